@@ -1,0 +1,92 @@
+"""Keras as a side: usually the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from keras_ref import runtime
+from keras_ref.build import build
+from keras_ref.capture import Capture
+from parity.config import Experiment
+from parity.protocol import Array
+
+
+def _map_regularizers(experiment: Experiment, change: Callable[[Any], Any]) -> Experiment:
+    places = ("kernel_regularizer", "bias_regularizer", "activity_regularizer")
+    layers = tuple(
+        layer.model_copy(update={place: change(r) for place in places if (r := getattr(layer, place)) is not None})
+        for layer in experiment.layers
+    )
+    return experiment.model_copy(update={"layers": layers})
+
+
+def _half_l2(experiment: Experiment) -> Experiment:
+    """`l2 / 2 * sum w**2` is what Keras calls l2(l2 / 2)."""
+
+    def halved(regularizer: Any) -> Any:
+        return regularizer.model_copy(update={"l2": regularizer.l2 / 2}) if hasattr(regularizer, "l2") else regularizer
+
+    return _map_regularizers(experiment, halved)
+
+
+# The other choices that Keras can be told to make: the fix on the Keras side, as a change of the experiment.
+KERAS_CHOICE = {"l2.penalty": "whole"}
+CHOICES: dict[str, dict[str, Callable[[Experiment], Experiment]]] = {"l2.penalty": {"half": _half_l2}}
+
+
+class KerasSide:
+    """A side by the protocol of `parity.protocol`; `choices` are conventions that differ from Keras' defaults."""
+
+    def __init__(self, choices: Mapping[str, str] | None = None) -> None:
+        self.choices = dict(choices or {})
+        for code, choice in self.choices.items():
+            known = (KERAS_CHOICE[code], *CHOICES[code]) if code in CHOICES else ()
+            if choice not in known:
+                msg = f"Keras cannot be told {code}={choice}; it can: {', '.join(f'{c}={k}' for c in CHOICES for k in CHOICES[c])}"
+                raise ValueError(msg)
+        self._capture: Capture | None = None
+
+    def with_conventions(self, choices: Mapping[str, str]) -> KerasSide:
+        return KerasSide({**self.choices, **choices})
+
+    def environment(self) -> dict[str, str]:
+        return runtime.environment()
+
+    def initial_weights(self, experiment: Experiment, inputs: int, precision: str) -> dict[str, Array]:
+        return self._values(Capture(build(experiment, inputs, precision)).weights)
+
+    def start(self, experiment: Experiment, weights: Mapping[str, Array]) -> None:
+        for code, choice in self.choices.items():
+            if choice != KERAS_CHOICE[code]:
+                experiment = CHOICES[code][choice](experiment)
+        kernel = weights[f"{experiment.layers[0].name}/kernel"]
+        self._capture = Capture(build(experiment, len(kernel), str(kernel.dtype)))
+        for name, variable in self._capture.weights.items():
+            variable.assign(weights[name])
+
+    @property
+    def capture(self) -> Capture:
+        if self._capture is None:
+            msg = "start comes first"
+            raise RuntimeError(msg)
+        return self._capture
+
+    def initial_state(self) -> dict[str, Array]:
+        return self._values(self.capture.slots)
+
+    def weights(self) -> dict[str, Array]:
+        return self._values(self.capture.weights)
+
+    def step(self, x: Array, y: Array) -> dict[str, Any]:
+        said = self.steps(x[None], y[None])
+        return runtime.tf.nest.map_structure(lambda array: array[0], said)  # type: ignore[no-any-return]
+
+    def steps(self, x: Array, y: Array) -> dict[str, Any]:
+        return self.capture.steps(x, y)
+
+    @staticmethod
+    def _values(variables: Mapping[str, Any]) -> dict[str, Array]:
+        return {name: np.array(variable) for name, variable in variables.items()}

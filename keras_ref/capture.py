@@ -1,0 +1,131 @@
+"""Many Keras training steps in one compiled loop, with everything they compute on the way.
+
+Each step is what keras/src/backend/tensorflow/trainer.py does in `train_step`: forward, total loss, its gradient, the
+optimizer's `apply`, the metrics. The gradient that is applied is Keras' own of the total loss; the parts are computed
+beside it. That looking changes nothing is proved in tests/keras_ref/test_capture.py, to the last bit against `fit`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from keras_ref.build import named_slots, named_weights
+from keras_ref.runtime import ONEDNN, tf
+from parity.protocol import Array
+
+
+class Capture:
+    """The instrumented training loop of one compiled model."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.weights = named_weights(model)
+        self.slots = named_slots(model)
+        self.activity = any(layer.activity_regularizer is not None for layer in model.layers)
+        self.regularized = [name for name, weight in self.weights.items() if weight.regularizer is not None]
+        self._tapped: dict[str, tuple[Any, Any]] = {}
+        for layer in model.layers:
+            layer.activation = self._tap(layer.name, layer.activation)
+        self._run = tf.function(self._loop, jit_compile=False, autograph=False)
+
+    def steps(self, x: Array, y: Array) -> dict[str, Any]:
+        """Train on x (steps, batch, features) and y; the vocabulary of a step, steps as the first axis."""
+        x, y = tf.constant(x), tf.constant(y)
+        said = {"x": x, "y": y, **self._run(x, y)}
+        # The buffer protocol views TensorFlow's memory; `.numpy()` would copy it.
+        return tf.nest.map_structure(lambda tensor: np.asarray(memoryview(tensor)), said)  # type: ignore[no-any-return]
+
+    def _tap(self, name: str, activation: Any) -> Any:
+        """The same activation, which also lets us see what goes in and what comes out."""
+
+        def tapped(z: Any) -> Any:
+            a = activation(z)
+            self._tapped[name] = (z, a)
+            return a
+
+        return tapped
+
+    def _loop(self, x: Any, y: Any) -> dict[str, Any]:
+        step = tf.function(self._step, jit_compile=False, autograph=False).get_concrete_function(
+            tf.TensorSpec(x.shape[1:], x.dtype), tf.TensorSpec(y.shape[1:], y.dtype)
+        )
+        outputs = step.structured_outputs
+        count = tf.shape(x)[0]
+        stacks = tf.nest.map_structure(
+            lambda out: tf.TensorArray(out.dtype, size=count, element_shape=out.shape), outputs
+        )
+
+        def body(index: Any, stacks: Any) -> tuple[Any, Any]:
+            said = step(x[index], y[index])
+            return index + 1, tf.nest.map_structure(lambda stack, value: stack.write(index, value), stacks, said)
+
+        _, stacks = tf.while_loop(lambda index, _: index < count, body, (0, stacks), parallel_iterations=1)
+        return tf.nest.map_structure(lambda stack: stack.stack(), stacks)  # type: ignore[no-any-return]
+
+    def _step(self, x: Any, y: Any) -> dict[str, Any]:
+        model = self.model
+        trainable = list(self.weights.values())
+        with tf.GradientTape(persistent=True) as tape:
+            predicted = model(x, training=True)
+            total = model.compute_loss(x, y, predicted, training=True)
+            data = model._compile_loss(y, predicted)  # noqa: SLF001  # the same graph node as inside compute_loss
+            penalties = self._penalties()
+            penalty = tf.add_n(list(penalties.values())) if penalties else None
+        seen = self._seen()
+        wanted = {**{name: weight.value for name, weight in self.weights.items()}, **seen}
+        found = tape.gradient(total, list(wanted.values()))
+        gradient = {name: g for name, g in zip(wanted, found, strict=True) if g is not None}
+
+        said: dict[str, Any] = {
+            "pre_activation": {} if ONEDNN else {layer: z for layer, (z, _) in self._tapped.items()},
+            "output": {layer: a for layer, (_, a) in self._tapped.items()},
+            "loss": total,
+            "loss/data": data,
+            "gradient": gradient,
+        }
+        if penalty is not None:
+            split = list(self.weights) if self.activity else self.regularized
+            sources = [self.weights[name].value for name in split]
+            zero = tf.UnconnectedGradients.ZERO
+            said |= {
+                "penalty": penalties,
+                "loss/penalty": penalty,
+                "gradient/data": dict(
+                    zip(split, tape.gradient(data, sources, unconnected_gradients=zero), strict=True)
+                ),
+                "gradient/penalty": dict(
+                    zip(split, tape.gradient(penalty, sources, unconnected_gradients=zero), strict=True)
+                ),
+            }
+        model.optimizer.apply([gradient[name] for name in self.weights], trainable)
+        said["metrics"] = self._metrics(y, predicted)
+        said["optimizer"] = {name: tf.identity(slot.value) for name, slot in self.slots.items()}
+        said["weights"] = {name: tf.identity(weight.value) for name, weight in self.weights.items()}
+        return said
+
+    def _seen(self) -> dict[str, Any]:
+        """Values inside the network whose gradients are recorded. With oneDNN's fused kernels only what they let out."""
+        outputs = {f"{layer}/output": a for layer, (_, a) in self._tapped.items()}
+        if ONEDNN:
+            return outputs
+        return outputs | {f"{layer}/pre_activation": z for layer, (z, _) in self._tapped.items()}
+
+    def _penalties(self) -> dict[str, Any]:
+        """What each regularizer adds. `layer.losses` holds that of the output first, then those of the weights."""
+        penalties = {}
+        for layer in self.model.layers:
+            names = [f"{layer.name}/output"] if layer.activity_regularizer is not None else []
+            names += [f"{layer.name}/{weight.name}" for weight in layer.weights if weight.regularizer is not None]
+            penalties |= dict(zip(names, layer.losses, strict=True))
+        return penalties
+
+    def _metrics(self, y: Any, predicted: Any) -> dict[str, Any]:
+        """Each metric of this batch alone: Keras' own objects, emptied first (`fit` reports the running mean)."""
+        compiled = self.model._compile_metrics  # noqa: SLF001
+        if compiled is None:
+            return {}
+        compiled.reset_state()
+        compiled.update_state(y, predicted)
+        return dict(compiled.result())

@@ -1,0 +1,59 @@
+"""TensorFlow, started so that it computes the same numbers every time.
+
+Import this before anything else of TensorFlow or Keras. What cannot be set any more, because the process had already
+started TensorFlow, is left as it is and told by `environment`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+# Before TensorFlow starts: oneDNN picks its kernels by processor and fuses layers, so that looking at a value inside a
+# layer would change the bits of what comes out.
+_STARTED_BY_US = "tensorflow" not in sys.modules
+if _STARTED_BY_US:
+    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+import keras  # noqa: E402  # after the settings above
+import tensorflow as tf  # noqa: E402
+
+if keras.backend.backend() != "tensorflow":
+    msg = (
+        f"the reference is Keras on TensorFlow; this process runs Keras on {keras.backend.backend()!r} (KERAS_BACKEND)"
+    )
+    raise ImportError(msg)
+
+ONEDNN = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0"
+"""Whether TensorFlow may use oneDNN's kernels in this process."""
+
+
+def _one_thread() -> bool:
+    """Sums are split over threads, and a different split rounds differently. False where it is too late to set."""
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError:
+        return False
+    return True
+
+
+ONE_THREAD = _one_thread()
+tf.config.experimental.enable_op_determinism()
+
+
+def set_precision(precision: str) -> None:
+    """Both of Keras' settings: the default dtype of data and variables, and the policy of layers made from now on."""
+    keras.config.set_floatx(precision)
+    keras.config.set_dtype_policy(precision)
+
+
+def environment() -> dict[str, str]:
+    return {
+        "keras": keras.__version__,
+        "tensorflow": tf.__version__,
+        "onednn": "on" if ONEDNN else "off",
+        "tensorflow threads": "1" if ONE_THREAD else "as found",
+    }

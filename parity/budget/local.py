@@ -1,0 +1,204 @@
+"""Budgets of the local lane: one operation, both sides given the reference's own inputs.
+
+Each budget adds the errors of both sides, so a factor 2 stands before most formulas. They are computed from what the
+reference recorded and from the experiment alone, so they serve any pair of sides. Zero means that the two must agree to
+the last bit: all that is only copied, compared, or made of `+ - * / sqrt` in an order that Keras fixes.
+
+Shapes: every array has the steps as its first axis; x (steps, batch, inputs), kernel (steps, inputs, units).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from parity.budget.losses import LossBudget, softmax_error
+from parity.budget.rounding import ELEMENTARY_ULPS, RSQRT_ULPS, gamma, unit_roundoff
+from parity.config import Experiment
+from parity.protocol import Array, Key, Part, Phase, Records
+
+Rows = npt.NDArray[np.intp]
+
+
+class Operands:
+    """What the reference recorded, for chosen steps of its records.
+
+    Raises:
+        KeyError: when something is asked for that the reference did not record.
+    """
+
+    def __init__(self, records: Records, rows: Rows) -> None:
+        self.records, self.rows = records, rows
+
+    def __call__(self, phase: Phase, tensor: str, part: Part = "whole") -> Array:
+        return self.records.arrays[Key(phase, tensor, part)][self.rows]
+
+    def before(self, tensor: str) -> Array:
+        """A weight or slot as it was before each step."""
+        key = Key("update", tensor)
+        after = self.records.arrays[key]
+        return np.stack([after[row - 1] if row else self.records.before[key] for row in self.rows])
+
+
+class LocalBudget:
+    """Budget for each key of a run in the local lane."""
+
+    def __init__(self, experiment: Experiment, precision: str) -> None:
+        self.experiment = experiment
+        self.layers = {str(layer.name): layer for layer in experiment.layers}
+        self.names = list(self.layers)
+        self.u = unit_roundoff(precision)
+        self.tiny = float(np.finfo(precision).smallest_normal)  # below it, results may be flushed to zero
+        self.loss = LossBudget(experiment, self.u)
+        self._phases: dict[Phase, Callable[[Key, Operands], Array | float]] = {
+            "batch": lambda *_: 0.0,
+            "forward": self._forward,
+            "loss": self._loss,
+            "gradient": self._gradient,
+            "update": self._update,
+            "metrics": lambda *_: 0.0,
+        }
+
+    def of(self, key: Key, records: Records, rows: Rows) -> Array | float | None:
+        """The budget of `key` in the chosen steps; None where the reference did not record what it depends on."""
+        try:
+            return self._phases[key.phase](key, Operands(records, rows))
+        except KeyError:
+            return None
+
+    def _input(self, layer: str, of: Operands) -> Array:
+        at = self.names.index(layer)
+        return of("batch", "x") if at == 0 else of("forward", f"{self.names[at - 1]}/output")
+
+    def _forward(self, key: Key, of: Operands) -> Array | float:
+        layer = self.layers[key.layer]
+        if key.tensor.endswith("/pre_activation"):  # x @ kernel + bias: inputs products and one more term
+            x, kernel = np.abs(self._input(key.layer, of)), np.abs(of.before(f"{key.layer}/kernel"))
+            size = x @ kernel
+            if layer.use_bias:
+                size += np.abs(of.before(f"{key.layer}/bias"))[:, None, :]
+            return 2 * gamma(kernel.shape[1] + 1, self.u) * size
+        z, a = of("forward", f"{key.layer}/pre_activation"), np.abs(of("forward", key.tensor))
+        match layer.activation:
+            case "linear" | "relu":
+                return 0.0
+            case "softmax":
+                return 2 * softmax_error(z, self.u) * a + self.tiny
+            case name:
+                return 2 * self.u * ELEMENTARY_ULPS[name] * a + self.tiny
+
+    def _penalty(self, tensor: str, of: Operands) -> Array:
+        """What a regularizer adds to the loss: terms of one sign, so the error is relative to the sum."""
+        values = of("forward", tensor) if tensor.endswith("/output") else of.before(tensor)
+        size = np.abs(of("loss", tensor, "penalty"))
+        return np.asarray(2 * (gamma(int(np.prod(values.shape[1:])), self.u) + 6 * self.u) * size)
+
+    def _penalized(self) -> list[str]:
+        places = ("kernel", "bias", "activity")
+        return [
+            f"{name}/{'output' if place == 'activity' else place}"
+            for name, layer in self.layers.items()
+            for place in places
+            if getattr(layer, f"{place}_regularizer") is not None
+        ]
+
+    def _loss(self, key: Key, of: Operands) -> Array:
+        if key.tensor != "loss":
+            return self._penalty(key.tensor, of)
+        data = self._data_loss(of) if key.part != "penalty" else 0.0
+        if key.part == "data":
+            return np.asarray(data)
+        tensors = self._penalized()
+        size = sum((np.abs(of("loss", tensor, "penalty")) for tensor in tensors), np.zeros(len(of.rows)))
+        if key.part == "whole":
+            size = size + np.abs(of("loss", "loss", "data"))
+        parts = sum((self._penalty(tensor, of) for tensor in tensors), np.zeros(len(of.rows)))
+        return np.asarray(data + parts + 2 * gamma(len(tensors) + 1, self.u) * size)
+
+    def _top(self, of: Operands) -> tuple[Array, Array, Array]:
+        last = self.names[-1]
+        return of("batch", "y"), of("forward", f"{last}/pre_activation"), of("forward", f"{last}/output")
+
+    def _data_loss(self, of: Operands) -> Array:
+        return self.loss.value(*self._top(of), of("loss", "loss", "data"))
+
+    def _regularizer_gradient(self, regularizer: Any, w: Array) -> Array:
+        l1, l2 = getattr(regularizer, "l1", 0.0), getattr(regularizer, "l2", 0.0)
+        return np.asarray(l1 + 2 * l2 * np.abs(w), w.dtype)
+
+    def _gradient(self, key: Key, of: Operands) -> Array | float:
+        layer = self.layers[key.layer]
+        name = key.tensor.partition("/")[2]
+        if name == "output":
+            return self._output_gradient(key.layer, of)
+        if name == "pre_activation":
+            return self._delta(key.layer, of)
+        regularizer = getattr(layer, f"{name}_regularizer")
+        penalty = 0.0
+        if regularizer is not None:
+            penalty = 2 * 3 * self.u * self._regularizer_gradient(regularizer, of.before(key.tensor))
+        if key.part == "penalty":
+            return penalty
+        dz = np.abs(of("gradient", f"{key.layer}/pre_activation"))
+        if name == "kernel":
+            size = np.swapaxes(np.abs(self._input(key.layer, of)), -1, -2) @ dz  # x.T @ dz, batch products
+        else:
+            size = dz.sum(axis=1)
+        data = 2 * gamma(dz.shape[1], self.u) * size
+        if key.part == "data" or regularizer is None:
+            return np.asarray(data)
+        return np.asarray(data + penalty + 2 * self.u * np.abs(of("gradient", key.tensor)))
+
+    def _output_gradient(self, name: str, of: Operands) -> Array:
+        """dL/da: from the loss for the last layer, `dz @ kernel.T` of the layer above for the others."""
+        if name == self.names[-1]:
+            budget = np.zeros(()) if self.loss.from_logits else self.loss.gradient(*self._top(of))
+        else:
+            above = self.names[self.names.index(name) + 1]
+            dz, kernel = np.abs(of("gradient", f"{above}/pre_activation")), np.abs(of.before(f"{above}/kernel"))
+            budget = 2 * gamma(kernel.shape[2], self.u) * (dz @ np.swapaxes(kernel, -1, -2))
+        if (regularizer := self.layers[name].activity_regularizer) is not None:
+            a = of("forward", f"{name}/output")
+            budget = budget + 2 * 5 * self.u * self._regularizer_gradient(regularizer, a) / a.shape[1]
+            budget = budget + 2 * self.u * np.abs(of("gradient", f"{name}/output"))
+        return budget
+
+    def _delta(self, name: str, of: Operands) -> Array | float:
+        """dL/dz: `da * activation'(z)`, or from the loss where that takes the logits, or the sum of both."""
+        from_loss = 0.0 if name != self.names[-1] or not self.loss.from_logits else self.loss.gradient(*self._top(of))
+        if name == self.names[-1] and self.loss.from_logits and self.layers[name].activity_regularizer is None:
+            return from_loss
+        da, dz = (np.abs(of("gradient", f"{name}/{what}")) for what in ("output", "pre_activation"))
+        a = np.abs(of("forward", f"{name}/output"))
+        match self.layers[name].activation:
+            case "linear" | "relu":
+                through: Array | float = 0.0
+            case "sigmoid":  # da a (1 - a): 1 - a is exact but for one rounding
+                through = 2 * 4 * self.u * da * a * (1 - a)
+            case "tanh":  # a**2 is rounded before it is taken from 1
+                through = 2 * self.u * da * (a * a + 4 * (1 - a * a))
+            case _:  # (da - sum da a) a
+                inner = da + (da * a).sum(axis=-1, keepdims=True)
+                through = 2 * (gamma(a.shape[-1], self.u) + 4 * self.u) * a * inner
+        if isinstance(from_loss, float):
+            return through
+        return from_loss + through + 2 * self.u * dz
+
+    def _update(self, key: Key, of: Operands) -> Array | float:
+        """Slots and weights from the reference's gradient and slots: to the last bit, but for RMSprop's square root."""
+        weight, _, slot = key.tensor.removeprefix(f"{key.layer}/").partition("/")
+        config: Any = self.experiment.optimizer
+        if config.class_name != "RMSprop" or key.layer not in self.layers or slot in {"velocity", "average_gradient"}:
+            return 0.0
+        name = f"{key.layer}/{weight}"
+        denominator = of("update", f"{name}/velocity") + config.epsilon
+        if config.centered:
+            denominator = denominator - of("update", f"{name}/average_gradient") ** 2
+        increment = np.abs(config.learning_rate * of("gradient", name)) / np.sqrt(np.maximum(denominator, self.tiny))
+        error = 2 * (3 + 2 * RSQRT_ULPS) * self.u * increment
+        if config.momentum:
+            error = error + 2 * self.u * np.abs(of("update", f"{name}/momentum"))
+        return np.asarray(error if slot else error + 2 * self.u * np.abs(of("update", name)))

@@ -1,0 +1,63 @@
+"""The command line. A command is a module of this package that is imported when it is called, not before."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from parity.errors import ExitCode, ParityError
+
+# Command -> its line in the overview. The module of the same name has the command, also under the same name.
+COMMANDS = {
+    "diff": "Train both sides of an experiment and say where they part.",
+    "schema": "Print the JSON Schema of an experiment.",
+}
+
+_EPILOG = """\b
+Examples:
+  parity diff experiment.toml
+  parity diff experiment.toml --candidate 'scratch[l2.penalty=half]' --report markdown=diff.md
+  parity diff experiment.toml --set layers.0.kernel_regularizer.l2=0 --precision float64
+
+\b
+Exit codes:
+  0 parity   1 diverged   2 usage or config error   3 a side crashed   4 cannot judge   130 interrupted
+"""
+
+
+class _Commands(click.Group):
+    """Knows every command's name; imports a command only to run it or to show its help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click's signature
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"parity.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Commands, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="keras-parity", prog_name="parity")
+def cli() -> None:
+    """Does a hand-written network train like Keras? Where do they part, by how much, and is it rounding?"""
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run the command line; a mistake of the user's is one message, never a traceback."""
+    try:
+        return cli.main(args=arguments, prog_name="parity")
+    except ParityError as error:
+        click.echo(f"parity: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        click.echo("parity: interrupted", err=True)
+        sys.exit(ExitCode.INTERRUPTED)

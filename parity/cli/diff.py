@@ -1,0 +1,79 @@
+"""`parity diff`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from parity.result import Result
+
+
+@click.command()
+@click.argument("experiment", metavar="EXPERIMENT")
+@click.option("--reference", default="keras", show_default=True, metavar="SIDE", help="The side that is trusted.")
+@click.option("--candidate", default="scratch", show_default=True, metavar="SIDE", help="The side that is judged.")
+@click.option("--steps", type=click.IntRange(min=1), help="Number of updates, in place of the experiment's.")
+@click.option("--precision", type=click.Choice(["float32", "float64", "both"]), help="In place of the experiment's.")
+@click.option("--lane", type=click.Choice(["local", "free", "both"]), default="both", show_default=True)
+@click.option(
+    "--report",
+    "reports",
+    multiple=True,
+    metavar="FORMAT=PATH",
+    help="Also write a report: terminal, markdown, json or csv; - is standard output. Repeatable.",
+)
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the experiment.")
+@click.option("-q", "--quiet", is_flag=True, help="Only the verdict's line.")
+@click.option("-v", "--verbose", is_flag=True, help="Every tensor, and what was not compared.")
+def diff(
+    experiment: str,
+    reference: str,
+    candidate: str,
+    steps: int | None,
+    precision: str | None,
+    lane: str,
+    reports: tuple[str, ...],
+    overrides: tuple[str, ...],
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Train both sides of EXPERIMENT (a TOML or JSON file) in lockstep and say where they part.
+
+    A SIDE is keras, scratch, scratch[l2.penalty=half], path/to/file.py:Name or package.module:Name.
+
+    \b
+    Examples:
+      parity diff experiment.toml
+      parity diff experiment.toml --candidate mynet.py:MyNet --steps 100
+      parity diff experiment.toml --set layers.0.kernel_regularizer.l2=0 --report json=-
+    """  # noqa: D301  # \b is click's
+    # Imported here so that --help answers at once.
+    from parity.config import load_experiment  # noqa: PLC0415
+    from parity.report import parse_targets, write_reports  # noqa: PLC0415
+    from parity.report.terminal import Progress, show  # noqa: PLC0415
+    from parity.run import BOTH_LANES  # noqa: PLC0415
+    from parity.run import diff as run_diff
+
+    targets = parse_targets(reports)
+    changes: list[str | tuple[str, Any]] = list(overrides)
+    if steps is not None:
+        changes += [("epochs", None), ("steps", steps)]
+    if precision is not None:
+        changes.append(("precision", precision))
+    checked = load_experiment(experiment, changes)
+    with Progress(quiet=quiet) as progress:
+        result: Result = run_diff(
+            checked,
+            reference=reference,
+            candidate=candidate,
+            lanes=BOTH_LANES if lane == "both" else (lane,),  # type: ignore[arg-type]  # click checked the choice
+            progress=progress,
+            command=shlex.join(["parity", *sys.argv[1:]]),
+        )
+    show(result, quiet=quiet, verbose=verbose, to_stderr=any(target.path == "-" for target in targets))
+    write_reports(result, targets)
+    sys.exit(result.exit_code)

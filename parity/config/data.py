@@ -1,0 +1,89 @@
+"""Which examples the networks are trained on."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from parity.config.base import Frozen, NonNegative
+
+Count = Annotated[int, Field(ge=1)]
+Column = str | int
+
+
+class _Source(Frozen):
+    """What every source offers once its arrays are read."""
+
+    samples: Count | None = None
+    """Use only the first so many examples."""
+    scale: Annotated[float, Field(gt=0)] = 1.0
+    """Inputs are divided by this: 255 for bytes, 16 for the UCI digits."""
+    one_hot: Annotated[int, Field(ge=2)] | None = None
+    """Turn integer labels into one-hot rows of this many classes."""
+
+
+class Digits(_Source):
+    """The UCI handwritten digits that ship with the package: 1,797 images of 8x8, values 0 to 16."""
+
+    source: Literal["digits"]
+
+
+class Mnist(_Source):
+    """MNIST from a folder or file given here, from $PARITY_MNIST, or from Keras' own cache; npz or idx(.gz)."""
+
+    source: Literal["mnist"]
+    path: str | None = None
+    split: Literal["train", "test"] = "train"
+
+
+class Npz(_Source):
+    source: Literal["npz"]
+    path: str
+    x: str = "x"
+    """Name of the input array in the file."""
+    y: str = "y"
+
+
+class Csv(_Source):
+    """A table with a header line; every column that is not a target is an input."""
+
+    source: Literal["csv"]
+    path: str
+    target: Column | tuple[Column, ...]
+    """Target columns, by name or by position."""
+
+
+class Arrays(_Source):
+    """Numbers written in the experiment itself."""
+
+    source: Literal["arrays"]
+    x: tuple[float | tuple[float, ...], ...]
+    y: tuple[float | tuple[float, ...], ...]
+
+
+class Regression(_Source):
+    """Generated: x ~ N(0, 1), y = x @ a + b + noise * N(0, 1), with a and b ~ N(0, 1)."""
+
+    source: Literal["regression"]
+    samples: Count = 256
+    features: Count
+    targets: Count = 1
+    noise: NonNegative = 0.1
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class Classification(_Source):
+    """Generated: one normal cloud a class, centres ~ 2 N(0, 1); labels are integers."""
+
+    source: Literal["classification"]
+    samples: Count = 256
+    features: Count
+    classes: Annotated[int, Field(ge=2)]
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+Data = Annotated[
+    Digits | Mnist | Npz | Csv | Arrays | Regression | Classification,
+    Field(discriminator="source"),
+]

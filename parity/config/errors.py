@@ -1,0 +1,119 @@
+"""Config mistakes, all of them at once, each with file, key, what came, what is allowed and the nearest valid name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from parity.errors import UsageError
+
+_SHOWN = 60  # characters of a received value
+
+
+class ConfigError(UsageError):
+    """One experiment, one or more mistakes."""
+
+    def __init__(self, source: str | Path, mistakes: Iterable[str]) -> None:
+        self.source = str(source)
+        self.mistakes = tuple(mistakes)
+        count = f"{len(self.mistakes)} mistake{'s' if len(self.mistakes) != 1 else ''}"
+        super().__init__("\n".join([f"{self.source}: {count}", *(f"  {line}" for line in self.mistakes)]))
+
+
+def nearest(given: object, allowed: Iterable[str]) -> str:
+    """`; did you mean 'sigmoid'?`, or nothing where no name is near."""
+    close = difflib.get_close_matches(str(given), list(allowed), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Every model an annotation admits, through unions, `Annotated` and containers."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)
+
+
+def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
+    """What a union tells this model by: its class name, or its `source`."""
+    fields = (model.model_fields.get("source"), model.model_fields.get("class_name"))
+    return tuple(tag for field in fields if field for tag in get_args(field.annotation))
+
+
+def _follow(root: type[BaseModel], location: tuple[int | str, ...]) -> tuple[list[int | str], type[BaseModel]]:
+    """The key path as the user wrote it (pydantic adds the tags of unions), and the innermost model on the way."""
+    path: list[int | str] = []
+    model, inside = root, [root]
+    for part in location:
+        tagged = next((member for member in inside if part in _tags(member)), None)
+        if tagged is not None and tagged is not model:
+            model = tagged
+        elif isinstance(part, int):
+            path.append(part)
+            model = inside[0] if inside else model
+        elif part in model.model_fields:
+            path.append(part)
+            inside = list(_models(model.model_fields[part].annotation))
+            continue
+        elif inside == [model] or "/" in part:
+            path.append(part)
+        inside = [model] if inside else []
+    return path, model
+
+
+def _sentence(error: ErrorDetails, known: Iterable[str]) -> str:
+    """What is wrong with one key, what was received and what is allowed."""
+    given, context = error["input"], error.get("ctx", {})
+    match error["type"]:
+        case "extra_forbidden":
+            return f"unknown key; allowed here: {', '.join(known)}"
+        case "missing":
+            return "missing; it must be given"
+        case "unknown_name":
+            return f"unknown {context['kind']} {context['given']!r}; allowed: {context['allowed']}" + nearest(
+                context["given"], context["names"]
+            )
+        case "literal_error":
+            allowed = [word.strip(" '\"") for word in str(context["expected"]).replace(" or ", ", ").split(",")]
+            return f"received {shown(given)}; allowed: {', '.join(allowed)}" + nearest(given, allowed)
+        case "union_tag_invalid":
+            allowed = [word.strip(" '\"") for word in str(context["expected_tags"]).split(",")]
+            return f"received {context['tag']!r}; allowed: {', '.join(allowed)}" + nearest(context["tag"], allowed)
+        case "union_tag_not_found":
+            return f"{context['discriminator']} is missing; it must be given"
+        case "keras_object":
+            return f"received {shown(given)}; {error['msg']}"
+        case "inconsistent":
+            return error["msg"]
+        case _:
+            return f"received {shown(given)}; {error['msg'][0].lower()}{error['msg'][1:]}"
+
+
+def mistakes_in(error: ValidationError, root: type[BaseModel]) -> Iterator[str]:
+    """Each mistake once, in the order of the file, however many members of a union complained about it."""
+    seen: dict[str, list[str]] = {}
+    for detail in error.errors(include_url=False):
+        if detail["type"] == "too_short" and detail["input"]:
+            continue  # its members were given and are wrong, which is said of each of them
+        path, owner = _follow(root, detail["loc"])
+        known: list[str] = []
+        suggestion = ""
+        if detail["type"] == "extra_forbidden":
+            known = [name for name in owner.model_fields if name != "class_name"]
+            suggestion = nearest(path[-1], known)
+        sentence = _sentence(detail, known) + suggestion
+        sentences = seen.setdefault(".".join(map(str, path)), [])
+        if sentence not in sentences:
+            sentences.append(sentence)
+    for key, sentences in seen.items():
+        yield f"{key}: {' / '.join(sentences)}" if key else " / ".join(sentences)

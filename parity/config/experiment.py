@@ -1,0 +1,78 @@
+"""The experiment: everything both sides must agree on before a difference between them means anything."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from parity.config.base import Frozen
+from parity.config.data import Data
+from parity.config.layers import Layer
+from parity.config.losses import Loss
+from parity.config.optimizers import Optimizer
+
+Precision = Literal["float32", "float64"]
+Metric = Literal["accuracy"]
+Numbers = float | tuple[float, ...] | tuple[tuple[float, ...], ...]
+
+
+def _wrong(message: str, **context: Any) -> PydanticCustomError:
+    return PydanticCustomError("inconsistent", message, context)  # type: ignore[arg-type]  # wants a literal string
+
+
+class Experiment(Frozen):
+    """One training run, said once for both sides. Immutable."""
+
+    name: str = "experiment"
+    data: Data
+    layers: Annotated[tuple[Layer, ...], Field(min_length=1)]
+    loss: Loss
+    optimizer: Optimizer
+    metrics: tuple[Metric, ...] = ()
+    batch_size: Annotated[int, Field(ge=1)] | Literal["full"] = 32
+    shuffle: bool = False
+    """As `fit(shuffle=True)` under a global seed: one permutation, the same in every epoch."""
+    drop_remainder: bool = False
+    """Leave out the last batch of an epoch when it is smaller than batch_size."""
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    steps: Annotated[int, Field(ge=1)] | None = None
+    """Number of updates; give either epochs or steps. Neither is one epoch."""
+    precision: Precision | Literal["both"] = "both"
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    initial_weights: dict[str, Numbers] | str | None = None
+    """Arrays by name (`"dense/kernel" = [[...]]`), or an npz file of them; what is not named is initialised."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_layers(cls, given: Any) -> Any:
+        """Layers without a name get Keras' automatic ones, counted from a fresh session: dense, dense_1, ..."""
+        layers = given.get("layers") if isinstance(given, dict) else None
+        if not isinstance(layers, list | tuple) or not all(isinstance(layer, dict) for layer in layers):
+            return given
+        named = []
+        for layer in layers:
+            inner = layer.get("config") if isinstance(layer.get("config"), dict) else layer
+            if inner.get("name") is None:
+                layer = {**layer, "name": f"dense_{len(named)}" if named else "dense"}  # noqa: PLW2901  # a new dict
+            named.append(layer)
+        return {**given, "layers": named}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.epochs is not None and self.steps is not None:
+            raise _wrong("epochs and steps are both given; give one of them")
+        names = [layer.name for layer in self.layers]
+        if duplicates := sorted({str(name) for name in names if names.count(name) > 1}):
+            raise _wrong("layer names must differ; given twice: {names}", names=", ".join(duplicates))
+        return self
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        return tuple(str(layer.name) for layer in self.layers)
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """What is judged, the stricter first."""
+        return ("float64", "float32") if self.precision == "both" else (self.precision,)

@@ -1,0 +1,37 @@
+"""The layers of a Sequential network, by Keras' names (keras/src/layers/core/dense.py)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from parity.config.base import Frozen, keras_object
+from parity.config.initializers import GlorotUniform, Initializer, Zeros
+from parity.config.regularizers import Regularizer
+
+ActivationName = Annotated[
+    Literal["linear", "sigmoid", "tanh", "relu", "softmax"],
+    BeforeValidator(lambda given: "linear" if given is None else given),  # Dense(activation=None) is linear
+]
+
+
+class Dense(Frozen):
+    """`activation(x @ kernel + bias)` with x of shape (batch, inputs) and kernel of shape (inputs, units)."""
+
+    class_name: Literal["Dense"] = "Dense"
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.][A-Za-z0-9_.\-]*$")] | None = None
+    """None takes Keras' automatic name: dense, dense_1, ..."""
+    units: Annotated[int, Field(ge=1)]
+    activation: ActivationName = "linear"
+    use_bias: bool = True
+    kernel_initializer: Initializer = GlorotUniform()
+    bias_initializer: Initializer = Zeros()
+    kernel_regularizer: Regularizer | None = None
+    bias_regularizer: Regularizer | None = None
+    activity_regularizer: Regularizer | None = None
+
+
+CLASSES = (Dense,)
+
+Layer = Annotated[Dense, keras_object("layer", CLASSES, shorthand=lambda _: "Dense")]

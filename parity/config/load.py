@@ -1,0 +1,144 @@
+"""From a TOML or JSON file (or a mapping) to an `Experiment`, with overrides; every mistake reported at once."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from parity.config.errors import ConfigError, mistakes_in
+from parity.config.experiment import Experiment
+from parity.errors import UsageError
+
+_LARGEST = 64 * 2**20  # bytes of an experiment file; anything near it is not one
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """The table in a TOML or JSON file.
+
+    Raises:
+        ConfigError: the file is missing, too large, not text, or not TOML/JSON.
+    """
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise ConfigError(path, [f"larger than {_LARGEST >> 20} MiB; is this an experiment file?"])
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        near = sorted(str(found) for found in path.parent.glob("*.toml"))[:5] if path.parent.is_dir() else []
+        hint = f"; in that folder are: {', '.join(near)}" if near else ""
+        raise ConfigError(path, [f"no such file{hint}"]) from None
+    except OSError as error:
+        raise ConfigError(path, [f"cannot be read: {error.strerror}"]) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(path, [f"not UTF-8 text: byte {error.start} is {error.object[error.start]:#x}"]) from None
+    try:
+        if path.suffix == ".json":
+            loaded = json.loads(text)
+        else:
+            loaded = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
+        kind = "JSON" if path.suffix == ".json" else "TOML"
+        raise ConfigError(path, [f"not valid {kind}: {error}"]) from None
+    except RecursionError:
+        raise ConfigError(path, ["nested too deeply"]) from None
+    except ValueError as error:  # an integer literal too long to convert
+        raise ConfigError(path, [f"not readable: {error}"]) from None
+    if not isinstance(loaded, dict):
+        raise ConfigError(path, [f"expected a table of settings, received {type(loaded).__name__}"])
+    return loaded
+
+
+def _parse_value(text: str) -> Any:
+    """The value of `--set key=value` as TOML would read it; a bare word is a string."""
+    if text in {"none", "null", "None"}:
+        return None
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """`layers.0.units=30` as a key path and a value."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        msg = f"--set {text}: expected key=value, for example --set layers.0.units=30"
+        raise UsageError(msg)
+    return key.strip(), _parse_value(value.strip())
+
+
+def _set(table: dict[str, Any], key: str, value: Any) -> None:
+    parts = key.split(".")
+    at: Any = table
+    for depth, part in enumerate(parts):
+        here = ".".join(parts[: depth + 1])
+        last = depth == len(parts) - 1
+        if isinstance(at, list):
+            if not part.isdigit() or int(part) >= len(at):
+                msg = f"--set {key}: {here} is not there; the list has positions 0 to {len(at) - 1}"
+                raise UsageError(msg)
+            if last:
+                at[int(part)] = value
+            else:
+                at = at[int(part)]
+        elif isinstance(at, dict):
+            if last:
+                if value is None:
+                    at.pop(part, None)  # none takes a setting away: the default holds again
+                else:
+                    at[part] = value
+            elif isinstance(at.get(part), dict | list):
+                at = at[part]
+            elif isinstance(at.get(part), str):  # a name in short form: its parameters can still be set
+                at[part] = {"class_name": at[part]}
+                at = at[part]
+            else:
+                at[part] = {}
+                at = at[part]
+        else:
+            msg = f"--set {key}: {here} lies inside a plain value ({at!r})"
+            raise UsageError(msg)
+
+
+def _resolve_paths(table: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Relative file names in an experiment are relative to the experiment file."""
+    data = table.get("data")
+    if isinstance(data, dict) and isinstance(data.get("path"), str):
+        data["path"] = str(folder / Path(data["path"]).expanduser())
+    if isinstance(table.get("initial_weights"), str):
+        table["initial_weights"] = str(folder / Path(table["initial_weights"]).expanduser())
+    return table
+
+
+def validate(table: Mapping[str, Any], source: str | Path = "experiment") -> Experiment:
+    """A mapping as an `Experiment`.
+
+    Raises:
+        ConfigError: with every mistake in it.
+    """
+    try:
+        return Experiment.model_validate(table)
+    except ValidationError as error:
+        raise ConfigError(source, mistakes_in(error, Experiment)) from None
+
+
+def load_experiment(source: str | Path, overrides: Iterable[str | tuple[str, Any]] = ()) -> Experiment:
+    """Read, override and validate an experiment file (TOML, or JSON by its suffix).
+
+    Args:
+        source: the file.
+        overrides: `"key=value"` texts or `(key, value)` pairs, applied in order; keys are dotted paths.
+
+    Raises:
+        ConfigError: the file or the experiment in it is not valid; all mistakes at once.
+        UsageError: an override does not fit.
+    """
+    path = Path(source)
+    table = _resolve_paths(read_mapping(path), path.parent)
+    for override in overrides:
+        _set(table, *(parse_override(override) if isinstance(override, str) else override))
+    return validate(table, path)

@@ -1,0 +1,109 @@
+"""From raw arrays to what both networks are given: checked, flattened, scaled, encoded, in the precision of the run."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from parity.config import Experiment, Precision
+from parity.data.sources import read
+from parity.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """x of shape (examples, features); y of shape (examples, outputs), or (examples,) for sparse integer labels."""
+
+    x: npt.NDArray[np.floating]
+    y: npt.NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over shapes, dtypes and bytes of both arrays."""
+        digest = hashlib.sha256()
+        for array in (self.x, self.y):
+            digest.update(f"{array.dtype.str}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array))
+        return digest.hexdigest()
+
+    def astype(self, precision: Precision) -> Dataset:
+        """The same examples in another precision; both arrays read-only, so that no side can spoil the other's."""
+        x = np.array(self.x, precision)
+        y = self.y.copy() if self.y.dtype.kind in "iu" else np.array(self.y, precision)
+        x.flags.writeable = y.flags.writeable = False
+        return Dataset(x, y)
+
+
+def _encoded(labels: npt.NDArray[Any], classes: int) -> npt.NDArray[np.float64]:
+    labels = labels.reshape(len(labels), -1)
+    if labels.shape[1] != 1:
+        msg = f"data.one_hot: expected one integer label an example, received targets of shape {labels.shape}"
+        raise UsageError(msg)
+    whole = labels[:, 0].astype(np.int64)
+    if (whole != labels[:, 0]).any() or whole.min() < 0 or whole.max() >= classes:
+        msg = (
+            f"data.one_hot = {classes}: labels must be whole numbers from 0 to {classes - 1}; "
+            f"received {labels.min()} to {labels.max()}"
+        )
+        raise UsageError(msg)
+    return np.eye(classes)[whole]
+
+
+def _checked(name: str, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if values.dtype.kind not in "fiub":
+        msg = f"data: {name} must be numbers, received dtype {values.dtype}"
+        raise UsageError(msg)
+    if values.ndim == 0 or values.size == 0:
+        msg = f"data: {name} is empty (shape {values.shape})"
+        raise UsageError(msg)
+    if not np.isfinite(values).all():
+        where = np.argwhere(~np.isfinite(values))[0].tolist()
+        msg = f"data: {name} is not finite at {where}: {values[tuple(where)]}"
+        raise UsageError(msg)
+    return values
+
+
+def load_dataset(experiment: Experiment) -> Dataset:
+    """The experiment's examples in float64, ready for both sides.
+
+    Raises:
+        UsageError: missing, empty, not finite, or not of the shape that the network and the loss need.
+    """
+    settings = experiment.data
+    x, y = (_checked(name, values) for name, values in zip("xy", read(settings), strict=True))
+    if len(x) != len(y):
+        msg = f"data: x has {len(x)} examples and y has {len(y)}"
+        raise UsageError(msg)
+    if settings.samples is not None and settings.samples > len(x):
+        msg = f"data.samples = {settings.samples}: there are only {len(x)} examples"
+        raise UsageError(msg)
+    x, y = x[: settings.samples], y[: settings.samples]
+    x = x.reshape(len(x), -1).astype(np.float64) / settings.scale
+
+    units = experiment.layers[-1].units
+    sparse = experiment.loss.class_name == "SparseCategoricalCrossentropy"
+    if settings.one_hot is not None:
+        y = _encoded(y, settings.one_hot)
+    if sparse:
+        y = y.reshape(len(y), -1)
+        if y.shape[1] != 1 or (y != y.astype(np.int64)).any() or y.min() < 0 or y.max() >= units:
+            msg = (
+                f"data: {experiment.loss.class_name} needs one integer label from 0 to {units - 1} an example; "
+                f"received targets of shape {y.shape} from {y.min()} to {y.max()}"
+                + ("; leave out data.one_hot" if settings.one_hot else "")
+            )
+            raise UsageError(msg)
+        return Dataset(x, y[:, 0].astype(np.int32))
+    y = y.reshape(len(y), -1).astype(np.float64)
+    if y.shape[1] != units:
+        hint = f"; set data.one_hot = {units}" if y.shape[1] == 1 and settings.one_hot is None else ""
+        msg = f"data: the last layer has {units} units and the targets have {y.shape[1]} columns{hint}"
+        raise UsageError(msg)
+    return Dataset(x, y)

@@ -1,0 +1,70 @@
+"""Which examples are in which step: batches in order, grouped into chunks of equal batch size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from parity.config import Experiment
+from parity.config.philox import shuffled
+from parity.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Consecutive steps with batches of one size: `rows[i]` are the examples of step `first_step + i`."""
+
+    first_step: int
+    rows: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The steps of a run over `examples` examples."""
+
+    examples: int
+    batch_size: int
+    steps: int
+    drop_remainder: bool
+    shuffle_seed: int | None
+
+    @classmethod
+    def of(cls, experiment: Experiment, examples: int) -> Schedule:
+        batch_size = examples if experiment.batch_size == "full" else min(experiment.batch_size, examples)
+        if experiment.drop_remainder and experiment.batch_size != "full" and experiment.batch_size > examples:
+            msg = (
+                f"batch_size = {experiment.batch_size} with drop_remainder leaves no batch of {examples} examples; "
+                "use a smaller batch_size"
+            )
+            raise UsageError(msg)
+        count = examples // batch_size if experiment.drop_remainder else -(-examples // batch_size)
+        steps = experiment.steps or (experiment.epochs or 1) * count
+        seed = experiment.seed if experiment.shuffle else None
+        return cls(examples, batch_size, steps, experiment.drop_remainder, seed)
+
+    def order(self) -> npt.NDArray[np.int64]:
+        """The order of the examples in every epoch (Keras under a global seed repeats one permutation)."""
+        return np.arange(self.examples) if self.shuffle_seed is None else shuffled(self.examples, self.shuffle_seed)
+
+    def chunks(self, length: int) -> Iterator[Chunk]:
+        """All steps in order, at most `length` of them at once; a smaller last batch is a chunk of its own."""
+        order = self.order()
+        whole = self.examples // self.batch_size
+        full = order[: whole * self.batch_size].reshape(whole, self.batch_size)
+        rest = order[None, whole * self.batch_size :]
+        step = 1
+        while step <= self.steps:
+            for start in range(0, whole, length):
+                rows = full[start : start + min(length, self.steps - step + 1)]
+                if len(rows):
+                    yield Chunk(step, rows)
+                    step += len(rows)
+            if rest.size and not self.drop_remainder and step <= self.steps:
+                yield Chunk(step, rest)
+                step += 1

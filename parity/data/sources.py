@@ -1,0 +1,170 @@
+"""Reading examples: each source of `parity.config.data` is one function from its settings to raw arrays."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import struct
+import zipfile
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from parity.config import data as config
+from parity.errors import UsageError
+
+Arrays = tuple[npt.NDArray[Any], npt.NDArray[Any]]
+MNIST_VARIABLE = "PARITY_MNIST"
+
+_IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, struct.error)
+
+
+def digits(_: config.Digits) -> Arrays:
+    """The UCI handwritten digits, CC BY 4.0; provenance in `parity/data/README.md`."""
+    with resources.files("parity.data").joinpath("digits.npz").open("rb") as file, np.load(file) as stored:
+        return stored["x"], stored["y"]
+
+
+def read_idx(path: Path) -> npt.NDArray[Any]:
+    """An array in the IDX format of the MNIST distribution, gzipped or not.
+
+    Raises:
+        UsageError: not an IDX file, or shorter than its header says.
+    """
+    opened = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opened(path, "rb") as file:
+            content = file.read()
+        zero, kind, dimensions = struct.unpack_from(">HBB", content)
+        shape = struct.unpack_from(f">{dimensions}I", content, 4)
+        if zero != 0 or kind not in _IDX_TYPES:
+            msg = f"{path}: not an IDX file (it begins with {content[:4].hex()})"
+            raise UsageError(msg)
+        flat = np.frombuffer(content, _IDX_TYPES[kind], offset=4 + 4 * dimensions)
+        return flat.reshape(shape)
+    except _UNREADABLE as error:
+        msg = f"{path}: not readable as IDX: {error}"
+        raise UsageError(msg) from None
+
+
+def _read_npz(path: Path, *names: str) -> tuple[npt.NDArray[Any], ...]:
+    if not path.is_file():
+        msg = f"{path}: no such file"
+        raise UsageError(msg)
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            if missing := [name for name in names if name not in stored.files]:
+                msg = f"{path}: has no array {', '.join(missing)}; it holds {', '.join(stored.files)}"
+                raise UsageError(msg)
+            return tuple(stored[name] for name in names)
+    except (*_UNREADABLE, AttributeError) as error:  # AttributeError: a lone .npy array has no files
+        msg = f"{path}: not readable as npz: {error}"
+        raise UsageError(msg) from None
+
+
+def _mnist_places(given: str | None) -> list[Path]:
+    if given:
+        return [Path(given).expanduser()]
+    places = [Path(os.environ[MNIST_VARIABLE]).expanduser()] if os.environ.get(MNIST_VARIABLE) else []
+    keras_home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    return [*places, keras_home / "datasets" / "mnist.npz", keras_home / "datasets"]
+
+
+def mnist(settings: config.Mnist) -> Arrays:
+    """MNIST in the form it is found in: Keras' `mnist.npz`, or the four IDX files, gzipped or not."""
+    places = _mnist_places(settings.path)
+    stem = {"train": "train", "test": "t10k"}[settings.split]
+    for place in places:
+        archive = place / "mnist.npz" if place.is_dir() else place
+        if archive.is_file():
+            images, labels = _read_npz(archive, f"x_{settings.split}", f"y_{settings.split}")
+            return images, labels
+        for suffix in (".gz", ""):
+            pair = [place / f"{stem}-{part}-ubyte{suffix}" for part in ("images-idx3", "labels-idx1")]
+            if all(path.is_file() for path in pair):
+                return read_idx(pair[0]), read_idx(pair[1])
+    looked = ", ".join(str(place) for place in places)
+    msg = (
+        f"MNIST ({settings.split}) was not found in: {looked}. Set data.path or ${MNIST_VARIABLE} to a folder with "
+        f"mnist.npz or {stem}-images-idx3-ubyte(.gz) and {stem}-labels-idx1-ubyte(.gz)"
+    )
+    raise UsageError(msg)
+
+
+def npz(settings: config.Npz) -> Arrays:
+    x, y = _read_npz(Path(settings.path), settings.x, settings.y)
+    return x, y
+
+
+def csv(settings: config.Csv) -> Arrays:
+    import pandas as pd  # noqa: PLC0415  # heavy, and only tables need it
+
+    try:
+        table = pd.read_csv(settings.path)
+    except FileNotFoundError:
+        msg = f"{settings.path}: no such file"
+        raise UsageError(msg) from None
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        msg = f"{settings.path}: not readable as CSV: {error}"
+        raise UsageError(msg) from None
+    wanted = settings.target if isinstance(settings.target, tuple) else (settings.target,)
+    columns = list(table.columns)
+    targets = []
+    for target in wanted:
+        if isinstance(target, int) and -len(columns) <= target < len(columns):
+            targets.append(columns[target])
+        elif target in columns:
+            targets.append(target)
+        else:
+            msg = f"{settings.path}: has no column {target!r}; it has {', '.join(map(str, columns))}"
+            raise UsageError(msg)
+    inputs = table.drop(columns=targets)
+    if text := [str(name) for name in columns if not pd.api.types.is_numeric_dtype(table[name])]:
+        msg = f"{settings.path}: not numeric: {', '.join(text)}"
+        raise UsageError(msg)
+    outputs = table[targets].to_numpy()
+    return inputs.to_numpy(), outputs[:, 0] if len(targets) == 1 else outputs
+
+
+def arrays(settings: config.Arrays) -> Arrays:
+    try:
+        return np.array(settings.x, np.float64), np.array(settings.y, np.float64)
+    except ValueError:
+        msg = "data.x and data.y: every example needs as many numbers as the first"
+        raise UsageError(msg) from None
+
+
+def regression(settings: config.Regression) -> Arrays:
+    random = np.random.default_rng(settings.seed)
+    x = random.standard_normal((settings.samples, settings.features))
+    coefficients = random.standard_normal((settings.features, settings.targets))
+    y = x @ coefficients + random.standard_normal(settings.targets)
+    return x, y + settings.noise * random.standard_normal(y.shape)
+
+
+def classification(settings: config.Classification) -> Arrays:
+    random = np.random.default_rng(settings.seed)
+    centres = 2 * random.standard_normal((settings.classes, settings.features))
+    labels = random.integers(0, settings.classes, settings.samples)
+    return centres[labels] + random.standard_normal((settings.samples, settings.features)), labels
+
+
+_READERS: dict[str, Callable[[Any], Arrays]] = {
+    "digits": digits,
+    "mnist": mnist,
+    "npz": npz,
+    "csv": csv,
+    "arrays": arrays,
+    "regression": regression,
+    "classification": classification,
+}
+
+
+def read(settings: config.Data) -> Arrays:
+    """Raw inputs and targets, first axis the examples."""
+    return _READERS[settings.source](settings)

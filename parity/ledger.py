@@ -1,0 +1,86 @@
+"""Every measure of every step, kept where it does not fill the memory: small runs in it, long ones on disk."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from parity.measure import MEASURES, Rows
+from parity.protocol import Array, Key, Lane
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+IN_MEMORY = 16 * 2**20  # bytes
+_READ = 4096  # entries at once
+ENTRY = np.dtype([("step", "i4"), ("key", "i2"), ("lane", "i1"), ("measures", MEASURES)])
+LANES: tuple[Lane, ...] = ("local", "free")
+
+
+class Ledger:
+    """An append-only table with one entry for each step, key and lane."""
+
+    def __init__(self) -> None:
+        # Lives as long as the ledger and leaves nothing behind.
+        self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115
+        self.keys: list[Key] = []
+        self.length = 0
+
+    def append(self, key: Key, lane: Lane, first_step: int, rows: Rows) -> None:
+        if key not in self.keys:
+            self.keys.append(key)
+        entries = np.empty(len(rows), ENTRY)
+        entries["step"] = np.arange(first_step, first_step + len(rows))
+        entries["key"], entries["lane"], entries["measures"] = self.keys.index(key), LANES.index(lane), rows
+        self._file.write(entries.tobytes())
+        self.length += len(rows)
+
+    def __iter__(self) -> Iterator[Array]:
+        """The entries, some thousands at a time."""
+        self._file.seek(0)
+        while content := self._file.read(_READ * ENTRY.itemsize):
+            yield np.frombuffer(content, ENTRY)
+        self._file.seek(0, 2)
+
+    def rows(self, steps: set[int]) -> dict[tuple[int, Key, Lane], Any]:
+        """The measures at chosen steps."""
+        wanted = np.array(sorted(steps))
+        return {
+            (int(entry["step"]), self.keys[entry["key"]], LANES[entry["lane"]]): entry["measures"]
+            for entries in self
+            for entry in entries[np.isin(entries["step"], wanted)]
+        }
+
+    def frames(self) -> Iterator[pd.DataFrame]:
+        """Tidy tables, some thousands of rows at a time: one row for each step, tensor, part and lane."""
+        import pandas as pd  # noqa: PLC0415  # heavy, and only tables need it
+
+        phases, tensors, parts, layers = (
+            np.array([str(getattr(key, name)) for key in self.keys] or [""], object)
+            for name in ("phase", "tensor", "part", "layer")
+        )
+        for entries in self:
+            at, measures = entries["key"], entries["measures"]
+            columns: dict[str, Any] = {
+                "step": entries["step"],
+                "phase": phases[at],
+                "layer": layers[at],
+                "tensor": tensors[at],
+                "part": parts[at],
+                "lane": np.array(LANES, object)[entries["lane"]],
+            }
+            for name in ("absolute", "relative", "ulp", "used"):
+                columns[name] = measures[name]["value"]
+                for field in ("index", "reference", "candidate"):
+                    columns[f"{name}_{field}"] = measures[name][field]
+            simple = [name for name in MEASURES.names or () if name not in columns]
+            yield pd.DataFrame(columns | {name: measures[name] for name in simple})
+
+    def frame(self) -> pd.DataFrame:
+        """The whole ledger as one table."""
+        import pandas as pd  # noqa: PLC0415  # heavy, and only tables need it
+
+        return pd.concat([*self.frames()], ignore_index=True) if self.length else pd.DataFrame()

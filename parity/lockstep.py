@@ -1,0 +1,150 @@
+"""Two sides trained in lockstep: the same batches, from the same initial weights, a chunk of steps at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from parity.config import Experiment, Precision
+from parity.data import Chunk, Dataset, Schedule
+from parity.errors import SideError, UsageError
+from parity.protocol import Array, Key, Lane, Records, keyed
+from parity.sides import LoadedSide
+
+CHUNK_BYTES = 4 * 2**20  # what one side may record in a chunk: small enough to stay in the processor's cache
+CHUNK_STEPS = 32
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What both sides made of the same consecutive steps."""
+
+    reference: Records
+    free: Mapping[Key, Array]
+    """The candidate going its own way from the common start."""
+    local: Mapping[Key, Array]
+    """The candidate given the reference's own inputs to each phase; empty where it cannot."""
+
+
+def start_weights(
+    experiment: Experiment, sides: tuple[LoadedSide, ...], inputs: int, precision: Precision
+) -> dict[str, Array]:
+    """The weights both sides start from: what the experiment names, the rest drawn by the first side that can.
+
+    Raises:
+        UsageError: no side draws weights and not all are given, or a given one has the wrong name or shape.
+    """
+    shapes = weight_shapes(experiment, inputs)
+    given = _given_weights(experiment)
+    for name, array in given.items():
+        if name not in shapes or array.shape != shapes[name]:
+            expected = shapes.get(name, f"one of {', '.join(shapes)}")
+            msg = f"initial_weights: {name} has shape {array.shape}; expected {expected}"
+            raise UsageError(msg)
+    drawn: Mapping[str, Array] = {}
+    if missing := set(shapes) - set(given):
+        drawer = next((side for side in sides if side.can("initial_weights")), None)
+        if drawer is None:
+            msg = f"no side draws initial weights; give initial_weights for {', '.join(sorted(missing))}"
+            raise UsageError(msg)
+        drawn = drawer.side.initial_weights(experiment, inputs, precision)
+    return {name: np.array(given.get(name, drawn.get(name)), precision, order="C") for name in shapes}
+
+
+def weight_shapes(experiment: Experiment, inputs: int) -> dict[str, tuple[int, ...]]:
+    """`dense/kernel` -> (inputs, units), ... in Keras' order."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for layer in experiment.layers:
+        shapes[f"{layer.name}/kernel"] = (inputs, layer.units)
+        if layer.use_bias:
+            shapes[f"{layer.name}/bias"] = (layer.units,)
+        inputs = layer.units
+    return shapes
+
+
+def _given_weights(experiment: Experiment) -> dict[str, Array]:
+    given = experiment.initial_weights
+    if given is None:
+        return {}
+    if isinstance(given, str):
+        try:
+            with np.load(given, allow_pickle=False) as stored:
+                return {name: stored[name] for name in stored.files}
+        except (OSError, ValueError, AttributeError) as error:
+            msg = f"initial_weights: {given} is not readable as npz: {error}"
+            raise UsageError(msg) from None
+    try:
+        return {name: np.array(array, np.float64) for name, array in given.items()}
+    except ValueError:
+        msg = "initial_weights: every row of an array needs the same length"
+        raise UsageError(msg) from None
+
+
+def lockstep(
+    experiment: Experiment,
+    reference: LoadedSide,
+    candidate: LoadedSide,
+    dataset: Dataset,
+    weights: Mapping[str, Array],
+    lanes: tuple[Lane, ...],
+) -> Iterator[Pair]:
+    """Train both sides and yield what they did, chunk by chunk; memory does not grow with the number of steps."""
+    schedule = Schedule.of(experiment, len(dataset))
+    for side in (reference, candidate):
+        _asked(side, 0, "start", experiment, {name: array.copy() for name, array in weights.items()})
+    slots = _asked(reference, 0, "initial_state") if reference.can("initial_state") else {}
+    before = {Key("update", name): np.array(array) for name, array in {**slots, **weights}.items()}
+    for chunk in schedule.chunks(_chunk_length(experiment, dataset, weights, schedule)):
+        x, y = dataset.x[chunk.rows], dataset.y[chunk.rows]
+        records = Records(chunk.first_step, _take_steps(experiment, reference, chunk, x, y), before)
+        free = _take_steps(experiment, candidate, chunk, x, y) if "free" in lanes else {}
+        local: Mapping[Key, Array] = {}
+        if "local" in lanes and candidate.can("replay"):
+            said = _asked(candidate, chunk.first_step, "replay", records)
+            local = keyed(said, experiment.layer_names[-1])
+        yield Pair(records, free, local)
+        before = records.state_after()
+
+
+def _chunk_length(experiment: Experiment, dataset: Dataset, weights: Mapping[str, Array], schedule: Schedule) -> int:
+    """As many steps as fit the memory set aside: weights, gradients and slots, and what flows through the layers."""
+    parameters = sum(array.nbytes for array in weights.values())
+    flowing = dataset.x.shape[1] + 4 * sum(layer.units for layer in experiment.layers)
+    step_bytes = 5 * parameters + schedule.batch_size * flowing * dataset.x.itemsize
+    return int(np.clip(CHUNK_BYTES // step_bytes, 1, CHUNK_STEPS))
+
+
+def _take_steps(experiment: Experiment, side: LoadedSide, chunk: Chunk, x: Array, y: Array) -> dict[Key, Array]:
+    """The steps of a chunk on one side: all at once where it can, one after the other where it cannot."""
+    last = experiment.layer_names[-1]
+    if side.can("steps"):
+        return keyed(_asked(side, chunk.first_step, "steps", x, y), last)
+    taken = []
+    for offset in range(len(chunk)):
+        step = chunk.first_step + offset
+        said = _asked(side, step, "step", x[offset].copy(), y[offset].copy())
+        said = dict(said) if isinstance(said, Mapping) else {} if said is None else {"loss": said}
+        said.setdefault("weights", _asked(side, step, "weights"))
+        try:
+            taken.append({key: np.array(array) for key, array in keyed(said, last).items()})
+        except KeyError as error:
+            msg = f"{side.name}: step {step} returned {error}, which is not in the vocabulary of a step"
+            raise SideError(msg) from None
+    return {key: np.stack([step[key] for step in taken]) for key in taken[0]}
+
+
+def _asked(side: LoadedSide, step: int, method: str, *arguments: Any) -> Any:
+    """Call a side's method; what it raises is reported as its own."""
+    try:
+        return getattr(side.side, method)(*arguments)
+    except Exception as error:  # whatever a stranger's code raises
+        frame = error.__traceback__
+        while frame is not None and frame.tb_next is not None:
+            frame = frame.tb_next
+        where = f"{frame.tb_frame.f_code.co_filename}, line {frame.tb_lineno}" if frame is not None else "unknown place"
+        at = f"step {step}" if step else "the start"
+        msg = f"{side.name} raised {type(error).__name__} in {method} at {at}: {error} ({where})"
+        raise SideError(msg) from error

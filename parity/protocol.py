@@ -1,0 +1,175 @@
+"""What a side is, and what it says of a step: the words that both sides and the examiner share.
+
+A side needs three methods:
+
+    start(experiment, weights)   weights: {"dense/kernel": array, ...} in Keras' names and layout
+    step(x, y)                   one update; returns a loss, or a mapping in the vocabulary below
+    weights()                    after the update, same names and layout
+
+Everything else is optional and makes the answer finer; see `Side`.
+
+The vocabulary of a step. Every value is an array; groups map a name to an array:
+
+    x, y                                           the batch that was trained on
+    pre_activation, output                         {layer: array}, (batch, units); output may be the last layer's array
+    loss, loss/data, loss/penalty                  scalars, before the update
+    penalty                                        {tensor: scalar}, what each regularizer adds
+    gradient, gradient/data, gradient/penalty      {tensor: array}; also of layer/pre_activation and layer/output
+    weights                                        {tensor: array}, after the update
+    optimizer                                      {name: array}: iterations, learning_rate, dense/kernel/momentum, ...
+    metrics                                        {name: scalar}, before the update
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from parity.config import Experiment
+
+Array = npt.NDArray[Any]
+Phase = Literal["batch", "forward", "loss", "gradient", "update", "metrics"]
+Part = Literal["whole", "data", "penalty"]
+Lane = Literal["local", "free"]
+
+PHASES: tuple[Phase, ...] = ("batch", "forward", "loss", "gradient", "update", "metrics")
+PARTS: tuple[Part, ...] = ("data", "penalty", "whole")  # parts before their sum
+
+
+class Key(NamedTuple):
+    """Names one thing a step produces."""
+
+    phase: Phase
+    tensor: str
+    part: Part = "whole"
+
+    @property
+    def layer(self) -> str:
+        """`dense` of `dense/kernel`; empty for what belongs to no layer."""
+        return self.tensor.partition("/")[0] if "/" in self.tensor else ""
+
+    def __str__(self) -> str:
+        return f"{self.phase} {self.tensor}" + ("" if self.part == "whole" else f" ({self.part})")
+
+
+_GROUPS: dict[str, tuple[Phase, Part, str]] = {
+    "pre_activation": ("forward", "whole", "{}/pre_activation"),
+    "output": ("forward", "whole", "{}/output"),
+    "penalty": ("loss", "penalty", "{}"),
+    "gradient": ("gradient", "whole", "{}"),
+    "gradient/data": ("gradient", "data", "{}"),
+    "gradient/penalty": ("gradient", "penalty", "{}"),
+    "weights": ("update", "whole", "{}"),
+    "optimizer": ("update", "whole", "{}"),
+    "metrics": ("metrics", "whole", "{}"),
+}
+_SINGLE: dict[str, Key] = {
+    "x": Key("batch", "x"),
+    "y": Key("batch", "y"),
+    "loss": Key("loss", "loss"),
+    "loss/data": Key("loss", "loss", "data"),
+    "loss/penalty": Key("loss", "loss", "penalty"),
+}
+VOCABULARY: tuple[str, ...] = (*_SINGLE, *_GROUPS)
+
+
+def keyed(said: Mapping[str, Any], last_layer: str) -> dict[Key, Array]:
+    """What a side said of its steps, under keys.
+
+    Raises:
+        KeyError: a word that is not in the vocabulary.
+    """
+    found: dict[Key, Array] = {}
+    for word, value in said.items():
+        if word in _SINGLE:
+            found[_SINGLE[word]] = np.asarray(value)
+            continue
+        phase, part, template = _GROUPS[word]
+        group = value if isinstance(value, Mapping) else {last_layer: value}
+        for name, array in group.items():
+            found[Key(phase, template.format(name), part)] = np.asarray(array)
+    return found
+
+
+@dataclass(frozen=True)
+class Records:
+    """Everything one side produced in consecutive steps; every array has the steps as its first axis."""
+
+    first_step: int
+    arrays: Mapping[Key, Array]
+    before: Mapping[Key, Array]
+    """Weights and optimizer slots (update keys) as they were before the first of these steps."""
+
+    def __len__(self) -> int:
+        return len(next(iter(self.arrays.values()))) if self.arrays else 0
+
+    def step(self, index: int) -> dict[Key, Array]:
+        """What one step produced."""
+        return {key: array[index] for key, array in self.arrays.items()}
+
+    def state_before(self, index: int) -> Mapping[Key, Array]:
+        """Weights and slots that step `index` started from."""
+        if index == 0:
+            return self.before
+        return {key: array[index - 1] for key, array in self.arrays.items() if key.phase == "update"}
+
+    def state_after(self) -> dict[Key, Array]:
+        """Weights and slots after the last step, copied: the arrays themselves are reused by the next call."""
+        return {key: np.array(array[-1]) for key, array in self.arrays.items() if key.phase == "update"}
+
+
+class Side(Protocol):
+    """A side with everything the examiner can use. Only `start`, `step` and `weights` are required of a stranger's."""
+
+    def start(self, experiment: Experiment, weights: Mapping[str, Array]) -> None: ...
+
+    def step(self, x: Array, y: Array) -> Any: ...
+
+    def weights(self) -> Mapping[str, Array]: ...
+
+    def steps(self, x: Array, y: Array) -> Mapping[str, Any]:
+        """Several updates at once: x of shape (steps, batch, features); the vocabulary with the steps as first axis.
+
+        The arrays returned stay valid only until the next call.
+        """
+
+    def initial_weights(self, experiment: Experiment) -> Mapping[str, Array]:
+        """What this side would start from by itself; compared exactly, and used for both if this is the reference."""
+
+    def initial_state(self) -> Mapping[str, Array]:
+        """Optimizer slots before the first step, in the names of `optimizer`."""
+
+    def replay(self, reference: Records) -> Mapping[str, Any]:
+        """The local lane: each phase recomputed from the reference's own inputs to that phase."""
+
+    def with_conventions(self, choices: Mapping[str, str]) -> Side:
+        """The same side made with other conventions."""
+
+    def environment(self) -> Mapping[str, str]:
+        """Versions and settings that bear on the numbers."""
+
+
+def execution_order(keys: Iterable[Key], layers: Iterable[str]) -> list[Key]:
+    """Keys in the order in which a step produces them: phases, then layers forward (backward for gradients)."""
+    position = {layer: index for index, layer in enumerate(layers)}
+    forward = {name: rank for rank, name in enumerate(("pre_activation", "output", "kernel", "bias"))}
+    backward = {name: rank for rank, name in enumerate(("output", "pre_activation", "kernel", "bias"))}
+
+    def rank(key: Key) -> tuple[Any, ...]:
+        layer, _, name = key.tensor.partition("/")
+        at = position.get(layer, -1)
+        if key.phase == "gradient":
+            return (PHASES.index(key.phase), -at, backward.get(name, 9), name, PARTS.index(key.part))
+        if key.phase == "loss":  # the data loss, each penalty, their sum, then everything
+            own = key.tensor == "loss"
+            stage = {"data": 0, "penalty": 2, "whole": 3}[key.part] if own else 1
+            return (PHASES.index(key.phase), stage, at, forward.get(name, 9), name)
+        weight, _, slot = name.partition("/")  # slots are written before the weight
+        return (PHASES.index(key.phase), at, forward.get(weight, 9), not slot, slot, key.tensor)
+
+    return sorted(keys, key=rank)

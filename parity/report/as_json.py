@@ -1,0 +1,101 @@
+"""The report as JSON. The keys are a contract; `SCHEMA_VERSION` counts its changes.
+
+Numbers that JSON has no word for are the texts "nan", "inf" and "-inf".
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from parity.result import Result, Run
+    from parity.verdict import Divergence, Summary
+
+SCHEMA_VERSION = 1
+
+
+def write(result: Result, stream: IO[str]) -> None:
+    json.dump(as_dict(result), stream, indent=2, allow_nan=False, ensure_ascii=False)
+    stream.write("\n")
+
+
+def as_dict(result: Result) -> dict[str, Any]:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "verdict": str(result.verdict),
+        "exit_code": int(result.exit_code),
+        "experiment": result.experiment.model_dump(mode="json"),
+        "reference": result.reference,
+        "candidate": result.candidate,
+        "precision": result.experiment.precision,
+        "steps_compared": result.steps_compared,
+        "tensors_compared": result.tensors_compared,
+        "first_divergence": _divergence(result.first_divergence),
+        "causes": [],
+        "explained": result.first_divergence is None,
+        "not_compared": [{"what": item.what, "why": item.why} for item in result.not_compared],
+        "sensitivity": None,
+        "environment": dict(result.environment),
+        "timings": {name: round(seconds, 6) for name, seconds in result.timings.items()},
+        "data_digest": result.data_digest,
+        "command": result.command,
+        "interrupted": result.interrupted,
+        "runs": [_run(run) for run in result.runs],
+    }
+
+
+def _number(value: float) -> float | str:
+    return value if math.isfinite(value) else str(value)
+
+
+def _divergence(found: Divergence | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "step": found.step,
+        "phase": found.key.phase,
+        "layer": found.key.layer,
+        "tensor": found.key.tensor,
+        "part": found.key.part,
+        "index": list(found.index),
+        "reference": _number(found.reference),
+        "candidate": _number(found.candidate),
+        "difference": _number(found.difference),
+        "budget": found.budget,
+        "used": _number(found.used),
+        "lane": found.lane,
+        "precision": found.precision,
+    }
+
+
+def _run(run: Run) -> dict[str, Any]:
+    return {
+        "precision": run.precision,
+        "verdict": str(run.verdict),
+        "steps_planned": run.planned_steps,
+        "steps_compared": run.judge.steps,
+        "first_divergence": _divergence(run.first),
+        "tensors": [_summary(summary) for summary in run.summaries.values()],
+    }
+
+
+def _summary(summary: Summary) -> dict[str, Any]:
+    judged = not math.isnan(summary.used)
+    return {
+        "phase": summary.key.phase,
+        "layer": summary.key.layer,
+        "tensor": summary.key.tensor,
+        "part": summary.key.part,
+        "lane": summary.lane,
+        "shape": list(summary.shape),
+        "steps": summary.steps,
+        "steps_differing": summary.differing,
+        "absolute": _number(summary.absolute),
+        "absolute_step": summary.absolute_step,
+        "used": _number(summary.used) if judged else None,
+        "used_step": summary.used_step if judged else None,
+        "steps_beyond": summary.beyond,
+        "first_beyond": summary.first_beyond,
+    }

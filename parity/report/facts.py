@@ -1,0 +1,195 @@
+"""The facts of a result, in the order every report tells them, as words and tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from parity.config import Precision
+from parity.protocol import Key, Lane, execution_order
+from parity.result import Result, Run
+from parity.verdict import Divergence, Summary, Verdict
+
+SHOWN_STEPS = 6
+NOISE = 1e4  # units in the last place: a free-running difference below it is shown as rounding
+
+_MEANING = {
+    Verdict.PARITY: "every difference is within what rounding can explain",
+    Verdict.DIVERGED: "there is a difference that rounding cannot explain",
+    Verdict.CANNOT_JUDGE: "not enough could be compared to say",
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number as it is shown. `rounding` marks one that is made of rounding errors and differs between machines."""
+
+    text: str
+    rounding: bool = False
+    beyond: bool = False
+
+    def __str__(self) -> str:
+        return f"≈{self.text}" if self.rounding else self.text
+
+
+@dataclass(frozen=True)
+class Row:
+    """One tensor: how it did in the local lane, and how far the free-running sides were apart at some steps."""
+
+    key: Key
+    local: Figure
+    free: tuple[Figure, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Steps by tensors, in one precision."""
+
+    precision: Precision
+    verdict: Verdict
+    steps: tuple[int, ...]
+    rows: tuple[Row, ...]
+
+
+def number(value: float, digits: int = 4) -> str:
+    """Shortest text with that many significant digits: 0.5, 1.235e-08, inf."""
+    if value == 0:
+        return "0"
+    return f"{value:.{digits}g}"
+
+
+def percent(used: float) -> str:
+    """Share of a budget: 4 %, 1.3e+07 × when it is far beyond."""
+    if math.isinf(used):
+        return "must be equal"
+    if used > 10:
+        return f"{used:.2g} × budget"
+    return f"{100 * used:.2g} % of budget" if used else "0 % of budget"
+
+
+def place(key: Key) -> str:
+    """`loss, dense_1/kernel (penalty)`."""
+    part = "" if key.part == "whole" else f" ({key.part} part)"
+    return f"{key.phase}, {key.tensor}{part}"
+
+
+def headline(result: Result) -> str:
+    return f"{result.verdict}: {_MEANING[result.verdict]}"
+
+
+def subject(result: Result) -> Iterator[tuple[str, str]]:
+    """What was compared."""
+    experiment = result.experiment
+    yield "experiment", experiment.name
+    yield "reference", result.reference
+    yield "candidate", result.candidate
+    done = result.steps_compared
+    planned = max((run.planned_steps for run in result.runs), default=0)
+    steps = f"{done} steps" if done == planned else f"{done} of {planned} steps"
+    yield (
+        "compared",
+        f"{steps}, {result.tensors_compared} tensors a step, {' and '.join(r.precision for r in result.runs)}",
+    )
+    if result.interrupted:
+        yield "note", "interrupted: this is what was compared until then"
+
+
+def divergence(found: Divergence) -> Iterator[tuple[str, str]]:
+    """The first divergence, from where to how much."""
+    yield "where", f"step {found.step}, {place(found.key)}"
+    if math.isnan(found.reference) and math.isnan(found.candidate) and not found.index:
+        yield "what", "shapes or dtypes differ"
+        return
+    index = f" at {list(found.index)}" if found.index else ""
+    yield "reference", f"{number(found.reference, 9)}{index}"
+    yield "candidate", number(found.candidate, 9)
+    if found.ratio is not None:
+        yield "ratio", f"{number(found.ratio, 6)} (candidate / reference)"
+    used = (
+        "; these had to be equal to the last bit"
+        if math.isinf(found.used)
+        else f", {number(found.used, 2)} × its budget"
+    )
+    yield "difference", f"{number(found.difference)}{used}"
+    yield "seen in", f"{found.precision}, {found.lane} lane"
+
+
+def runs(result: Result) -> Iterator[tuple[str, str]]:
+    """One line for each precision."""
+    for run in result.runs:
+        yield run.precision, _run_line(run)
+
+
+def _run_line(run: Run) -> str:
+    if run.verdict is Verdict.DIVERGED and run.first is not None:
+        return f"{run.verdict} at step {run.first.step}, {place(run.first.key)}"
+    if run.judge.nonfinite is not None:
+        step, key = run.judge.nonfinite
+        return f"{run.verdict}: both sides are not finite from step {step}, {place(key)}"
+    if run.worst is None:
+        return f"{run.verdict}: nothing was held against a budget"
+    worst = Figure(percent(run.worst.used), rounding=True)
+    if run.worst.used == 0:
+        return f"{run.verdict}: equal to the last bit"
+    return f"{run.verdict}: at most {worst}"
+
+
+def shown_steps(run: Run) -> tuple[int, ...]:
+    """The first steps, those around the first divergence, and the last."""
+    last = run.judge.steps
+    chosen = {1, 2, 3, last}
+    if run.first is not None:
+        chosen |= {run.first.step, run.first.step + 1}
+    return tuple(sorted(step for step in chosen if 1 <= step <= last))[:SHOWN_STEPS]
+
+
+def table(run: Run) -> Table:
+    """Steps by tensors."""
+    steps = shown_steps(run)
+    measured = run.ledger.rows(set(steps))
+    keys = execution_order({key for _, key in run.summaries}, run.judge.experiment.layer_names)
+    rows = []
+    for key in keys:
+        local = run.summaries.get(("local", key))
+        free = tuple(_free_figure(run, measured.get((step, key, "free")), step) for step in steps)
+        rows.append(Row(key, _local_figure(local), free))
+    return Table(run.precision, run.verdict, steps, tuple(rows))
+
+
+def _local_figure(summary: Summary | None) -> Figure:
+    if summary is None or math.isnan(summary.used):
+        return Figure("–")
+    if summary.used == 0:
+        return Figure("equal")
+    if summary.used <= 1:
+        return Figure(f"{100 * summary.used:.2g} %", rounding=True)
+    text = "not equal" if math.isinf(summary.used) else f"{summary.used:.2g} ×"
+    return Figure(f"{text} from step {summary.first_beyond}", beyond=True)
+
+
+def _free_figure(run: Run, measures: np.void | None, step: int) -> Figure:
+    """The largest difference; marked as rounding where nothing had diverged yet or it is too small to be more."""
+    if measures is None:
+        return Figure("–")
+    absolute = measures["absolute"]
+    if absolute["value"] == 0:
+        return Figure("0")
+    calm = run.first is None or step < run.first.step
+    ulp = float(measures["ulp"]["value"])
+    small = absolute["value"] <= NOISE * np.spacing(np.abs(absolute["reference"]).astype(run.precision))
+    return Figure(number(float(absolute["value"]), 3), rounding=bool(calm or small or ulp < 1))
+
+
+def lane_notes(lanes: set[Lane]) -> str:
+    texts = {
+        "local": "local: each phase given the reference's own inputs; what is shown is the share of its rounding budget "
+        "that the worst element of the worst step uses",
+        "free": "step columns: the largest difference between the two sides, each going its own way",
+    }
+    return (
+        ". ".join(texts[lane] for lane in ("local", "free") if lane in lanes)
+        + ". ≈ marks figures whose digits rounding decides: they differ between machines."
+    )

@@ -1,0 +1,66 @@
+"""The report as Markdown, the form that is committed to the case book."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import IO, TYPE_CHECKING
+
+from parity.report import facts
+
+if TYPE_CHECKING:
+    from parity.result import Result
+
+_CAP = 40  # entries of a list
+
+
+def write(result: Result, stream: IO[str]) -> None:
+    stream.write(f"# {escape(result.experiment.name)}\n\n")
+    stream.write(body(result))
+
+
+def body(result: Result, level: int = 2) -> str:
+    """The facts under headings of the given level."""
+    heading = "#" * level
+    parts = [f"**{escape(facts.headline(result))}**", _list(facts.subject(result))]
+    if (first := result.first_divergence) is not None:
+        parts += [f"{heading} First divergence", _list(facts.divergence(first))]
+    parts += [f"{heading} Steps by tensors", _list(facts.runs(result))]
+    for run in result.runs:
+        parts.append(_table(facts.table(run)))
+    parts.append(facts.lane_notes({lane for run in result.runs for lane, _ in run.summaries}))
+    if missing := result.not_compared:
+        shown = [(item.what, item.why) for item in missing[:_CAP]]
+        if len(missing) > _CAP:
+            shown.append(("…", f"and {len(missing) - _CAP} more"))
+        parts += [f"{heading} Not compared", _list(shown)]
+    return "\n\n".join(parts) + "\n"
+
+
+def escape(text: str) -> str:
+    """Names come from files: none of their characters may become markup."""
+    for character in "\\`*_<>|#[]":
+        text = text.replace(character, f"\\{character}")
+    return text.replace("\n", " ")
+
+
+def _list(pairs: Iterable[tuple[str, str]]) -> str:
+    return "\n".join(f"- {escape(label)}: {escape(value)}" for label, value in pairs)
+
+
+def _table(table: facts.Table) -> str:
+    header = ["phase", "tensor", "local", *(f"step {step}" for step in table.steps)]
+    lines = [
+        f"{table.precision}: {table.verdict}",
+        "",
+        _line(header),
+        _line(["---", "---"] + ["---:"] * (len(header) - 2)),
+    ]
+    for row in table.rows:
+        tensor = row.key.tensor + ("" if row.key.part == "whole" else f" ({row.key.part})")
+        local = f"**{row.local}**" if row.local.beyond else str(row.local)
+        lines.append(_line([row.key.phase, escape(tensor), local, *map(str, row.free)]))
+    return "\n".join(lines)
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"

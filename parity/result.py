@@ -1,0 +1,104 @@
+"""What a comparison found: the one model that every report is written from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from parity.config import Experiment, Precision
+from parity.errors import ExitCode
+from parity.ledger import Ledger
+from parity.protocol import Key, Lane
+from parity.verdict import Divergence, Judge, NotCompared, Summary, Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Run:
+    """One precision: both sides over all steps."""
+
+    precision: Precision
+    planned_steps: int
+    judge: Judge
+    seconds: float
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.judge.verdict
+
+    @property
+    def first(self) -> Divergence | None:
+        return self.judge.first
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.judge.ledger
+
+    @property
+    def summaries(self) -> Mapping[tuple[Lane, Key], Summary]:
+        return self.judge.summaries
+
+    @property
+    def worst(self) -> Summary | None:
+        """The judged tensor that used most of its budget."""
+        judged = [summary for summary in self.summaries.values() if summary.used == summary.used]  # NaN
+        return max(judged, key=lambda summary: summary.used, default=None)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A whole comparison."""
+
+    experiment: Experiment
+    reference: str
+    candidate: str
+    runs: tuple[Run, ...]
+    data_digest: str
+    command: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    timings: Mapping[str, float] = field(default_factory=dict)
+    interrupted: bool = False
+
+    @property
+    def verdict(self) -> Verdict:
+        """Diverged in any precision is diverged; parity is parity in all of them, over all steps."""
+        verdicts = {run.verdict for run in self.runs}
+        if Verdict.DIVERGED in verdicts:
+            return Verdict.DIVERGED
+        if not verdicts or Verdict.CANNOT_JUDGE in verdicts or self.interrupted:
+            return Verdict.CANNOT_JUDGE
+        return Verdict.PARITY
+
+    @property
+    def exit_code(self) -> ExitCode:
+        return ExitCode.INTERRUPTED if self.interrupted else self.verdict.exit_code
+
+    @property
+    def first_divergence(self) -> Divergence | None:
+        """The earliest over the precisions; of two at the same step the one in float64, where formulas stand out."""
+        found = [run.first for run in self.runs if run.first is not None]
+        return min(found, key=lambda divergence: divergence.step, default=None)
+
+    @property
+    def steps_compared(self) -> int:
+        return max((run.judge.steps for run in self.runs), default=0)
+
+    @property
+    def tensors_compared(self) -> int:
+        return max((run.judge.tensors for run in self.runs), default=0)
+
+    @property
+    def not_compared(self) -> list[NotCompared]:
+        return list(dict.fromkeys(item for run in self.runs for item in run.judge.not_compared))
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """Every measure of every step as one tidy table."""
+        import pandas as pd  # noqa: PLC0415  # heavy, and only tables need it
+
+        frames = [run.ledger.frame().assign(precision=run.precision) for run in self.runs]
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()

@@ -1,0 +1,120 @@
+"""From the name of a side to the side: `keras`, `scratch[l2.penalty=half]`, `mynet.py:MyNet`, `package.module:Name`.
+
+The built-in sides are names for modules like anybody's; this package imports neither of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from parity.config.errors import nearest
+from parity.errors import UsageError
+
+BUILT_IN = {"keras": "keras_ref.adapter:KerasSide", "scratch": "scratch_net.adapter:ScratchSide"}
+_REQUIRED = ("start", "step", "weights")
+_FORMS = "keras, scratch, scratch[l2.penalty=half], path/to/file.py:Name or package.module:Name"
+
+
+@dataclass(frozen=True)
+class LoadedSide:
+    """A side and the name it was asked for by."""
+
+    name: str
+    side: Any
+
+    def can(self, ability: str) -> bool:
+        """Whether the side offers an optional method."""
+        return callable(getattr(self.side, ability, None))
+
+    def environment(self) -> Mapping[str, str]:
+        return dict(self.side.environment()) if self.can("environment") else {}
+
+
+def _choices(text: str) -> dict[str, str]:
+    """`l2.penalty=half,loss.mean=batch` as a mapping."""
+    pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
+    if wrong := [code for code, equals, _ in pairs if not equals]:
+        msg = f"[{text}]: expected code=choice, received {wrong[0]!r}"
+        raise UsageError(msg)
+    return {code.strip(): choice.strip() for code, _, choice in pairs}
+
+
+def _module_from_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        near = sorted(found.name for found in path.parent.glob("*.py"))[:8] if path.parent.is_dir() else []
+        msg = f"{path}: no such file" + (f"; in that folder are {', '.join(near)}" if near else "")
+        raise UsageError(msg)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        msg = f"{path}: not a Python file"
+        raise UsageError(msg)
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(path.parent.resolve()))  # so that it can import its neighbours
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.pop(0)
+    return module
+
+
+def _find(target: str) -> Any:
+    """The object that `path.py:Name` or `package.module:Name` names."""
+    where, colon, attribute = target.rpartition(":")
+    if not colon or not where or not attribute:
+        msg = f"side {target!r} is not known; give {_FORMS}" + nearest(target, BUILT_IN)
+        raise UsageError(msg)
+    if where.endswith(".py"):
+        module = _module_from_file(Path(where))
+    else:
+        try:
+            module = importlib.import_module(where)
+        except ModuleNotFoundError as error:
+            missing = (error.name or "").partition(".")[0]
+            if missing == where.partition(".")[0]:
+                msg = f"side {target!r}: there is no module {where!r}"
+            elif missing in {"tensorflow", "keras"}:
+                msg = f"side {target!r} needs TensorFlow, which is not installed: pip install 'keras-parity[keras]'"
+            else:
+                msg = f"side {target!r}: importing {where!r} failed: {error}"
+            raise UsageError(msg) from None
+    if not hasattr(module, attribute):
+        names = [name for name in vars(module) if not name.startswith("_")]
+        msg = f"side {target!r}: {where} has no {attribute!r}" + nearest(attribute, names)
+        raise UsageError(msg)
+    return getattr(module, attribute)
+
+
+def load_side(spec: str) -> LoadedSide:
+    """Load a side by name.
+
+    Raises:
+        UsageError: no such side, or not one (a method of `start`, `step` and `weights` is missing).
+    """
+    match = re.fullmatch(r"(?P<name>[^\[\]]+)(?:\[(?P<choices>[^\[\]]*)\])?", spec.strip())
+    if match is None:
+        msg = f"side {spec!r} is not readable; give {_FORMS}"
+        raise UsageError(msg)
+    found = _find(BUILT_IN.get(match["name"], match["name"]))
+    # A class or a factory makes the side; an instance is one already.
+    side = found if all(hasattr(found, name) for name in _REQUIRED) and not isinstance(found, type) else found()
+    if missing := [name for name in _REQUIRED if not callable(getattr(side, name, None))]:
+        msg = f"side {spec!r} has no method {', '.join(missing)}; a side needs {', '.join(_REQUIRED)}"
+        raise UsageError(msg)
+    if match["choices"]:
+        if not callable(getattr(side, "with_conventions", None)):
+            msg = f"side {match['name']!r} offers no choice of conventions"
+            raise UsageError(msg)
+        try:
+            side = side.with_conventions(_choices(match["choices"]))
+        except ValueError as error:
+            msg = f"side {spec!r}: {error}"
+            raise UsageError(msg) from None
+    return LoadedSide(spec.strip(), side)

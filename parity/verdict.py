@@ -1,0 +1,228 @@
+"""From measures to a verdict: what was compared, what went beyond its budget, and which of it came first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import partial
+
+import numpy as np
+
+from parity.budget import LocalBudget
+from parity.config import Experiment, Precision
+from parity.errors import ExitCode
+from parity.ledger import Ledger
+from parity.lockstep import Pair
+from parity.measure import Rows, Steps, measure
+from parity.protocol import Array, Key, Lane, Records, execution_order
+
+
+class Verdict(StrEnum):
+    PARITY = "PARITY"
+    DIVERGED = "DIVERGED"
+    CANNOT_JUDGE = "CANNOT_JUDGE"
+
+    @property
+    def exit_code(self) -> ExitCode:
+        return ExitCode[self.name]
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """The first element that rounding cannot explain."""
+
+    step: int
+    key: Key
+    lane: Lane
+    precision: Precision
+    index: tuple[int, ...]
+    reference: float
+    candidate: float
+    budget: float
+
+    @property
+    def difference(self) -> float:
+        return abs(self.candidate - self.reference)
+
+    @property
+    def used(self) -> float:
+        """Difference over budget; infinite where the two had to be equal."""
+        if math.isnan(self.difference):
+            return math.inf
+        return self.difference / self.budget if self.budget else math.inf
+
+    @property
+    def ratio(self) -> float | None:
+        """Candidate over reference, where that says anything."""
+        return self.candidate / self.reference if self.reference and math.isfinite(self.reference) else None
+
+
+@dataclass
+class Summary:
+    """One tensor in one lane over all steps."""
+
+    key: Key
+    lane: Lane
+    shape: tuple[int, ...]
+    steps: int = 0
+    differing: int = 0
+    absolute: float = 0.0
+    absolute_step: int = 0
+    used: float = math.nan  # NaN as long as nothing was judged
+    used_step: int = 0
+    beyond: int = 0
+    first_beyond: int | None = None
+
+    def take(self, first_step: int, rows: Rows) -> None:
+        absolute, used = rows["absolute"]["value"], rows["used"]["value"]
+        self.steps += len(rows)
+        self.differing += int(np.count_nonzero(absolute))
+        if (largest := absolute.max()) > self.absolute:
+            self.absolute, self.absolute_step = float(largest), first_step + int(absolute.argmax())
+        if not np.isnan(used).all():
+            at = int(np.nanargmax(used))
+            if not self.used >= used[at]:
+                self.used, self.used_step = float(used[at]), first_step + at
+        over = np.flatnonzero(used > 1)
+        self.beyond += len(over)
+        if len(over) and self.first_beyond is None:
+            self.first_beyond = first_step + int(over[0])
+
+
+@dataclass(frozen=True)
+class NotCompared:
+    what: str
+    why: str
+
+
+@dataclass
+class Judge:
+    """Takes in pairs of records, step by step, and knows the verdict so far."""
+
+    experiment: Experiment
+    precision: Precision
+    ledger: Ledger = field(default_factory=Ledger)
+    summaries: dict[tuple[Lane, Key], Summary] = field(default_factory=dict)
+    first: Divergence | None = None
+    nonfinite: tuple[int, Key] | None = None
+    """The first step and tensor where both sides held the same NaN or infinity."""
+    steps: int = 0
+    missing: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._budget = LocalBudget(self.experiment, self.precision)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Parity needs something judged in every phase that trains; comparing nothing is never parity."""
+        if self.first is not None:
+            return Verdict.DIVERGED
+        if self.nonfinite is not None or not self.judged & {"loss", "gradient", "update"}:
+            return Verdict.CANNOT_JUDGE
+        return Verdict.PARITY
+
+    @property
+    def judged(self) -> set[str]:
+        """Phases in which at least one tensor was held against a budget."""
+        return {key.phase for (_, key), summary in self.summaries.items() if not math.isnan(summary.used)}
+
+    @property
+    def tensors(self) -> int:
+        return len({key for _, key in self.summaries})
+
+    @property
+    def not_compared(self) -> list[NotCompared]:
+        return [NotCompared(what, why) for what, why in self.missing.items()]
+
+    def take_start(self, reference: Mapping[str, Array], candidate: Mapping[str, Array]) -> None:
+        """Initial weights that both sides drew by themselves: equal to the last bit or not at all. Step 0."""
+        for name, array in reference.items():
+            if name in candidate:
+                self._hold(Key("update", name), "local", 0, array[None], np.asarray(candidate[name])[None], 0.0)
+            else:
+                self.missing[f"initial {name}"] = "the candidate does not draw it"
+
+    def take(self, pair: Pair) -> None:
+        """Measure and judge every tensor of a chunk of steps."""
+        records = pair.reference
+        self.steps += len(records)
+        for key in execution_order(records.arrays, self.experiment.layer_names):
+            of_key = records.arrays[key]
+            if key.phase == "batch":  # both were handed the same arrays: what each says it got must be just that
+                lanes: dict[Lane, Array] = {"local": pair.free[key]} if key in pair.free else {}
+            else:
+                lanes = {lane: said[key] for lane, said in (("local", pair.local), ("free", pair.free)) if key in said}
+            for lane, array in lanes.items():
+                budget = partial(self._budget_of, key, records) if lane == "local" else None
+                self._hold(key, lane, records.first_step, of_key, array, budget)
+            self._note_missing(key, pair, lanes)
+        for key in (pair.free.keys() | pair.local.keys()) - records.arrays.keys():
+            self.missing.setdefault(str(key), "the reference does not record it")
+
+    def _budget_of(self, key: Key, records: Records, rows: Steps) -> Array | float | None:
+        budget = self._budget.of(key, records, rows)
+        if budget is None:
+            self.missing.setdefault(f"{key}, judged", "the reference does not record what its budget depends on")
+        return budget
+
+    def _note_missing(self, key: Key, pair: Pair, lanes: Mapping[Lane, Array]) -> None:
+        if not lanes:
+            self.missing.setdefault(str(key), "the candidate does not provide it")
+        elif "local" not in lanes and pair.local and key.phase != "batch":
+            self.missing.setdefault(f"{key}, local lane", "the candidate does not replay it")
+
+    def _hold(
+        self,
+        key: Key,
+        lane: Lane,
+        first_step: int,
+        reference: Array,
+        candidate: Array,
+        budget: float | Callable[[Steps], Array | float | None] | None,
+    ) -> None:
+        """Hold the candidate's tensor against the reference's."""
+        if reference.shape != candidate.shape or reference.dtype != candidate.dtype:
+            self.missing.setdefault(
+                f"{key}, {lane} lane",
+                f"the candidate gave {candidate.dtype} {candidate.shape[1:]}, "
+                f"the reference {reference.dtype} {reference.shape[1:]}",
+            )
+            self._diverge(Divergence(first_step, key, lane, self.precision, (), math.nan, math.nan, 0.0))
+            return
+        rows = measure(reference, candidate, budget)
+        self.ledger.append(key, lane, first_step, rows)
+        summary = self.summaries.setdefault((lane, key), Summary(key, lane, reference.shape[1:]))
+        summary.take(first_step, rows)
+        if (same := np.flatnonzero(rows["nonfinite_both"])).size and self.nonfinite is None:
+            self.nonfinite = (first_step + int(same[0]), key)
+        over = np.flatnonzero(rows["used"]["value"] > 1)
+        if over.size:
+            self._diverge(self._divergence(key, lane, first_step + int(over[0]), rows[over[0]], reference.shape[1:]))
+
+    def _divergence(self, key: Key, lane: Lane, step: int, row: Rows, shape: tuple[int, ...]) -> Divergence:
+        """The element that uses most of its budget; among elements that had to be equal, the most different."""
+        worst = row["used"] if math.isfinite(row["used"]["value"]) else row["absolute"]
+        difference = abs(float(worst["candidate"]) - float(worst["reference"]))
+        return Divergence(
+            step=step,
+            key=key,
+            lane=lane,
+            precision=self.precision,
+            index=tuple(int(at) for at in np.unravel_index(int(worst["index"]), shape)) if shape else (),
+            reference=float(worst["reference"]),
+            candidate=float(worst["candidate"]),
+            budget=difference / float(row["used"]["value"]) if math.isfinite(row["used"]["value"]) else 0.0,
+        )
+
+    def _diverge(self, found: Divergence) -> None:
+        """Keep the first in execution order."""
+        if self.first is None or self._rank(found) < self._rank(self.first):
+            self.first = found
+
+    def _rank(self, divergence: Divergence) -> tuple[int, int]:
+        if self.first is None or divergence.step != self.first.step:
+            return (divergence.step, 0)
+        ordered = execution_order({divergence.key, self.first.key}, self.experiment.layer_names)
+        return (divergence.step, ordered.index(divergence.key))

@@ -1,0 +1,153 @@
+"""The NumPy network as a side: built from an experiment, run many steps at a time, replayed phase by phase.
+
+The only file of this package that knows the examiner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from parity.config import Experiment
+from parity.config.philox import KerasRandom, layer_seeds
+from parity.protocol import Array, Records
+from scratch_net import conventions
+from scratch_net.activations import ACTIVATIONS
+from scratch_net.initializers import INITIALIZERS, RANDOM
+from scratch_net.layers import Dense
+from scratch_net.losses import LOSSES
+from scratch_net.metrics import METRICS
+from scratch_net.network import Network
+from scratch_net.optimizers import OPTIMIZERS
+from scratch_net.record import counter_words, record_step
+from scratch_net.regularizers import REGULARIZERS
+from scratch_net.replay import replay_step
+
+
+def _parameters(config: Any, *leave_out: str) -> dict[str, Any]:
+    return config.model_dump(exclude={"class_name", *leave_out})  # type: ignore[no-any-return]  # pydantic says Any
+
+
+def _regularizer(config: Any) -> Any:
+    return None if config is None else REGULARIZERS[config.class_name](**_parameters(config))
+
+
+def build(experiment: Experiment, weights: Mapping[str, Array], choices: Mapping[str, str] | None = None) -> Network:
+    """The experiment's network in the dtype of `weights`, with copies of them as its weights."""
+    layers = [
+        Dense(
+            config.name,
+            np.array(weights[f"{config.name}/kernel"], order="C"),
+            np.array(weights[f"{config.name}/bias"]) if config.use_bias else None,
+            ACTIVATIONS[config.activation](),
+            _regularizer(config.kernel_regularizer),
+            _regularizer(config.bias_regularizer),
+            _regularizer(config.activity_regularizer),
+        )
+        for config in experiment.layers
+    ]
+    loss = LOSSES[experiment.loss.class_name](**_parameters(experiment.loss, "from_logits"))
+    optimizer = OPTIMIZERS[experiment.optimizer.class_name](**_parameters(experiment.optimizer))
+    metrics = {name: METRICS[name] for name in experiment.metrics}
+    from_logits = getattr(experiment.loss, "from_logits", False)
+    network = Network(layers, loss, optimizer, metrics, from_logits=from_logits)
+    return conventions.apply(network, choices or {})
+
+
+def initial_weights(experiment: Experiment, inputs: int, dtype: str) -> dict[str, Array]:
+    """Every weight as its initializer draws it, seeds taken in the order in which Keras takes them."""
+    next_seed = layer_seeds(experiment.seed)
+    weights = {}
+    for layer in experiment.layers:
+        drawn = {}
+        for name, shape in (("kernel", (inputs, layer.units)), ("bias", (layer.units,))):
+            config = getattr(layer, f"{name}_initializer")
+            random = None
+            if config.class_name in RANDOM:
+                random = KerasRandom(config.seed if config.seed is not None else next_seed(), dtype)
+            drawn[name] = INITIALIZERS[config.class_name](shape, np.dtype(dtype), random, **_parameters(config, "seed"))
+        weights[f"{layer.name}/kernel"] = drawn["kernel"]
+        if layer.use_bias:
+            weights[f"{layer.name}/bias"] = drawn["bias"]
+        inputs = layer.units
+    return weights
+
+
+class ScratchSide:
+    """A side by the protocol of `parity.protocol`; `choices` are conventions other than Keras'."""
+
+    network: Network  # built by start
+    _replayed: Network  # a second one, which is only ever given the reference's numbers
+
+    def __init__(self, choices: Mapping[str, str] | None = None) -> None:
+        self.choices = dict(choices or {})
+        conventions.check(self.choices)
+
+    def with_conventions(self, choices: Mapping[str, str]) -> ScratchSide:
+        return ScratchSide({**self.choices, **choices})
+
+    def environment(self) -> dict[str, str]:
+        blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[call-overload,index]
+        return {"numpy": np.__version__, "blas": f"{blas['name']} {blas['version']}"}
+
+    def initial_weights(self, experiment: Experiment, inputs: int, precision: str) -> dict[str, Array]:
+        return initial_weights(experiment, inputs, precision)
+
+    def start(self, experiment: Experiment, weights: Mapping[str, Array]) -> None:
+        self.network = build(experiment, weights, self.choices)
+        self._replayed = build(experiment, weights, self.choices)
+
+    def initial_state(self) -> dict[str, Array]:
+        optimizer = self.network.optimizer
+        slots = {name: slot.copy() for name, slot in optimizer.slots.items()}
+        return slots | counter_words(optimizer, self.network.dtype)
+
+    def weights(self) -> dict[str, Array]:
+        return {name: w.copy() for name, w in self.network.weights.items()}
+
+    def step(self, x: Array, y: Array) -> dict[str, Any]:
+        return _unstacked(self.steps(x[None], y[None]))
+
+    def steps(self, x: Array, y: Array) -> dict[str, Any]:
+        stacks = Stacks(len(x))
+        for index in range(len(x)):
+            stacks.put(index, record_step(self.network, x[index], y[index]))
+        return {"x": x, "y": y, **stacks.said}
+
+    def replay(self, reference: Records) -> dict[str, Any]:
+        """The local lane, see `scratch_net.replay`."""
+        stacks = Stacks(len(reference))
+        for index in range(len(reference)):
+            stacks.put(index, replay_step(self._replayed, reference.step(index), reference.state_before(index)))
+        return stacks.said
+
+
+class Stacks:
+    """Collects what each step said into arrays with the steps as first axis."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.said: dict[str, Any] = {}
+
+    def put(self, index: int, words: Mapping[str, Any]) -> None:
+        for word, value in words.items():
+            if isinstance(value, dict):
+                group = self.said.setdefault(word, {})
+                for name, array in value.items():
+                    self._stack(group, name, array)[index] = array
+            else:
+                self._stack(self.said, word, value)[index] = value
+
+    def _stack(self, group: dict[str, Any], name: str, like: Any) -> Array:
+        if name not in group:
+            group[name] = np.empty((self.count, *np.shape(like)), np.asarray(like).dtype)
+        return group[name]  # type: ignore[no-any-return]  # a dict of Any
+
+
+def _unstacked(said: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        word: {name: array[0] for name, array in value.items()} if isinstance(value, dict) else value[0]
+        for word, value in said.items()
+    }

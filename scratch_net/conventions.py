@@ -1,0 +1,60 @@
+"""The choices other people make: each is a function that swaps one part of a network for the other way of writing it.
+
+The network itself is written with Keras' choices and knows nothing of these. A convention has a code (`l2.penalty`), and
+each of its other choices (`half`) is one entry of `CHOICES`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scratch_net.regularizers import L1L2, L2
+
+
+class HalfL2(L2):
+    """`l2 / 2 * sum w**2`, gradient `l2 * w`: so that the factor two of the derivative cancels."""
+
+    def penalty(self, w):
+        return self.constant(self.l2, w.dtype) / 2 * np.vdot(w, w)
+
+    def gradient(self, w):
+        return self.constant(self.l2, w.dtype) * w
+
+
+def _each_regularizer(network, replace):
+    """Put `replace(regularizer)` in the place of every regularizer of the network."""
+    for layer in network.layers:
+        for place in ("kernel_regularizer", "bias_regularizer", "activity_regularizer"):
+            regularizer = getattr(layer, place)
+            if isinstance(regularizer, L1L2):
+                regularizer.parts = [replace(part) for part in regularizer.parts]
+            elif regularizer is not None:
+                setattr(layer, place, replace(regularizer))
+
+
+def _half_l2(network):
+    _each_regularizer(network, lambda r: HalfL2(r.l2) if type(r) is L2 else r)
+
+
+# code -> choice -> what it does to a network. Keras' own choice needs no entry but has a name.
+KERAS_CHOICE = {"l2.penalty": "whole"}
+CHOICES = {"l2.penalty": {"half": _half_l2}}
+
+
+def apply(network, choices):
+    """Make a network with Keras' choices one with the given choices: {"l2.penalty": "half", ...}."""
+    for code, choice in choices.items():
+        if choice != KERAS_CHOICE[code]:
+            CHOICES[code][choice](network)
+    return network
+
+
+def check(choices):
+    """Raise ValueError for a code or choice that does not exist, naming those that do."""
+    for code, choice in choices.items():
+        if code not in CHOICES:
+            msg = f"no convention {code!r}; there are {', '.join(CHOICES)}"
+            raise ValueError(msg)
+        if choice not in (known := (KERAS_CHOICE[code], *CHOICES[code])):
+            msg = f"{code} has no choice {choice!r}; there are {', '.join(known)}"
+            raise ValueError(msg)

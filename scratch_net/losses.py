@@ -1,0 +1,151 @@
+"""Losses: `value` is the mean over the batch of a loss per example, `gradient` its derivative by the network's output.
+
+y and p have shape (batch, outputs); sparse labels have shape (batch,). B is the batch size, C the number of outputs.
+A cross-entropy can also be taken from the logits z, the numbers that go into the last softmax or sigmoid: it is then
+exact where the probability itself would have been rounded to 0 or 1. Keras does so whenever the last layer is a softmax
+(or a sigmoid), even with `from_logits=False`; see `takes_logits_of`.
+
+Source: keras/src/losses/losses.py and keras/src/backend/tensorflow/nn.py.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+EPSILON = 1e-7  # keras.config.epsilon(): probabilities are kept this far from 0 and 1
+
+
+def softmax(z):
+    e = np.exp(z - z.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def minus_log_softmax(z):
+    """`log(sum_j exp(z_j)) - z`, shifted by the largest z: no overflow, and nothing large to cancel."""
+    shifted = z - z.max(axis=-1, keepdims=True)
+    return np.log(np.exp(shifted).sum(axis=-1, keepdims=True)) - shifted
+
+
+class MeanSquaredError:
+    """`1/B sum_b 1/C sum_c (y - p)**2`."""
+
+    takes_logits_of = None
+
+    def value(self, y, p):
+        return ((y - p) ** 2).mean(axis=-1).mean()
+
+    def gradient(self, y, p):
+        return (p - y) * (2 / p.size)  # p.size = B C
+
+
+class SumSquaredError:
+    """`1/B sum_b sum_c (y - p)**2`: the cost of 3Blue1Brown's chapters, summed over the outputs."""
+
+    takes_logits_of = None
+
+    def value(self, y, p):
+        return ((y - p) ** 2).sum(axis=-1).mean()
+
+    def gradient(self, y, p):
+        return (p - y) * (2 / len(p))
+
+
+class CategoricalCrossentropy:
+    """`-1/B sum_b sum_c y log q`, with `q = p / sum(p)` kept in [eps, 1 - eps]; y smoothed to `y (1 - s) + s / C`."""
+
+    takes_logits_of = "softmax"
+
+    def __init__(self, label_smoothing=0.0):
+        self.label_smoothing = label_smoothing
+
+    def targets(self, y):
+        return y * (1 - self.label_smoothing) + self.label_smoothing / y.shape[-1] if self.label_smoothing else y
+
+    def value(self, y, p):
+        q = np.clip(p / p.sum(axis=-1, keepdims=True), EPSILON, 1 - EPSILON)
+        return -(self.targets(y) * np.log(q)).sum(axis=-1).mean()
+
+    def gradient(self, y, p):
+        """`dL/dq = -y/q / B` where q was not clipped, then through `q = p / sum(p)`."""
+        total = p.sum(axis=-1, keepdims=True)
+        q = p / total
+        inside = (q >= EPSILON) & (q <= 1 - EPSILON)
+        dq = np.where(inside, -self.targets(y) / np.clip(q, EPSILON, 1 - EPSILON), 0) / len(p)
+        return (dq - (dq * q).sum(axis=-1, keepdims=True)) / total
+
+    def value_from_logits(self, y, z):
+        """`1/B sum_b sum_c y (log(sum_j exp(z_j)) - z)`."""
+        return (self.targets(y) * minus_log_softmax(z)).sum(axis=-1).mean()
+
+    def gradient_from_logits(self, y, z):
+        """`(softmax(z) - y) / B`. TensorFlow's formula, also where a row of y does not sum to 1."""
+        return (softmax(z) - self.targets(y)) / len(z)
+
+
+class SparseCategoricalCrossentropy:
+    """Categorical cross-entropy with labels given as the number of the class."""
+
+    takes_logits_of = "softmax"
+
+    def value(self, y, p):
+        return self.value_from_logits(y, np.log(np.clip(p, EPSILON, 1 - EPSILON)))
+
+    def gradient(self, y, p):
+        """Keras takes `z = log clip(p)` for logits: `dL/dp = dL/dz / p` where p was not clipped."""
+        inside = (p >= EPSILON) & (p <= 1 - EPSILON)
+        kept = np.clip(p, EPSILON, 1 - EPSILON)
+        return np.where(inside, self.gradient_from_logits(y, np.log(kept)) / kept, 0)
+
+    def value_from_logits(self, y, z):
+        """`1/B sum_b (log(sum_j exp(z_j)) - z_y)`."""
+        return minus_log_softmax(z)[np.arange(len(z)), y].mean()
+
+    def gradient_from_logits(self, y, z):
+        """`(softmax(z) - onehot(y)) / B`."""
+        dz = softmax(z)
+        dz[np.arange(len(z)), y] -= 1
+        return dz / len(z)
+
+
+class BinaryCrossentropy:
+    """`-1/B sum_b 1/C sum_c (y log q + (1 - y) log(1 - q))`, q = p kept in [eps, 1 - eps]; y smoothed to `y(1-s) + s/2`."""
+
+    takes_logits_of = "sigmoid"
+
+    def __init__(self, label_smoothing=0.0):
+        self.label_smoothing = label_smoothing
+
+    def targets(self, y):
+        return y * (1 - self.label_smoothing) + 0.5 * self.label_smoothing if self.label_smoothing else y
+
+    def value(self, y, p):
+        y, q = self.targets(y), np.clip(p, EPSILON, 1 - EPSILON)
+        return -(y * np.log(q) + (1 - y) * np.log(1 - q)).mean(axis=-1).mean()
+
+    def gradient(self, y, p):
+        """`(q - y) / (q (1 - q)) / (B C)` where p was not clipped."""
+        y, q = self.targets(y), np.clip(p, EPSILON, 1 - EPSILON)
+        inside = (p >= EPSILON) & (p <= 1 - EPSILON)
+        return np.where(inside, (1 - y) / (1 - q) - y / q, 0) / p.size
+
+    def value_from_logits(self, y, z):
+        """`max(z, 0) - z y + log(1 + exp(-|z|))`, the mean over outputs and batch."""
+        y = self.targets(y)
+        return (np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z)))).mean(axis=-1).mean()
+
+    def gradient_from_logits(self, y, z):
+        """`(sigmoid(z) - y) / (B C)`."""
+        e = np.exp(-np.abs(z))
+        return (np.where(z >= 0, 1, e) / (1 + e) - self.targets(y)) / z.size
+
+
+LOSSES = {
+    loss.__name__: loss
+    for loss in (
+        MeanSquaredError,
+        SumSquaredError,
+        CategoricalCrossentropy,
+        SparseCategoricalCrossentropy,
+        BinaryCrossentropy,
+    )
+}

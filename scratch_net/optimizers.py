@@ -1,0 +1,128 @@
+"""Optimizers: from gradients to new weights, in place; `slots` are what an optimizer remembers from step to step.
+
+w is a weight, g its gradient, both of the same shape; t counts the updates from 1. Each line stands in the order in which
+Keras computes it, so that the same gradients and slots give the same bits. Source: keras/src/optimizers/{sgd,adam,rmsprop}.py.
+
+In float64 Keras still passes some constants through float32 (`keras_constant`); the comments say where.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scratch_net.regularizers import keras_constant
+
+
+class Optimizer:
+    """What all optimizers share: the step counter, a slot array for each weight, and the loop over the weights."""
+
+    slot_names: tuple[str, ...] = ()
+
+    def __init__(self, learning_rate):
+        self.learning_rate = learning_rate
+        self.iterations = 0
+        self.slots = {}
+
+    def start(self, weights):
+        """Zero slots for every weight: `dense/kernel/momentum`, ..."""
+        self.iterations = 0
+        self.slots = {f"{name}/{slot}": np.zeros_like(w) for slot in self.slot_names for name, w in weights.items()}
+
+    def update(self, weights, gradients):
+        """One step on every weight, in place."""
+        for name, w in weights.items():
+            slots = [self.slots[f"{name}/{slot}"] for slot in self.slot_names]
+            self.step(w, gradients[name], w.dtype.type(self.learning_rate), *slots)
+        self.iterations += 1
+
+    def step(self, w, g, rate, *slots):
+        raise NotImplementedError
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent.
+
+    plain:     w <- w - rate g
+    momentum:  m <- mu m - rate g;  w <- w + m
+    nesterov:  m <- mu m - rate g;  w <- w + mu m - rate g
+    """
+
+    def __init__(self, learning_rate, momentum=0.0, nesterov=False):
+        super().__init__(learning_rate)
+        self.momentum, self.nesterov = momentum, nesterov
+        self.slot_names = ("momentum",) if momentum else ()
+
+    def step(self, w, g, rate, m=None):
+        if m is None:
+            w -= g * rate
+            return
+        mu = keras_constant(self.momentum, w.dtype)  # float32 in Keras
+        g = g * rate
+        m *= mu
+        m -= g
+        w += m * mu - g if self.nesterov else m
+
+
+class Adam(Optimizer):
+    """Kingma and Ba 2015, in the form of the paper's section 2 ("epsilon hat").
+
+    m <- m + (g - m) (1 - b1)
+    v <- v + (g**2 - v) (1 - b2)
+    w <- w - alpha m / (sqrt(v) + eps),   alpha = rate sqrt(1 - b2**t) / (1 - b1**t)
+
+    With amsgrad sqrt(v) becomes the square root of the largest v so far.
+    """
+
+    def __init__(self, learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-7, amsgrad=False):
+        super().__init__(learning_rate)
+        self.beta_1, self.beta_2, self.epsilon, self.amsgrad = beta_1, beta_2, epsilon, amsgrad
+        self.slot_names = ("momentum", "velocity", "velocity_hat") if amsgrad else ("momentum", "velocity")
+
+    def step(self, w, g, rate, m, v, v_hat=None):
+        one, t = w.dtype.type(1), w.dtype.type(self.iterations + 1)
+        b1 = keras_constant(self.beta_1, w.dtype)  # float32 in the bias correction only
+        b2 = keras_constant(self.beta_2, w.dtype)
+        alpha = rate * np.sqrt(one - b2**t) / (one - b1**t)
+        m += (g - m) * (1 - self.beta_1)
+        v += (g * g - v) * (1 - self.beta_2)
+        if v_hat is not None:
+            np.maximum(v_hat, v, out=v_hat)
+            v = v_hat
+        w -= (m * alpha) / (np.sqrt(v) + self.epsilon)
+
+
+class RMSprop(Optimizer):
+    """Hinton's lecture 6e, with epsilon inside the root.
+
+    v <- rho v + (1 - rho) g**2
+    w <- w - rate g / sqrt(v + eps)
+    with momentum: m <- mu m + rate g / sqrt(v + eps);  w <- w - m
+    centered: v is replaced by v - a**2 under the root, with a <- rho a + (1 - rho) g
+    """
+
+    def __init__(self, learning_rate, rho=0.9, momentum=0.0, epsilon=1e-7, centered=False):
+        super().__init__(learning_rate)
+        self.rho, self.momentum, self.epsilon, self.centered = rho, momentum, epsilon, centered
+        self.slot_names = (
+            "velocity",
+            *(("momentum",) if momentum > 0 else ()),
+            *(("average_gradient",) if centered else ()),
+        )
+
+    def step(self, w, g, rate, v, *others):
+        others = list(others)
+        m = others.pop(0) if self.momentum > 0 else None
+        average = others.pop(0) if self.centered else None
+        v[...] = self.rho * v + (1 - self.rho) * (g * g)
+        denominator = v + self.epsilon
+        if average is not None:
+            average[...] = self.rho * average + (1 - self.rho) * g
+            denominator = v - average * average + self.epsilon
+        increment = rate * g / np.sqrt(denominator)
+        if m is not None:
+            m[...] = self.momentum * m + increment
+            increment = m
+        w -= increment
+
+
+OPTIMIZERS = {optimizer.__name__: optimizer for optimizer in (SGD, Adam, RMSprop)}

@@ -1,0 +1,80 @@
+"""The local lane: one step taken apart, each operation given the reference's own inputs to it.
+
+What differs here was made by that one operation; nothing is inherited. An operation whose inputs the reference did not
+record is left out. `ref` and `before` are mappings from (phase, tensor, part) to arrays.
+"""
+
+from __future__ import annotations
+
+from scratch_net.record import counter_words, loss_words
+
+
+def replay_step(network, ref, before):
+    """Everything `network` makes of the reference's inputs in one step, in the vocabulary of a step."""
+    weights = {name: before["update", name, "whole"] for name in network.weights}
+    for layer in network.layers:  # the reference's weights, read only
+        layer.kernel, layer.bias = weights[f"{layer.name}/kernel"], weights.get(f"{layer.name}/bias")
+    _place_inputs(network, ref)
+    y = ref["batch", "y", "whole"]
+    return {
+        **_forward(network),
+        **_loss(network, y),
+        **_gradients(network, ref, y),
+        **_update(network, ref, before, weights),
+        "metrics": {name: metric(y, network.layers[-1].a) for name, metric in network.metrics.items()},
+    }
+
+
+def _place_inputs(network, ref):
+    """Give every layer the reference's x, z, a, da and dz, as if it had just computed them itself."""
+    x = ref["batch", "x", "whole"]
+    for layer in network.layers:
+        layer.x = x
+        layer.z = ref["forward", f"{layer.name}/pre_activation", "whole"]
+        layer.a = x = ref["forward", f"{layer.name}/output", "whole"]
+        layer.da = ref.get(("gradient", f"{layer.name}/output", "whole"))
+        layer.dz = ref["gradient", f"{layer.name}/pre_activation", "whole"]
+
+
+def _forward(network):
+    return {
+        "pre_activation": {layer.name: layer.affine(layer.x) for layer in network.layers},
+        "output": {layer.name: layer.activation.forward(layer.z) for layer in network.layers},
+    }
+
+
+def _loss(network, y):
+    return loss_words(network.loss_of(y, network.layers[-1].a))
+
+
+def _gradients(network, ref, y):
+    deltas, data = {}, {}
+    da, dz = network.loss_gradient(y, network.layers[-1].z, network.layers[-1].a)
+    for layer in reversed(network.layers):
+        if layer.activity_regularizer is not None:
+            from_penalty = layer.activity_gradient(layer.a)
+            da = from_penalty if da is None else da + from_penalty
+        if da is not None:
+            deltas[f"{layer.name}/output"] = da
+            through = layer.backward_activation(layer.da, layer.z, layer.a)
+            dz = through if dz is None else dz + through
+        deltas[f"{layer.name}/pre_activation"] = dz
+        data |= layer.backward_weights(layer.x, layer.dz)
+        if layer is not network.layers[0]:
+            da, dz = layer.backward_input(layer.dz), None
+    penalty = network.penalty_gradients()
+    whole = {name: g + penalty[name] if name in penalty else g for name, g in data.items()}
+    words = {"gradient": deltas | whole}
+    if not network.regularized_outputs:  # else a part of each penalty flows through the layers: seen in the free lane
+        words |= {"gradient/data": {name: data[name] for name in penalty}, "gradient/penalty": penalty}
+    return words
+
+
+def _update(network, ref, before, weights):
+    optimizer = network.optimizer
+    weights = {name: w.copy() for name, w in weights.items()}
+    gradients = {name: ref["gradient", name, "whole"] for name in weights}
+    optimizer.slots = {name: before["update", name, "whole"].copy() for name in optimizer.slots}
+    optimizer.iterations = int(before["update", "optimizer/iterations", "whole"])
+    optimizer.update(weights, gradients)
+    return {"optimizer": optimizer.slots | counter_words(optimizer, network.dtype), "weights": weights}
