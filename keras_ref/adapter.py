@@ -45,7 +45,8 @@ class KerasSide:
         for code, choice in self.choices.items():
             known = (KERAS_CHOICE[code], *CHOICES[code]) if code in CHOICES else ()
             if choice not in known:
-                msg = f"Keras cannot be told {code}={choice}; it can: {', '.join(f'{c}={k}' for c in CHOICES for k in CHOICES[c])}"
+                can = ", ".join(f"{other}={name}" for other, names in CHOICES.items() for name in names)
+                msg = f"Keras cannot be told {code}={choice}; it can: {can}"
                 raise ValueError(msg)
         self._capture: Capture | None = None
 
@@ -82,7 +83,7 @@ class KerasSide:
 
     def step(self, x: Array, y: Array) -> dict[str, Any]:
         said = self.steps(x[None], y[None])
-        return runtime.tf.nest.map_structure(lambda array: array[0], said)  # type: ignore[no-any-return]
+        return runtime.tf.nest.map_structure(lambda array: array[0], said)
 
     def steps(self, x: Array, y: Array) -> dict[str, Any]:
         return self.capture.steps(x, y)

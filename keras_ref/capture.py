@@ -35,7 +35,7 @@ class Capture:
         x, y = tf.constant(x), tf.constant(y)
         said = {"x": x, "y": y, **self._run(x, y)}
         # The buffer protocol views TensorFlow's memory; `.numpy()` would copy it.
-        return tf.nest.map_structure(lambda tensor: np.asarray(memoryview(tensor)), said)  # type: ignore[no-any-return]
+        return tf.nest.map_structure(lambda tensor: np.asarray(memoryview(tensor)), said)
 
     def _tap(self, name: str, activation: Any) -> Any:
         """The same activation, which also lets us see what goes in and what comes out."""
@@ -62,7 +62,7 @@ class Capture:
             return index + 1, tf.nest.map_structure(lambda stack, value: stack.write(index, value), stacks, said)
 
         _, stacks = tf.while_loop(lambda index, _: index < count, body, (0, stacks), parallel_iterations=1)
-        return tf.nest.map_structure(lambda stack: stack.stack(), stacks)  # type: ignore[no-any-return]
+        return tf.nest.map_structure(lambda stack: stack.stack(), stacks)
 
     def _step(self, x: Any, y: Any) -> dict[str, Any]:
         model = self.model
@@ -106,7 +106,7 @@ class Capture:
         return said
 
     def _seen(self) -> dict[str, Any]:
-        """Values inside the network whose gradients are recorded. With oneDNN's fused kernels only what they let out."""
+        """Values whose gradients are recorded; of oneDNN's fused layers only what comes out."""
         outputs = {f"{layer}/output": a for layer, (_, a) in self._tapped.items()}
         if ONEDNN:
             return outputs
@@ -114,7 +114,7 @@ class Capture:
 
     def _penalties(self) -> dict[str, Any]:
         """What each regularizer adds. `layer.losses` holds that of the output first, then those of the weights."""
-        penalties = {}
+        penalties: dict[str, Any] = {}
         for layer in self.model.layers:
             names = [f"{layer.name}/output"] if layer.activity_regularizer is not None else []
             names += [f"{layer.name}/{weight.name}" for weight in layer.weights if weight.regularizer is not None]

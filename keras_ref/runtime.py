@@ -26,6 +26,8 @@ if keras.backend.backend() != "tensorflow":
     )
     raise ImportError(msg)
 
+__all__ = ["ONEDNN", "ONE_THREAD", "environment", "keras", "set_precision", "tf"]
+
 ONEDNN = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0"
 """Whether TensorFlow may use oneDNN's kernels in this process."""
 
@@ -51,6 +53,7 @@ def set_precision(precision: str) -> None:
 
 
 def environment() -> dict[str, str]:
+    """Versions and settings that bear on the numbers."""
     return {
         "keras": keras.__version__,
         "tensorflow": tf.__version__,

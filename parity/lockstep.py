@@ -28,6 +28,11 @@ class Pair:
     local: Mapping[Key, Array]
     """The candidate given the reference's own inputs to each phase; empty where it cannot."""
 
+    @property
+    def lanes(self) -> dict[Lane, Mapping[Key, Array]]:
+        """What the candidate said in each lane."""
+        return {"local": self.local, "free": self.free}
+
 
 def start_weights(
     experiment: Experiment, sides: tuple[LoadedSide, ...], inputs: int, precision: Precision

@@ -1,7 +1,7 @@
 """How far apart two arrays are, element by element, one row of measures for each step.
 
-All measures of a tensor are taken in one pass over blocks that fit the processor's cache, so that measuring costs little
-more than reading. Nothing is averaged before it is compared: means and sums hide what single elements show.
+All measures of a tensor are taken in one pass over blocks that fit the processor's cache, so that measuring costs
+little more than reading. Nothing is averaged before it is compared: means and sums hide what single elements show.
 
     absolute   |c - r|
     relative   |c - r| / |r|; infinite where r = 0 and c != 0, zero where both are 0

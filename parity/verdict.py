@@ -153,7 +153,7 @@ class Judge:
             if key.phase == "batch":  # both were handed the same arrays: what each says it got must be just that
                 lanes: dict[Lane, Array] = {"local": pair.free[key]} if key in pair.free else {}
             else:
-                lanes = {lane: said[key] for lane, said in (("local", pair.local), ("free", pair.free)) if key in said}
+                lanes = {lane: said[key] for lane, said in pair.lanes.items() if key in said}
             for lane, array in lanes.items():
                 budget = partial(self._budget_of, key, records) if lane == "local" else None
                 self._hold(key, lane, records.first_step, of_key, array, budget)

@@ -27,7 +27,7 @@ from scratch_net.replay import replay_step
 
 
 def _parameters(config: Any, *leave_out: str) -> dict[str, Any]:
-    return config.model_dump(exclude={"class_name", *leave_out})  # type: ignore[no-any-return]  # pydantic says Any
+    return config.model_dump(exclude={"class_name", *leave_out})
 
 
 def _regularizer(config: Any) -> Any:
@@ -67,7 +67,8 @@ def initial_weights(experiment: Experiment, inputs: int, dtype: str) -> dict[str
             random = None
             if config.class_name in RANDOM:
                 random = KerasRandom(config.seed if config.seed is not None else next_seed(), dtype)
-            drawn[name] = INITIALIZERS[config.class_name](shape, np.dtype(dtype), random, **_parameters(config, "seed"))
+            initializer: Any = INITIALIZERS[config.class_name]
+            drawn[name] = initializer(shape, np.dtype(dtype), random, **_parameters(config, "seed"))
         weights[f"{layer.name}/kernel"] = drawn["kernel"]
         if layer.use_bias:
             weights[f"{layer.name}/bias"] = drawn["bias"]
@@ -89,7 +90,7 @@ class ScratchSide:
         return ScratchSide({**self.choices, **choices})
 
     def environment(self) -> dict[str, str]:
-        blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[call-overload,index]
+        blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
         return {"numpy": np.__version__, "blas": f"{blas['name']} {blas['version']}"}
 
     def initial_weights(self, experiment: Experiment, inputs: int, precision: str) -> dict[str, Array]:
@@ -143,7 +144,7 @@ class Stacks:
     def _stack(self, group: dict[str, Any], name: str, like: Any) -> Array:
         if name not in group:
             group[name] = np.empty((self.count, *np.shape(like)), np.asarray(like).dtype)
-        return group[name]  # type: ignore[no-any-return]  # a dict of Any
+        return group[name]
 
 
 def _unstacked(said: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""The choices other people make: each is a function that swaps one part of a network for the other way of writing it.
+"""The choices other people make: each swaps one part of a network for another way of writing it.
 
-The network itself is written with Keras' choices and knows nothing of these. A convention has a code (`l2.penalty`), and
-each of its other choices (`half`) is one entry of `CHOICES`.
+The network itself is written with Keras' choices and knows nothing of these. A convention has a code (`l2.penalty`),
+and each of its other choices (`half`) is one entry of `CHOICES`.
 """
 
 from __future__ import annotations

@@ -108,7 +108,10 @@ class SparseCategoricalCrossentropy:
 
 
 class BinaryCrossentropy:
-    """`-1/B sum_b 1/C sum_c (y log q + (1 - y) log(1 - q))`, q = p kept in [eps, 1 - eps]; y smoothed to `y(1-s) + s/2`."""
+    """`-1/B sum_b 1/C sum_c (y log q + (1 - y) log(1 - q))`, q = p kept in [eps, 1 - eps].
+
+    With label smoothing s the target is `y (1 - s) + s / 2`.
+    """
 
     takes_logits_of = "sigmoid"
 

@@ -1,9 +1,10 @@
 """Optimizers: from gradients to new weights, in place; `slots` are what an optimizer remembers from step to step.
 
-w is a weight, g its gradient, both of the same shape; t counts the updates from 1. Each line stands in the order in which
-Keras computes it, so that the same gradients and slots give the same bits. Source: keras/src/optimizers/{sgd,adam,rmsprop}.py.
+w is a weight, g its gradient, both of the same shape; t counts the updates from 1. The operations stand in the order in
+which Keras takes them, so that the same gradients and slots give the same bits. In float64 Keras still passes some
+constants through float32 (`keras_constant`); the comments say where.
 
-In float64 Keras still passes some constants through float32 (`keras_constant`); the comments say where.
+Source: keras/src/optimizers/sgd.py, adam.py, rmsprop.py.
 """
 
 from __future__ import annotations

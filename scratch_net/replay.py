@@ -19,7 +19,7 @@ def replay_step(network, ref, before):
     return {
         **_forward(network),
         **_loss(network, y),
-        **_gradients(network, ref, y),
+        **_gradients(network, y),
         **_update(network, ref, before, weights),
         "metrics": {name: metric(y, network.layers[-1].a) for name, metric in network.metrics.items()},
     }
@@ -47,7 +47,7 @@ def _loss(network, y):
     return loss_words(network.loss_of(y, network.layers[-1].a))
 
 
-def _gradients(network, ref, y):
+def _gradients(network, y):
     deltas, data = {}, {}
     da, dz = network.loss_gradient(y, network.layers[-1].z, network.layers[-1].a)
     for layer in reversed(network.layers):

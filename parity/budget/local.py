@@ -137,16 +137,14 @@ class LocalBudget:
         if name == "pre_activation":
             return self._delta(key.layer, of)
         regularizer = getattr(layer, f"{name}_regularizer")
-        penalty = 0.0
+        penalty: Array | float = 0.0
         if regularizer is not None:
             penalty = 2 * 3 * self.u * self._regularizer_gradient(regularizer, of.before(key.tensor))
         if key.part == "penalty":
             return penalty
         dz = np.abs(of("gradient", f"{key.layer}/pre_activation"))
-        if name == "kernel":
-            size = np.swapaxes(np.abs(self._input(key.layer, of)), -1, -2) @ dz  # x.T @ dz, batch products
-        else:
-            size = dz.sum(axis=1)
+        # x.T @ dz and the sum of dz over the batch: both sums of batch terms
+        size = np.swapaxes(np.abs(self._input(key.layer, of)), -1, -2) @ dz if name == "kernel" else dz.sum(axis=1)
         data = 2 * gamma(dz.shape[1], self.u) * size
         if key.part == "data" or regularizer is None:
             return np.asarray(data)

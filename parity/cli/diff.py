@@ -55,8 +55,7 @@ def diff(
     from parity.config import load_experiment  # noqa: PLC0415
     from parity.report import parse_targets, write_reports  # noqa: PLC0415
     from parity.report.terminal import Progress, show  # noqa: PLC0415
-    from parity.run import BOTH_LANES  # noqa: PLC0415
-    from parity.run import diff as run_diff
+    from parity.run import BOTH_LANES, diff as run_diff  # noqa: PLC0415
 
     targets = parse_targets(reports)
     changes: list[str | tuple[str, Any]] = list(overrides)

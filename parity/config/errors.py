@@ -32,6 +32,7 @@ def nearest(given: object, allowed: Iterable[str]) -> str:
 
 
 def shown(value: object) -> str:
+    """A received value, cut where it is long."""
     text = repr(value)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 

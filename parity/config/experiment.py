@@ -19,7 +19,7 @@ Numbers = float | tuple[float, ...] | tuple[tuple[float, ...], ...]
 
 
 def _wrong(message: str, **context: Any) -> PydanticCustomError:
-    return PydanticCustomError("inconsistent", message, context)  # type: ignore[arg-type]  # wants a literal string
+    return PydanticCustomError("inconsistent", message, context)
 
 
 class Experiment(Frozen):
@@ -51,7 +51,7 @@ class Experiment(Frozen):
         layers = given.get("layers") if isinstance(given, dict) else None
         if not isinstance(layers, list | tuple) or not all(isinstance(layer, dict) for layer in layers):
             return given
-        named = []
+        named: list[Any] = []
         for layer in layers:
             inner = layer.get("config") if isinstance(layer.get("config"), dict) else layer
             if inner.get("name") is None:

@@ -36,10 +36,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise ConfigError(path, [f"not UTF-8 text: byte {error.start} is {error.object[error.start]:#x}"]) from None
     try:
-        if path.suffix == ".json":
-            loaded = json.loads(text)
-        else:
-            loaded = tomllib.loads(text)
+        loaded = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except (tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
         kind = "JSON" if path.suffix == ".json" else "TOML"
         raise ConfigError(path, [f"not valid {kind}: {error}"]) from None

@@ -13,6 +13,7 @@ import math
 import random
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +28,7 @@ _SMALLEST_UNIFORM = 1e-7  # TensorFlow's floor under the logarithm of Box-Muller
 _TRUNCATION = 2.0  # standard deviations
 
 Words = npt.NDArray[np.uint64]
-Floats = npt.NDArray[np.floating]
+Floats = npt.NDArray[Any]
 
 
 def philox(counters: Words, key: tuple[int, int]) -> npt.NDArray[np.uint32]:
@@ -52,7 +53,7 @@ def _counters(blocks: Words, high: tuple[int, int]) -> Words:
 def _libm(name: str, kind: type[ctypes.c_float | ctypes.c_double]) -> Callable[[float], float]:
     function = getattr(ctypes.CDLL(ctypes.util.find_library("m")), name)
     function.argtypes, function.restype = [kind], kind
-    return function  # type: ignore[no-any-return]  # ctypes is untyped
+    return function
 
 
 def _each(function: Callable[[float], float], values: Floats) -> Floats:
@@ -67,7 +68,8 @@ class KerasRandom:
     """
 
     def __init__(self, seed: int, dtype: npt.DTypeLike) -> None:
-        self.dtype = np.dtype(dtype)
+        self.dtype: np.dtype[Any] = np.dtype(dtype)
+        self._number: Any = self.dtype.type  # turns a Python number into one of this dtype
         # keras/src/backend/tensorflow/random.py, _cast_seed: modulo keeps the seed an int32
         seed %= 2**31 - 2
         scrambled = philox(np.array([[seed, 0, 0, 0]], np.uint64), _SCRAMBLE_KEY)[0]
@@ -91,13 +93,13 @@ class KerasRandom:
         """Pairs `sin(v) r, cos(v) r`... in TensorFlow's order, with r = sqrt(-2 ln u) and v = 2 pi u'."""
         unit = self._unit(words)
         first, second = unit[:, 0::2], unit[:, 1::2]
-        first = np.maximum(first, self.dtype.type(_SMALLEST_UNIFORM))
+        first = np.maximum(first, self._number(_SMALLEST_UNIFORM))
         if self.dtype == np.float32:
             log, sin, cos = (_libm(name, ctypes.c_float) for name in ("logf", "sinf", "cosf"))
         else:
             log, sin, cos = math.log, math.sin, math.cos
         angle = (2 * math.pi * second.astype(np.float64)).astype(self.dtype)
-        radius = np.sqrt(self.dtype.type(-2) * _each(log, first))
+        radius = np.sqrt(self._number(-2) * _each(log, first))
         pairs = np.stack([_each(sin, angle) * radius, _each(cos, angle) * radius], axis=-1)
         return pairs.reshape(len(words), -1)
 
@@ -109,18 +111,18 @@ class KerasRandom:
 
     def uniform(self, shape: tuple[int, ...], low: float, high: float) -> Floats:
         """U(low, high). Keras passes the limits as Python floats, which TensorFlow makes float32 even for float64."""
-        low, high = (self.dtype.type(np.float32(limit)) for limit in (low, high))
+        low, high = (self._number(np.float32(limit)) for limit in (low, high))
         return self._shaped(self._unit(self._words(self._blocks(shape))), shape) * (high - low) + low
 
     def normal(self, shape: tuple[int, ...], mean: float, stddev: float) -> Floats:
         """N(mean, stddev**2)."""
         drawn = self._shaped(self._box_muller(self._words(self._blocks(shape))), shape)
-        return drawn * self.dtype.type(stddev) + self.dtype.type(mean)
+        return drawn * self._number(stddev) + self._number(mean)
 
     def truncated_normal(self, shape: tuple[int, ...], mean: float, stddev: float) -> Floats:
         """N(mean, stddev**2), drawn again where it is two standard deviations or more off.
 
-        TensorFlow gives each group of `per_block` values a stream of its own, 256 words per value further on.
+        TensorFlow gives each block's worth of values a stream of its own, 64 blocks a value further on.
         """
         groups = self._blocks(shape)
         stride = np.uint64(64 * self._per_block)
@@ -135,7 +137,7 @@ class KerasRandom:
                 drawn[rows, filled[rows]] = column[keep]
                 filled[rows] += 1
             attempt += np.uint64(1)
-        return self._shaped(drawn, shape) * self.dtype.type(stddev) + self.dtype.type(mean)
+        return self._shaped(drawn, shape) * self._number(stddev) + self._number(mean)
 
 
 def layer_seeds(seed: int) -> Callable[[], int]:

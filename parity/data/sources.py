@@ -97,11 +97,13 @@ def mnist(settings: config.Mnist) -> Arrays:
 
 
 def npz(settings: config.Npz) -> Arrays:
+    """Two named arrays of an npz file."""
     x, y = _read_npz(Path(settings.path), settings.x, settings.y)
     return x, y
 
 
 def csv(settings: config.Csv) -> Arrays:
+    """The columns of a table."""
     import pandas as pd  # noqa: PLC0415  # heavy, and only tables need it
 
     try:
@@ -132,6 +134,7 @@ def csv(settings: config.Csv) -> Arrays:
 
 
 def arrays(settings: config.Arrays) -> Arrays:
+    """The numbers of the experiment."""
     try:
         return np.array(settings.x, np.float64), np.array(settings.y, np.float64)
     except ValueError:
@@ -140,6 +143,7 @@ def arrays(settings: config.Arrays) -> Arrays:
 
 
 def regression(settings: config.Regression) -> Arrays:
+    """A noisy linear map."""
     random = np.random.default_rng(settings.seed)
     x = random.standard_normal((settings.samples, settings.features))
     coefficients = random.standard_normal((settings.features, settings.targets))
@@ -148,6 +152,7 @@ def regression(settings: config.Regression) -> Arrays:
 
 
 def classification(settings: config.Classification) -> Arrays:
+    """Normal clouds."""
     random = np.random.default_rng(settings.seed)
     centres = 2 * random.standard_normal((settings.classes, settings.features))
     labels = random.integers(0, settings.classes, settings.samples)

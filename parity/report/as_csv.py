@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 
 def write(result: Result, stream: IO[str]) -> None:
+    """Stream the ledgers; memory does not grow with the number of steps."""
     header = True
     for run in result.runs:
         for frame in run.ledger.frames():

@@ -17,11 +17,13 @@ SCHEMA_VERSION = 1
 
 
 def write(result: Result, stream: IO[str]) -> None:
+    """The report as one JSON document."""
     json.dump(as_dict(result), stream, indent=2, allow_nan=False, ensure_ascii=False)
     stream.write("\n")
 
 
 def as_dict(result: Result) -> dict[str, Any]:
+    """The report as JSON will hold it."""
     return {
         "schema_version": SCHEMA_VERSION,
         "verdict": str(result.verdict),

@@ -77,6 +77,7 @@ def place(key: Key) -> str:
 
 
 def headline(result: Result) -> str:
+    """The verdict and what it means."""
     return f"{result.verdict}: {_MEANING[result.verdict]}"
 
 
@@ -184,12 +185,11 @@ def _free_figure(run: Run, measures: np.void | None, step: int) -> Figure:
 
 
 def lane_notes(lanes: set[Lane]) -> str:
-    texts = {
-        "local": "local: each phase given the reference's own inputs; what is shown is the share of its rounding budget "
-        "that the worst element of the worst step uses",
+    """How to read the table."""
+    texts: dict[Lane, str] = {
+        "local": "local: each phase given the reference's own inputs; what is shown is the share of its rounding "
+        "budget that the worst element of the worst step uses",
         "free": "step columns: the largest difference between the two sides, each going its own way",
     }
-    return (
-        ". ".join(texts[lane] for lane in ("local", "free") if lane in lanes)
-        + ". ≈ marks figures whose digits rounding decides: they differ between machines."
-    )
+    mark = "≈ marks figures whose digits rounding decides: they differ between machines"
+    return ". ".join([*(texts[lane] for lane in texts if lane in lanes), mark]) + "."

@@ -14,6 +14,7 @@ _CAP = 40  # entries of a list
 
 
 def write(result: Result, stream: IO[str]) -> None:
+    """The report as one document."""
     stream.write(f"# {escape(result.experiment.name)}\n\n")
     stream.write(body(result))
 

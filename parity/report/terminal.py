@@ -6,8 +6,7 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING, Self
 
 from rich.console import Console, Group
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
+from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
