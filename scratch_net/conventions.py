@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from scratch_net.finite_differences import FiniteDifferences
 from scratch_net.regularizers import L1L2, L2
 
 
@@ -36,9 +37,19 @@ def _half_l2(network):
     _each_regularizer(network, lambda r: HalfL2(r.l2) if type(r) is L2 else r)
 
 
+def _differences(*, central):
+    def install(network):
+        network.differences = FiniteDifferences(central=central)
+
+    return install
+
+
 # code -> choice -> what it does to a network. Keras' own choice needs no entry but has a name.
-KERAS_CHOICE = {"l2.penalty": "whole"}
-CHOICES = {"l2.penalty": {"half": _half_l2}}
+KERAS_CHOICE = {"l2.penalty": "whole", "gradient.engine": "backpropagation"}
+CHOICES = {
+    "l2.penalty": {"half": _half_l2},
+    "gradient.engine": {"forward": _differences(central=False), "central": _differences(central=True)},
+}
 
 
 def apply(network, choices):

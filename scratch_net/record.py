@@ -38,7 +38,7 @@ def delta_words(network):
     named = {}
     for layer in network.layers:
         named |= {} if layer.da is None else {f"{layer.name}/output": layer.da}
-        named |= {f"{layer.name}/pre_activation": layer.dz}
+        named |= {} if layer.dz is None else {f"{layer.name}/pre_activation": layer.dz}
     return named
 
 

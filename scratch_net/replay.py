@@ -48,6 +48,10 @@ def _loss(network, y):
 
 
 def _gradients(network, y):
+    if network.differences is not None:
+        gradients = network.gradients(y)
+        parts = {"gradient/data": {name: gradients.data[name] for name in gradients.penalty}}
+        return {"gradient": gradients.whole, **parts, "gradient/penalty": gradients.penalty}
     deltas, data = {}, {}
     da, dz = network.loss_gradient(y, network.layers[-1].z, network.layers[-1].a)
     for layer in reversed(network.layers):
