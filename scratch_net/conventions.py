@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from scratch_net.finite_differences import FiniteDifferences
+from scratch_net.per_example import PerExampleDense
 from scratch_net.regularizers import L1L2, L2
 
 
@@ -44,11 +45,16 @@ def _differences(*, central):
     return install
 
 
+def _per_example(network):
+    for layer in network.layers:
+        layer.__class__ = PerExampleDense  # the same layer, its products written as loops
+
+
 # code -> choice -> what it does to a network. Keras' own choice needs no entry but has a name.
 KERAS_CHOICE = {"l2.penalty": "whole", "gradient.engine": "backpropagation"}
 CHOICES = {
     "l2.penalty": {"half": _half_l2},
-    "gradient.engine": {"forward": _differences(central=False), "central": _differences(central=True)},
+    "gradient.engine": {"forward": _differences(central=False), "central": _differences(central=True), "per_example": _per_example},
 }
 
 

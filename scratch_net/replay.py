@@ -12,14 +12,17 @@ from scratch_net.record import counter_words, loss_words
 def replay_step(network, ref, before):
     """Everything `network` makes of the reference's inputs in one step, in the vocabulary of a step."""
     weights = {name: before["update", name, "whole"] for name in network.weights}
+    if network.differences is not None:  # that engine tries other values in place
+        weights = {name: w.copy() for name, w in weights.items()}
     for layer in network.layers:  # the reference's weights, read only
         layer.kernel, layer.bias = weights[f"{layer.name}/kernel"], weights.get(f"{layer.name}/bias")
     _place_inputs(network, ref)
     y = ref["batch", "y", "whole"]
+    gradients = _gradients(network, y)  # before the others: an engine of differences runs forward passes of its own
     return {
+        **gradients,
         **_forward(network),
         **_loss(network, y),
-        **_gradients(network, y),
         **_update(network, ref, before, weights),
         "metrics": {name: metric(y, network.layers[-1].a) for name, metric in network.metrics.items()},
     }

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 # Keras serialises these beside `class_name` and `config`; they carry no setting.
@@ -17,6 +17,20 @@ class Frozen(BaseModel):
     """An immutable part of an experiment. Unknown keys are errors, never ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+    keras_only: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+    """Settings of Keras' that are not offered here -> the values with which they do nothing; empty for mere labels.
+
+    Keras writes them into every serialised object, so they are read, and refused where they would do something.
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_idle_settings(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        idle = {key for key, values in cls.keras_only.items() if key in given and (not values or given[key] in values)}
+        return {key: value for key, value in given.items() if key not in idle}
 
 
 NonNegative = Annotated[float, Field(ge=0)]

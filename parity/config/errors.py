@@ -10,6 +10,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from parity.config.base import Frozen
 from parity.errors import UsageError
 
 _SHOWN = 60  # characters of a received value
@@ -72,6 +73,11 @@ def _follow(root: type[BaseModel], location: tuple[int | str, ...]) -> tuple[lis
     return path, model
 
 
+def _not_offered(given: Any, idle: Iterable[Any]) -> str:
+    """A setting that Keras has and this program has not."""
+    return f"received {shown(given)}; not offered; leave it out, or give {' or '.join(map(shown, idle))}"
+
+
 def _sentence(error: ErrorDetails, known: Iterable[str]) -> str:
     """What is wrong with one key, what was received and what is allowed."""
     given, context = error["input"], error.get("ctx", {})
@@ -112,7 +118,11 @@ def mistakes_in(error: ValidationError, root: type[BaseModel]) -> Iterator[str]:
         if detail["type"] == "extra_forbidden":
             known = [name for name in owner.model_fields if name != "class_name"]
             suggestion = nearest(path[-1], known)
-        sentence = _sentence(detail, known) + suggestion
+        idle = owner.keras_only.get(str(detail["loc"][-1])) if issubclass(owner, Frozen) else None
+        if detail["type"] == "extra_forbidden" and idle is not None:
+            sentence = _not_offered(detail["input"], idle)
+        else:
+            sentence = _sentence(detail, known) + suggestion
         sentences = seen.setdefault(".".join(map(str, path)), [])
         if sentence not in sentences:
             sentences.append(sentence)

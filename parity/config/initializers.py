@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -52,27 +52,31 @@ class RandomUniform(_Random):
         return self
 
 
-class GlorotUniform(_Random):
+class _VarianceScaled(_Random):
+    keras_only: ClassVar = {"input_axes": (None,), "output_axes": (None,)}
+
+
+class GlorotUniform(_VarianceScaled):
     class_name: Literal["GlorotUniform"] = "GlorotUniform"
 
 
-class GlorotNormal(_Random):
+class GlorotNormal(_VarianceScaled):
     class_name: Literal["GlorotNormal"] = "GlorotNormal"
 
 
-class HeUniform(_Random):
+class HeUniform(_VarianceScaled):
     class_name: Literal["HeUniform"] = "HeUniform"
 
 
-class HeNormal(_Random):
+class HeNormal(_VarianceScaled):
     class_name: Literal["HeNormal"] = "HeNormal"
 
 
-class LecunUniform(_Random):
+class LecunUniform(_VarianceScaled):
     class_name: Literal["LecunUniform"] = "LecunUniform"
 
 
-class LecunNormal(_Random):
+class LecunNormal(_VarianceScaled):
     class_name: Literal["LecunNormal"] = "LecunNormal"
 
 

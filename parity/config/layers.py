@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -16,8 +16,22 @@ ActivationName = Annotated[
 ]
 
 
+# The dtype of a layer is the experiment's precision; float32 is what Keras writes where nobody chose one.
+_DEFAULT_POLICY = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}, "registered_name": None}
+
+
 class Dense(Frozen):
     """`activation(x @ kernel + bias)` with x of shape (batch, inputs) and kernel of shape (inputs, units)."""
+
+    keras_only: ClassVar = {
+        "trainable": (True,),
+        "dtype": (None, "float32", _DEFAULT_POLICY),
+        "kernel_constraint": (None,),
+        "bias_constraint": (None,),
+        "lora_rank": (None,),
+        "lora_alpha": (None,),
+        "quantization_config": (None,),
+    }
 
     class_name: Literal["Dense"] = "Dense"
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.][A-Za-z0-9_.\-]*$")] | None = None

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from parity.config.base import Fraction, Frozen, keras_object
 
 
-class MeanSquaredError(Frozen):
+class _Loss(Frozen):
+    keras_only: ClassVar = {
+        "name": (),
+        "reduction": ("sum_over_batch_size", "mean"),  # without sample weights these are the same
+        "dtype": (None,),
+        "axis": (-1,),
+        "ignore_class": (None,),
+    }
+
+
+class MeanSquaredError(_Loss):
     """`mean over the outputs of (y - p)**2`, then the mean over the batch."""
 
     class_name: Literal["MeanSquaredError"] = "MeanSquaredError"
 
 
-class SumSquaredError(Frozen):
+class SumSquaredError(_Loss):
     """`sum over the outputs of (y - p)**2`, then the mean over the batch.
 
     Not a class of Keras': its Keras side is a loss function given to `compile`.
@@ -24,7 +34,7 @@ class SumSquaredError(Frozen):
     class_name: Literal["SumSquaredError"] = "SumSquaredError"
 
 
-class _Crossentropy(Frozen):
+class _Crossentropy(_Loss):
     from_logits: bool = False
 
 

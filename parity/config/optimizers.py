@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -11,14 +11,29 @@ from parity.config.base import Fraction, Frozen, NonNegative, keras_object
 MomentumFactor = Annotated[float, Field(ge=0, le=1)]
 
 
-class SGD(Frozen):
+class _Optimizer(Frozen):
+    keras_only: ClassVar = {
+        "name": (),
+        "weight_decay": (None,),
+        "clipnorm": (None,),
+        "global_clipnorm": (None,),
+        "clipvalue": (None,),
+        "use_ema": (False,),
+        "ema_momentum": (0.99,),
+        "ema_overwrite_frequency": (None,),
+        "loss_scale_factor": (None,),
+        "gradient_accumulation_steps": (None,),
+    }
+
+
+class SGD(_Optimizer):
     class_name: Literal["SGD"] = "SGD"
     learning_rate: NonNegative = 0.01
     momentum: MomentumFactor = 0.0
     nesterov: bool = False
 
 
-class Adam(Frozen):
+class Adam(_Optimizer):
     class_name: Literal["Adam"] = "Adam"
     learning_rate: NonNegative = 0.001
     beta_1: Fraction = 0.9
@@ -27,7 +42,7 @@ class Adam(Frozen):
     amsgrad: bool = False
 
 
-class RMSprop(Frozen):
+class RMSprop(_Optimizer):
     class_name: Literal["RMSprop"] = "RMSprop"
     learning_rate: NonNegative = 0.001
     rho: Fraction = 0.9
