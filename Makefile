@@ -24,7 +24,7 @@ lint: $(INSTALLED)
 
 # Write the committed reports of the case book again.
 reports: $(INSTALLED)
-	$(BIN)/python -m parity.cases reports
+	$(BIN)/python -m parity.casebook $(wildcard reports/*)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_ref import runtime
-from keras_ref.build import build
+from keras_ref.build import build, named_weights
 from keras_ref.capture import Capture
 from parity.config import Experiment
 from parity.protocol import Array
@@ -57,7 +57,7 @@ class KerasSide:
         return runtime.environment()
 
     def initial_weights(self, experiment: Experiment, inputs: int, precision: str) -> dict[str, Array]:
-        return self._values(Capture(build(experiment, inputs, precision)).weights)
+        return self._values(named_weights(build(experiment, inputs, precision)))
 
     def start(self, experiment: Experiment, weights: Mapping[str, Array]) -> None:
         for code, choice in self.choices.items():

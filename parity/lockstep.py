@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,10 +34,19 @@ class Pair:
         return {"local": self.local, "free": self.free}
 
 
+def draw_weights(
+    side: LoadedSide, experiment: Experiment, inputs: int, precision: Precision
+) -> Mapping[str, Array] | None:
+    """What a side would start from by itself; None where it does not draw weights."""
+    if not side.can("initial_weights"):
+        return None
+    return _asked(side, 0, "initial_weights", experiment, inputs, precision)
+
+
 def start_weights(
-    experiment: Experiment, sides: tuple[LoadedSide, ...], inputs: int, precision: Precision
+    experiment: Experiment, drawn: Iterable[Mapping[str, Array] | None], inputs: int, precision: Precision
 ) -> dict[str, Array]:
-    """The weights both sides start from: what the experiment names, the rest drawn by the first side that can.
+    """The weights both sides start from: what the experiment names, the rest from the first side that draws them.
 
     Raises:
         UsageError: no side draws weights and not all are given, or a given one has the wrong name or shape.
@@ -49,14 +58,11 @@ def start_weights(
             expected = shapes.get(name, f"one of {', '.join(shapes)}")
             msg = f"initial_weights: {name} has shape {array.shape}; expected {expected}"
             raise UsageError(msg)
-    drawn: Mapping[str, Array] = {}
-    if missing := set(shapes) - set(given):
-        drawer = next((side for side in sides if side.can("initial_weights")), None)
-        if drawer is None:
-            msg = f"no side draws initial weights; give initial_weights for {', '.join(sorted(missing))}"
-            raise UsageError(msg)
-        drawn = drawer.side.initial_weights(experiment, inputs, precision)
-    return {name: np.array(given.get(name, drawn.get(name)), precision, order="C") for name in shapes}
+    found: Mapping[str, Array] = next((weights for weights in drawn if weights is not None), {})
+    if missing := sorted(set(shapes) - set(given) - set(found)):
+        msg = f"no side draws initial weights; give initial_weights for {', '.join(missing)}"
+        raise UsageError(msg)
+    return {name: np.array(given.get(name, found.get(name)), precision, order="C") for name in shapes}
 
 
 def weight_shapes(experiment: Experiment, inputs: int) -> dict[str, tuple[int, ...]]:

@@ -82,6 +82,9 @@ def measure(reference: Array, candidate: Array, budget: Budget | float | None = 
     rows["cosine"] = 1.0
     if budget is None:
         rows["used"]["value"] = np.nan
+    if r.shape[1]:  # where all are equal, any element stands for them: the first
+        for name in ("absolute", "relative", "ulp", "used"):
+            rows[name]["reference"], rows[name]["candidate"] = r[:, 0], c[:, 0]
     differing = _differing(r, c)
     if differing.size:
         limit = _limit(budget, differing, reference.shape)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from parity.config import Experiment, Precision
 from parity.data import Dataset, Schedule, load_dataset
-from parity.lockstep import lockstep, start_weights
+from parity.lockstep import draw_weights, lockstep, start_weights
 from parity.protocol import Lane
 from parity.result import Result, Run
 from parity.sides import LoadedSide, load_side
@@ -86,12 +86,10 @@ def _train(
     """The path of the data: start, lockstep, judge."""
     planned = Schedule.of(experiment, len(dataset)).steps
     inputs = dataset.x.shape[1]
-    weights = start_weights(experiment, sides, inputs, judge.precision)
-    drawn = [
-        side.side.initial_weights(experiment, inputs, judge.precision) for side in sides if side.can("initial_weights")
-    ]
-    if len(drawn) == len(sides):
-        judge.take_start(*drawn)
+    drawn = [draw_weights(side, experiment, inputs, judge.precision) for side in sides]
+    if drawn[0] is not None and drawn[1] is not None:
+        judge.take_start(drawn[0], drawn[1])
+    weights = start_weights(experiment, drawn, inputs, judge.precision)
     for pair in lockstep(experiment, *sides, dataset, weights, lanes):
         judge.take(pair)
         progress((judge.precision, judge.steps, planned))

@@ -4,6 +4,9 @@ Each budget adds the errors of both sides, so a factor 2 stands before most form
 reference recorded and from the experiment alone, so they serve any pair of sides. Zero means that the two must agree to
 the last bit: all that is only copied, compared, or made of `+ - * / sqrt` in an order that Keras fixes.
 
+TensorFlow replaces numbers below the smallest normal one (`tiny`) by zero, in operands and in results; NumPy keeps them.
+So every operation may also be off by `tiny`, times what its result is then multiplied by.
+
 Shapes: every array has the steps as its first axis; x (steps, batch, inputs), kernel (steps, inputs, units).
 """
 
@@ -16,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from parity.budget.losses import LossBudget, softmax_error
-from parity.budget.rounding import ELEMENTARY_ULPS, RSQRT_ULPS, gamma, unit_roundoff
+from parity.budget.rounding import ELEMENTARY_ULPS, RSQRT_ULPS, gamma, underflow, unit_roundoff
 from parity.config import Experiment
 from parity.protocol import Array, Key, Part, Phase, Records
 
@@ -51,8 +54,8 @@ class LocalBudget:
         self.layers = {str(layer.name): layer for layer in experiment.layers}
         self.names = list(self.layers)
         self.u = unit_roundoff(precision)
-        self.tiny = float(np.finfo(precision).smallest_normal)  # below it, results may be flushed to zero
-        self.loss = LossBudget(experiment, self.u)
+        self.tiny = underflow(precision)
+        self.loss = LossBudget(experiment, precision)
         self._phases: dict[Phase, Callable[[Key, Operands], Array | float]] = {
             "batch": lambda *_: 0.0,
             "forward": self._forward,
@@ -63,11 +66,25 @@ class LocalBudget:
         }
 
     def of(self, key: Key, records: Records, rows: Rows) -> Array | float | None:
-        """The budget of `key` in the chosen steps; None where the reference did not record what it depends on."""
+        """The budget of `key` in the chosen steps; None where the reference did not record what it depends on.
+
+        Rounding has no bound where an operand is infinite or not a number: such elements must be the same.
+        """
         try:
-            return self._phases[key.phase](key, Operands(records, rows))
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                found = self._phases[key.phase](key, Operands(records, rows))
         except KeyError:
             return None
+        return np.where(np.isfinite(found), found, 0)
+
+    def _product(self, a: Array, b: Array) -> Array:
+        """Both sides' error of `a @ b`, given the absolute values: inner products of n terms.
+
+        An operand that is taken for zero loses `tiny` times the other one, a product at most `tiny`.
+        """
+        n = a.shape[-1]
+        lost = self.tiny * (n + a.sum(axis=-1, keepdims=True) + b.sum(axis=-2, keepdims=True))
+        return np.asarray(2 * gamma(n, self.u) * (a @ b) + 2 * lost)
 
     def _input(self, layer: str, of: Operands) -> Array:
         at = self.names.index(layer)
@@ -77,10 +94,11 @@ class LocalBudget:
         layer = self.layers[key.layer]
         if key.tensor.endswith("/pre_activation"):  # x @ kernel + bias: inputs products and one more term
             x, kernel = np.abs(self._input(key.layer, of)), np.abs(of.before(f"{key.layer}/kernel"))
-            size = x @ kernel
-            if layer.use_bias:
-                size += np.abs(of.before(f"{key.layer}/bias"))[:, None, :]
-            return 2 * gamma(kernel.shape[1] + 1, self.u) * size
+            if not layer.use_bias:
+                return self._product(x, kernel)
+            bias = np.abs(of.before(f"{key.layer}/bias"))[:, None, :]
+            one = np.ones((*x.shape[:-1], 1), x.dtype)
+            return self._product(np.concatenate([x, one], axis=-1), np.concatenate([kernel, bias], axis=1))
         z, a = of("forward", f"{key.layer}/pre_activation"), np.abs(of("forward", key.tensor))
         match layer.activation:
             case "linear" | "relu":
@@ -93,8 +111,8 @@ class LocalBudget:
     def _penalty(self, tensor: str, of: Operands) -> Array:
         """What a regularizer adds to the loss: terms of one sign, so the error is relative to the sum."""
         values = of("forward", tensor) if tensor.endswith("/output") else of.before(tensor)
-        size = np.abs(of("loss", tensor, "penalty"))
-        return np.asarray(2 * (gamma(int(np.prod(values.shape[1:])), self.u) + 6 * self.u) * size)
+        size, n = np.abs(of("loss", tensor, "penalty")), int(np.prod(values.shape[1:]))
+        return np.asarray(2 * (gamma(n, self.u) + 6 * self.u) * size + 2 * (n + 6) * self.tiny)
 
     def _penalized(self) -> list[str]:
         places = ("kernel", "bias", "activity")
@@ -102,7 +120,7 @@ class LocalBudget:
             f"{name}/{'output' if place == 'activity' else place}"
             for name, layer in self.layers.items()
             for place in places
-            if getattr(layer, f"{place}_regularizer") is not None
+            if getattr(layer, f"{place}_regularizer") is not None and (place != "bias" or layer.use_bias)
         ]
 
     def _loss(self, key: Key, of: Operands) -> Array:
@@ -119,8 +137,10 @@ class LocalBudget:
         return np.asarray(data + parts + 2 * gamma(len(tensors) + 1, self.u) * size)
 
     def _top(self, of: Operands) -> tuple[Array, Array, Array]:
+        """Targets, logits and outputs; the logits are the outputs themselves unless the loss skips the activation."""
         last = self.names[-1]
-        return of("batch", "y"), of("forward", f"{last}/pre_activation"), of("forward", f"{last}/output")
+        p = of("forward", f"{last}/output")
+        return of("batch", "y"), of("forward", f"{last}/pre_activation") if self.loss.skips_activation else p, p
 
     def _data_loss(self, of: Operands) -> Array:
         return self.loss.value(*self._top(of), of("loss", "loss", "data"))
@@ -139,35 +159,37 @@ class LocalBudget:
         regularizer = getattr(layer, f"{name}_regularizer")
         penalty: Array | float = 0.0
         if regularizer is not None:
-            penalty = 2 * 3 * self.u * self._regularizer_gradient(regularizer, of.before(key.tensor))
+            penalty = 2 * 3 * self.u * self._regularizer_gradient(regularizer, of.before(key.tensor)) + 6 * self.tiny
         if key.part == "penalty":
             return penalty
         dz = np.abs(of("gradient", f"{key.layer}/pre_activation"))
-        # x.T @ dz and the sum of dz over the batch: both sums of batch terms
-        size = np.swapaxes(np.abs(self._input(key.layer, of)), -1, -2) @ dz if name == "kernel" else dz.sum(axis=1)
-        data = 2 * gamma(dz.shape[1], self.u) * size
+        if name == "kernel":
+            data = self._product(np.swapaxes(np.abs(self._input(key.layer, of)), -1, -2), dz)
+        else:
+            data = 2 * gamma(dz.shape[1], self.u) * dz.sum(axis=1) + 2 * dz.shape[1] * self.tiny
         if key.part == "data" or regularizer is None:
             return np.asarray(data)
-        return np.asarray(data + penalty + 2 * self.u * np.abs(of("gradient", key.tensor)))
+        return np.asarray(data + penalty + 2 * self.u * np.abs(of("gradient", key.tensor)) + 2 * self.tiny)
 
     def _output_gradient(self, name: str, of: Operands) -> Array:
         """dL/da: from the loss for the last layer, `dz @ kernel.T` of the layer above for the others."""
         if name == self.names[-1]:
-            budget = np.zeros(()) if self.loss.from_logits else self.loss.gradient(*self._top(of))
+            budget = np.zeros(()) if self.loss.skips_activation else self.loss.gradient(*self._top(of))
         else:
             above = self.names[self.names.index(name) + 1]
             dz, kernel = np.abs(of("gradient", f"{above}/pre_activation")), np.abs(of.before(f"{above}/kernel"))
-            budget = 2 * gamma(kernel.shape[2], self.u) * (dz @ np.swapaxes(kernel, -1, -2))
+            budget = self._product(dz, np.swapaxes(kernel, -1, -2))
         if (regularizer := self.layers[name].activity_regularizer) is not None:
             a = of("forward", f"{name}/output")
             budget = budget + 2 * 5 * self.u * self._regularizer_gradient(regularizer, a) / a.shape[1]
-            budget = budget + 2 * self.u * np.abs(of("gradient", f"{name}/output"))
+            budget = budget + 2 * self.u * np.abs(of("gradient", f"{name}/output")) + 10 * self.tiny
         return budget
 
     def _delta(self, name: str, of: Operands) -> Array | float:
-        """dL/dz: `da * activation'(z)`, or from the loss where that takes the logits, or the sum of both."""
-        from_loss = 0.0 if name != self.names[-1] or not self.loss.from_logits else self.loss.gradient(*self._top(of))
-        if name == self.names[-1] and self.loss.from_logits and self.layers[name].activity_regularizer is None:
+        """dL/dz: `da * activation'(z)`, or from the loss where that skips the activation, or the sum of both."""
+        skips = name == self.names[-1] and self.loss.skips_activation
+        from_loss = self.loss.gradient(*self._top(of)) if skips else 0.0
+        if skips and self.layers[name].activity_regularizer is None:
             return from_loss
         da, dz = (np.abs(of("gradient", f"{name}/{what}")) for what in ("output", "pre_activation"))
         a = np.abs(of("forward", f"{name}/output"))
@@ -175,22 +197,26 @@ class LocalBudget:
             case "linear" | "relu":
                 through: Array | float = 0.0
             case "sigmoid":  # da a (1 - a): 1 - a is exact but for one rounding
-                through = 2 * 4 * self.u * da * a * (1 - a)
+                through = 2 * 4 * self.u * da * a * (1 - a) + 4 * self.tiny * (1 + da)
             case "tanh":  # a**2 is rounded before it is taken from 1
-                through = 2 * self.u * da * (a * a + 4 * (1 - a * a))
+                through = 2 * self.u * da * (a * a + 4 * (1 - a * a)) + 4 * self.tiny * (1 + da)
             case _:  # (da - sum da a) a
                 inner = da + (da * a).sum(axis=-1, keepdims=True)
                 through = 2 * (gamma(a.shape[-1], self.u) + 4 * self.u) * a * inner
+                through = through + 4 * self.tiny * (a.shape[-1] + da.sum(axis=-1, keepdims=True))
         if isinstance(from_loss, float):
             return through
-        return from_loss + through + 2 * self.u * dz
+        return from_loss + through + 2 * self.u * dz + 2 * self.tiny
 
     def _update(self, key: Key, of: Operands) -> Array | float:
         """Slots and weights from the reference's gradient and slots: to the last bit, but for RMSprop's square root."""
         weight, _, slot = key.tensor.removeprefix(f"{key.layer}/").partition("/")
         config: Any = self.experiment.optimizer
-        if config.class_name != "RMSprop" or key.layer not in self.layers or slot in {"velocity", "average_gradient"}:
+        if key.layer not in self.layers:
             return 0.0
+        exact = self._flushed(of("update", key.tensor), config, to_slot=bool(slot))
+        if config.class_name != "RMSprop" or slot in {"velocity", "average_gradient"}:
+            return exact
         name = f"{key.layer}/{weight}"
         denominator = of("update", f"{name}/velocity") + config.epsilon
         if config.centered:
@@ -199,4 +225,16 @@ class LocalBudget:
         error = 2 * (3 + 2 * RSQRT_ULPS) * self.u * increment
         if config.momentum:
             error = error + 2 * self.u * np.abs(of("update", f"{name}/momentum"))
-        return np.asarray(error if slot else error + 2 * self.u * np.abs(of("update", name)))
+        return np.asarray(exact + (error if slot else error + 2 * self.u * np.abs(of("update", name))))
+
+    def _flushed(self, after: Array, config: Any, *, to_slot: bool) -> Array:
+        """Zero but for results so small that a flushed term shows in their last bit.
+
+        The at most 8 operations of an update each lose up to `tiny`; on the way to the weight that is divided by no less
+        than epsilon (Adam) or its root (RMSprop). A sum of a size above 4 lost / u is rounded back to what it was.
+        """
+        lost = 8 * self.tiny
+        if not to_slot and config.class_name != "SGD":
+            divisor = config.epsilon if config.class_name == "Adam" else config.epsilon**0.5
+            lost *= 1 + (1 + config.learning_rate) / max(divisor, self.tiny**0.5)
+        return np.where(np.abs(after) < 4 * lost / self.u, lost, 0.0)

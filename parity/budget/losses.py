@@ -7,16 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from parity.budget.rounding import ELEMENTARY_ULPS, gamma
+from parity.budget.rounding import ELEMENTARY_ULPS, gamma, underflow, unit_roundoff
 from parity.config import Experiment
 from parity.protocol import Array
 
 _EPSILON = 1e-7  # keras.config.epsilon()
-_LOGITS_OF = {
-    "CategoricalCrossentropy": "softmax",
-    "SparseCategoricalCrossentropy": "softmax",
-    "BinaryCrossentropy": "sigmoid",
-}
+_CROSSENTROPIES = {"CategoricalCrossentropy", "SparseCategoricalCrossentropy", "BinaryCrossentropy"}
 
 
 def _shifted(z: Array) -> tuple[Array, Array]:
@@ -24,6 +20,11 @@ def _shifted(z: Array) -> tuple[Array, Array]:
     s = z - z.max(axis=-1, keepdims=True)
     e = np.exp(s)
     return s, e / e.sum(axis=-1, keepdims=True)
+
+
+def _cancelled(p: Array, total: Array) -> Array:
+    """How much larger the terms of a sum are than the sum: 1 where all have one sign."""
+    return np.asarray(np.abs(p).sum(axis=-1, keepdims=True) / np.abs(total))
 
 
 def softmax_error(z: Array, u: float) -> Array:
@@ -39,12 +40,16 @@ def softmax_error(z: Array, u: float) -> Array:
 class LossBudget:
     """Budgets of one experiment's loss."""
 
-    def __init__(self, experiment: Experiment, u: float) -> None:
+    def __init__(self, experiment: Experiment, precision: str) -> None:
         self.name = experiment.loss.class_name
-        self.u = u
+        self.u, self.tiny = unit_roundoff(precision), underflow(precision)
         self.smoothing = getattr(experiment.loss, "label_smoothing", 0.0)
-        last = experiment.layers[-1].activation
-        self.from_logits = getattr(experiment.loss, "from_logits", False) or _LOGITS_OF.get(self.name) == last
+        # Keras takes any cross-entropy from what goes into a last softmax or sigmoid, whatever from_logits says.
+        self.skips_activation = self.name in _CROSSENTROPIES and experiment.layers[-1].activation in {
+            "softmax",
+            "sigmoid",
+        }
+        self.from_logits = self.skips_activation or getattr(experiment.loss, "from_logits", False)
 
     def _targets(self, y: Array, like: Array) -> Array:
         if self.name == "SparseCategoricalCrossentropy":
@@ -57,11 +62,13 @@ class LossBudget:
         """Budget of the data loss, shape (steps,)."""
         u, batch, outputs = self.u, p.shape[1], p.shape[2]
         if self.name in {"MeanSquaredError", "SumSquaredError"}:  # all terms positive: relative to the sum
-            return np.asarray(2 * (gamma(outputs, u) + gamma(batch, u) + 6 * u) * computed)
+            relative = gamma(outputs, u) + gamma(batch, u) + 6 * u
+            return np.asarray(2 * relative * computed + 4 * outputs * self.tiny)
         y = self._targets(y, p)
         error, size = self._binary(y, z, p) if self.name == "BinaryCrossentropy" else self._categorical(y, z, p)
         # the mean over the batch of the errors, and what taking that mean adds
-        return np.asarray(2 * (error.mean(axis=-1) + (gamma(batch, u) + u) * size.mean(axis=-1)))
+        found = error.mean(axis=-1) + (gamma(batch, u) + u) * size.mean(axis=-1)
+        return np.asarray(2 * found + 4 * outputs * self.tiny)
 
     def _categorical(self, y: Array, z: Array, p: Array) -> tuple[Array, Array]:
         """Error and size of `sum_c y_c l_c` for each example, with l = -log softmax(z) or -log q."""
@@ -69,9 +76,10 @@ class LossBudget:
         exp, log = 2 * u * ELEMENTARY_ULPS["exp"], 2 * u * ELEMENTARY_ULPS["log"]
         given: Array | float = 0.0
         if not self.from_logits and self.name == "CategoricalCrossentropy":
-            q = np.clip(p / p.sum(axis=-1, keepdims=True), _EPSILON, 1 - _EPSILON)
+            total = p.sum(axis=-1, keepdims=True)
+            q = np.clip(p / total, _EPSILON, 1 - _EPSILON)
             each = np.abs(np.log(q))
-            of_log = gamma(outputs, u) + 2 * u + log * each
+            of_log = gamma(outputs, u) * _cancelled(p, total) + 2 * u + log * each
         else:
             if not self.from_logits:  # the sparse loss takes log(p) for logits
                 z = np.log(np.clip(p, _EPSILON, 1 - _EPSILON))
@@ -104,27 +112,29 @@ class LossBudget:
         u, batch, outputs = self.u, p.shape[1], p.shape[2]
         if self.name in {"MeanSquaredError", "SumSquaredError"}:
             terms = batch * outputs if self.name == "MeanSquaredError" else batch
-            return np.asarray(2 * 7 * u * np.abs(p - y) * (2 / terms))
+            return np.asarray(2 * 7 * u * np.abs(p - y) * (2 / terms) + 4 * self.tiny)
         y = self._targets(y, p)
         if self.name == "BinaryCrossentropy":
             return self._binary_gradient(y, p, batch * outputs)
         if self.from_logits:
             _, soft = _shifted(z)
-            return np.asarray(2 * (softmax_error(z, u) * soft + u * (4 * np.abs(y) + 3 * np.abs(soft - y))) / batch)
+            error = softmax_error(z, u) * soft + u * (4 * np.abs(y) + 3 * np.abs(soft - y))
+            return np.asarray(2 * error / batch + 4 * self.tiny)
         if self.name == "CategoricalCrossentropy":
             total = p.sum(axis=-1, keepdims=True)
             q = p / total
             dq = np.abs(y) / np.clip(q, _EPSILON, 1 - _EPSILON)
-            size = dq + (dq * q).sum(axis=-1, keepdims=True)
-            return np.asarray(2 * (2 * gamma(outputs, u) + 10 * u) * size / total / batch)
+            size = dq + (dq * np.abs(q)).sum(axis=-1, keepdims=True)
+            relative = 2 * gamma(outputs, u) * _cancelled(p, total) + 10 * u
+            return np.asarray(2 * relative * size / np.abs(total) / batch + 4 * self.tiny / np.abs(total))
         kept = np.clip(p, _EPSILON, 1 - _EPSILON)
         _, soft = _shifted(np.log(kept))
         relative = softmax_error(np.log(kept), u) + 2 * 2 * u * ELEMENTARY_ULPS["log"] * np.abs(np.log(kept))
-        return np.asarray(2 * (relative * soft + 6 * u * (y + soft)) / kept / batch)
+        return np.asarray(2 * (relative * soft + 6 * u * (y + soft)) / kept / batch + 4 * self.tiny / kept)
 
     def _binary_gradient(self, y: Array, p: Array, terms: int) -> Array:
         u = self.u
         if self.from_logits:  # TensorFlow differentiates the three terms of the loss, each at most 1 in size
-            return np.asarray(2 * u * (2 * ELEMENTARY_ULPS["exp"] + 8) * (1 + np.abs(y)) / terms)
+            return np.asarray(2 * u * (2 * ELEMENTARY_ULPS["exp"] + 8) * (1 + np.abs(y)) / terms + 4 * self.tiny)
         q = np.clip(p, _EPSILON, 1 - _EPSILON)
-        return np.asarray(2 * 8 * u * (np.abs(1 - y) / (1 - q) + np.abs(y) / q) / terms)
+        return np.asarray(2 * 8 * u * (np.abs(1 - y) / (1 - q) + np.abs(y) / q) / terms + 4 * self.tiny / _EPSILON)

@@ -40,6 +40,11 @@ def unit_roundoff(dtype: npt.DTypeLike) -> float:
     return float(np.finfo(dtype).eps) / 2
 
 
+def underflow(dtype: npt.DTypeLike) -> float:
+    """The smallest normal number: below it, results may be flushed to zero."""
+    return float(np.finfo(dtype).smallest_normal)
+
+
 def gamma(n: int, u: float) -> float:
     """Relative to the sum of the absolute terms, how far one computed sum of n terms can be off."""
     deterministic = n * u / (1 - n * u) if n * u < 1 else math.inf

@@ -115,14 +115,11 @@ def mistakes_in(error: ValidationError, root: type[BaseModel]) -> Iterator[str]:
         path, owner = _follow(root, detail["loc"])
         known: list[str] = []
         suggestion = ""
-        if detail["type"] == "extra_forbidden":
+        if suggestible := detail["type"] == "extra_forbidden":
             known = [name for name in owner.model_fields if name != "class_name"]
             suggestion = nearest(path[-1], known)
-        idle = owner.keras_only.get(str(detail["loc"][-1])) if issubclass(owner, Frozen) else None
-        if detail["type"] == "extra_forbidden" and idle is not None:
-            sentence = _not_offered(detail["input"], idle)
-        else:
-            sentence = _sentence(detail, known) + suggestion
+        idle = owner.keras_only.get(str(path[-1])) if suggestible and issubclass(owner, Frozen) else None
+        sentence = _not_offered(detail["input"], idle) if idle else _sentence(detail, known) + suggestion
         sentences = seen.setdefault(".".join(map(str, path)), [])
         if sentence not in sentences:
             sentences.append(sentence)

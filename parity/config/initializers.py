@@ -109,5 +109,9 @@ Initializer = Annotated[
     | LecunUniform
     | LecunNormal,
     Field(discriminator="class_name"),
-    keras_object("initializer", CLASSES, aliases={"normal": "RandomNormal", "uniform": "RandomUniform"}),
+    keras_object(
+        "initializer",
+        CLASSES,
+        aliases={"normal": "RandomNormal", "uniform": "RandomUniform", "zero": "Zeros", "one": "Ones"},
+    ),
 ]

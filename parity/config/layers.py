@@ -17,7 +17,12 @@ ActivationName = Annotated[
 
 
 # The dtype of a layer is the experiment's precision; float32 is what Keras writes where nobody chose one.
-_DEFAULT_POLICY = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}, "registered_name": None}
+_DEFAULT_POLICY = {
+    "module": "keras",
+    "class_name": "DTypePolicy",
+    "config": {"name": "float32"},
+    "registered_name": None,
+}
 
 
 class Dense(Frozen):

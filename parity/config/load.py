@@ -55,7 +55,7 @@ def _parse_value(text: str) -> Any:
         return None
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # not TOML, a number too long to convert, brackets without end
         return text
 
 
@@ -93,8 +93,10 @@ def _set(table: dict[str, Any], key: str, value: Any) -> None:
             elif isinstance(at.get(part), str):  # a name in short form: its parameters can still be set
                 at[part] = {"class_name": at[part]}
                 at = at[part]
-            else:
+            elif at.get(part) is None:
                 at[part] = {}
+                at = at[part]
+            else:
                 at = at[part]
         else:
             msg = f"--set {key}: {here} lies inside a plain value ({at!r})"

@@ -63,5 +63,7 @@ CLASSES = (
 Loss = Annotated[
     MeanSquaredError | SumSquaredError | CategoricalCrossentropy | SparseCategoricalCrossentropy | BinaryCrossentropy,
     Field(discriminator="class_name"),
-    keras_object("loss", CLASSES, aliases={"mse": "MeanSquaredError", "sse": "SumSquaredError"}),
+    keras_object(
+        "loss", CLASSES, aliases={"mse": "MeanSquaredError", "sse": "SumSquaredError", "bce": "BinaryCrossentropy"}
+    ),
 ]

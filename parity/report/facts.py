@@ -85,6 +85,8 @@ def subject(result: Result) -> Iterator[tuple[str, str]]:
     """What was compared."""
     experiment = result.experiment
     yield "experiment", experiment.name
+    if count := _parameters(result):
+        yield "parameters", f"{count:,}"
     yield "reference", result.reference
     yield "candidate", result.candidate
     done = result.steps_compared
@@ -96,6 +98,17 @@ def subject(result: Result) -> Iterator[tuple[str, str]]:
     )
     if result.interrupted:
         yield "note", "interrupted: this is what was compared until then"
+
+
+def _parameters(result: Result) -> int:
+    """Number of weights and biases."""
+    weights = {
+        summary.key: int(np.prod(summary.shape))
+        for run in result.runs
+        for summary in run.summaries.values()
+        if summary.key.phase == "update" and summary.key.tensor.endswith(("/kernel", "/bias"))
+    }
+    return sum(weights.values())
 
 
 def divergence(found: Divergence) -> Iterator[tuple[str, str]]:

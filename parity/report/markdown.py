@@ -53,15 +53,16 @@ def _table(table: facts.Table) -> str:
     lines = [
         f"{table.precision}: {table.verdict}",
         "",
-        _line(header),
-        _line(["---", "---"] + ["---:"] * (len(header) - 2)),
+        line(header),
+        line(["---", "---"] + ["---:"] * (len(header) - 2)),
     ]
     for row in table.rows:
         tensor = row.key.tensor + ("" if row.key.part == "whole" else f" ({row.key.part})")
         local = f"**{row.local}**" if row.local.beyond else str(row.local)
-        lines.append(_line([row.key.phase, escape(tensor), local, *map(str, row.free)]))
+        lines.append(line([row.key.phase, escape(tensor), local, *map(str, row.free)]))
     return "\n".join(lines)
 
 
-def _line(cells: Iterable[str]) -> str:
+def line(cells: Iterable[str]) -> str:
+    """One row of a table."""
     return f"| {' | '.join(cells)} |"
