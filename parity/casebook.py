@@ -189,8 +189,8 @@ def _values(shown: Shown, ran: list[tuple[CaseRun, Result]]) -> str:
         judged = next(of for of in result.runs if of.precision == "float64")
         measured = judged.ledger.rows(set(range(1, judged.judge.steps + 1)))
         rows = [measured[step, key, "free"]["absolute"] for step in range(1, judged.judge.steps + 1)]
-        columns.setdefault(result.reference, [facts.number(row["reference"], 9) for row in rows])
-        columns[run.name] = [facts.number(row["candidate"], 9) for row in rows]
+        columns.setdefault(result.reference, [facts.number(row["reference"], 7) for row in rows])
+        columns[run.name] = [facts.number(row["candidate"], 7) for row in rows]
     header = [facts.place(key), *columns]
     steps = zip(*columns.values(), strict=True)
     body = [[f"step {step}", *values] for step, values in enumerate(steps, 1)]
