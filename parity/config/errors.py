@@ -73,18 +73,19 @@ def _follow(root: type[BaseModel], location: tuple[int | str, ...]) -> tuple[lis
     return path, model
 
 
-def _not_offered(given: Any, idle: Iterable[Any]) -> str:
-    """A setting that Keras has and this program has not."""
-    return f"received {shown(given)}; not offered; leave it out, or give {' or '.join(map(shown, idle))}"
+def _unknown_key(key: str, given: Any, owner: type[BaseModel]) -> str:
+    """A key that is nothing here, or one that only Keras has."""
+    if issubclass(owner, Frozen) and (idle := owner.keras_only.get(key)):
+        return f"received {shown(given)}; not offered; leave it out, or give {' or '.join(map(shown, idle))}"
+    known = [name for name in owner.model_fields if name != "class_name"]
+    return f"unknown key; allowed here: {', '.join(known)}" + nearest(key, known)
 
 
-def _sentence(error: ErrorDetails, known: Iterable[str]) -> str:
+def _sentence(error: ErrorDetails) -> str:
     """What is wrong with one key, what was received and what is allowed."""
     given, context = error["input"], error.get("ctx", {})
     match error["type"]:
-        case "extra_forbidden":
-            return f"unknown key; allowed here: {', '.join(known)}"
-        case "missing":
+        case "missing" | "union_tag_not_found":
             return "missing; it must be given"
         case "unknown_name":
             return f"unknown {context['kind']} {context['given']!r}; allowed: {context['allowed']}" + nearest(
@@ -96,8 +97,6 @@ def _sentence(error: ErrorDetails, known: Iterable[str]) -> str:
         case "union_tag_invalid":
             allowed = [word.strip(" '\"") for word in str(context["expected_tags"]).split(",")]
             return f"received {context['tag']!r}; allowed: {', '.join(allowed)}" + nearest(context["tag"], allowed)
-        case "union_tag_not_found":
-            return f"{context['discriminator']} is missing; it must be given"
         case "keras_object":
             return f"received {shown(given)}; {error['msg']}"
         case "inconsistent":
@@ -113,13 +112,12 @@ def mistakes_in(error: ValidationError, root: type[BaseModel]) -> Iterator[str]:
         if detail["type"] == "too_short" and detail["input"]:
             continue  # its members were given and are wrong, which is said of each of them
         path, owner = _follow(root, detail["loc"])
-        known: list[str] = []
-        suggestion = ""
-        if suggestible := detail["type"] == "extra_forbidden":
-            known = [name for name in owner.model_fields if name != "class_name"]
-            suggestion = nearest(path[-1], known)
-        idle = owner.keras_only.get(str(path[-1])) if suggestible and issubclass(owner, Frozen) else None
-        sentence = _not_offered(detail["input"], idle) if idle else _sentence(detail, known) + suggestion
+        if detail["type"] == "extra_forbidden":
+            sentence = _unknown_key(str(path[-1]), detail["input"], owner)
+        else:
+            sentence = _sentence(detail)
+        if detail["type"].startswith("union_tag"):
+            path.append(detail["ctx"]["discriminator"].strip("'"))
         sentences = seen.setdefault(".".join(map(str, path)), [])
         if sentence not in sentences:
             sentences.append(sentence)

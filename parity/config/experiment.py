@@ -39,7 +39,7 @@ class Experiment(Frozen):
     epochs: Annotated[int, Field(ge=1)] | None = None
     steps: Annotated[int, Field(ge=1)] | None = None
     """Number of updates; give either epochs or steps. Neither is one epoch."""
-    precision: Precision | Literal["both"] = "both"
+    precision: Literal[Precision, "both"] = "both"
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     initial_weights: dict[str, Numbers] | str | None = None
     """Arrays by name (`"dense/kernel" = [[...]]`), or an npz file of them; what is not named is initialised."""

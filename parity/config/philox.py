@@ -85,7 +85,7 @@ class KerasRandom:
         if self.dtype == np.float32:
             bits = (words & np.uint32(0x7FFFFF)) | np.uint32(127 << 23)
             return bits.view(np.float32) - np.float32(1)
-        wide = words.reshape(len(words), -1, 2).astype(np.uint64)
+        wide = words.reshape(len(words), 2, 2).astype(np.uint64)
         bits64 = ((wide[..., 0] & np.uint64(0xFFFFF)) << _WORD) | wide[..., 1] | np.uint64(1023 << 52)
         return bits64.view(np.float64) - 1.0
 
@@ -101,7 +101,7 @@ class KerasRandom:
         angle = (2 * math.pi * second.astype(np.float64)).astype(self.dtype)
         radius = np.sqrt(self._number(-2) * _each(log, first))
         pairs = np.stack([_each(sin, angle) * radius, _each(cos, angle) * radius], axis=-1)
-        return pairs.reshape(len(words), -1)
+        return pairs.reshape(len(words), self._per_block)
 
     def _shaped(self, blocks_of_values: Floats, shape: tuple[int, ...]) -> Floats:
         return blocks_of_values.ravel()[: math.prod(shape)].reshape(shape)
