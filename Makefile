@@ -1,17 +1,19 @@
-# make demo   the founding question on real digits
-# make test   lint, types, import contracts, the whole test suite
-# Both make what they need first: a virtual environment with the pinned versions.
+# make demo     the founding question on real digits
+# make test     lint, types, import contracts, the whole test suite
+# make reports  run the case book again and write its committed reports
+#
+# Each makes what it needs first: a virtual environment in the checkout with the pinned versions; nothing outside it is
+# changed.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# A virtual environment in the checkout; nothing outside it is changed.
 
 .PHONY: demo test lint reports clean
 
 demo: $(INSTALLED)
-	$(BIN)/python -m parity.demo
+	$(BIN)/python -m parity.casebook --show --out parity-report reports/l2-digits
 
 test: lint
 	$(BIN)/python -m pytest
@@ -22,7 +24,6 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Write the committed reports of the case book again.
 reports: $(INSTALLED)
 	$(BIN)/python -m parity.casebook $(wildcard reports/*)
 

@@ -77,6 +77,10 @@ class Capture:
         wanted = {**{name: weight.value for name, weight in self.weights.items()}, **seen}
         found = tape.gradient(total, list(wanted.values()))
         gradient = {name: g for name, g in zip(wanted, found, strict=True) if g is not None}
+        for layer in model.layers:  # a factor of zero leaves the output out of the graph: its gradient is zero
+            name = f"{layer.name}/output"
+            if layer.activity_regularizer is not None and name not in gradient:
+                gradient[name] = tf.zeros_like(wanted[name])
 
         said: dict[str, Any] = {
             "pre_activation": {} if ONEDNN else {layer: z for layer, (z, _) in self._tapped.items()},

@@ -6,8 +6,11 @@ started TensorFlow, is left as it is and told by `environment`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import tempfile
+from collections.abc import Iterator
 
 # Before TensorFlow starts: oneDNN picks its kernels by processor and fuses layers, so that looking at a value inside a
 # layer would change the bits of what comes out.
@@ -17,8 +20,32 @@ if _STARTED_BY_US:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
-import keras  # noqa: E402  # after the settings above
-import tensorflow as tf  # noqa: E402
+
+@contextlib.contextmanager
+def _held_back_stderr() -> Iterator[None]:
+    """TensorFlow greets on the error stream from C++, whatever its log level; shown only if starting it fails."""
+    sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:  # no error stream
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+with _held_back_stderr():
+    import keras
+    import tensorflow as tf
 
 if keras.backend.backend() != "tensorflow":
     msg = (
@@ -42,8 +69,10 @@ def _one_thread() -> bool:
     return True
 
 
-ONE_THREAD = _one_thread()
-tf.config.experimental.enable_op_determinism()
+with _held_back_stderr():
+    ONE_THREAD = _one_thread()
+    tf.config.experimental.enable_op_determinism()
+    tf.constant(0)  # the devices are started with the first value, and greet once more
 
 
 def set_precision(precision: str) -> None:

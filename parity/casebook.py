@@ -13,14 +13,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 from pydantic import Field, ValidationError
 
 from parity.config import ConfigError, load_experiment
 from parity.config.base import Frozen
 from parity.config.errors import mistakes_in
 from parity.config.load import read_mapping
+from parity.errors import ExitCode, ParityError
 from parity.protocol import Key, Lane, Part, Phase
-from parity.report import facts, markdown
+from parity.report import facts, markdown, terminal
 from parity.result import Result
 from parity.run import diff
 from parity.verdict import Divergence, Verdict
@@ -224,20 +226,33 @@ def _figure_line(figure: Figure, result: Result) -> str:
     return f"- {where}: agrees, ≈{facts.percent(0.0 if math.isnan(used) else float(used))}"
 
 
-def write_report(folder: Path) -> list[str]:
-    """Run a case and write its report; returns what was not as expected."""
-    ran = list(run_case(folder))
-    (folder / REPORT).write_text(report(folder, ran), encoding="utf-8")
-    return [f"{folder.name}, {run.name}: {problem}" for run, result in ran for problem in unexpected(run, result)]
-
-
-def main(arguments: list[str]) -> int:
-    """`python -m parity.casebook FOLDER ...`: run the cases again and write their reports."""
-    problems = [problem for folder in arguments for problem in write_report(Path(folder))]
+@click.command()
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Write the reports there, not into the cases' folders.")
+@click.option("--show", is_flag=True, help="Also print each result.")
+def main(folders: tuple[Path, ...], out: Path | None, *, show: bool) -> None:
+    """Run cases of the case book and write their reports; ends 0 when each showed what it should."""
+    problems = []
+    for folder in folders:
+        ran = []
+        for run, result in run_case(folder):
+            ran.append((run, result))
+            if show:
+                click.secho(f"\n{run.name}: {run.say}".rstrip(": "), bold=True)
+                terminal.show(result, quiet=run.brief)
+            problems += [f"{folder.name}, {run.name}: {problem}" for problem in unexpected(run, result)]
+        target = folder / REPORT if out is None else out / f"{folder.name}.md"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(report(folder, ran), encoding="utf-8")
+        click.echo(f"\n{folder.name}: the report is in {target}")
     for problem in problems:
-        sys.stderr.write(f"{problem}\n")
-    return 1 if problems else 0
+        click.echo(f"not as expected: {problem}", err=True)
+    sys.exit(ExitCode.DIVERGED if problems else ExitCode.PARITY)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        main()
+    except ParityError as error:
+        click.echo(f"casebook: {error}", err=True)
+        sys.exit(error.exit_code)

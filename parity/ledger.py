@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,8 @@ class Ledger:
     """An append-only table with one entry for each step, key and lane."""
 
     def __init__(self) -> None:
-        # Lives as long as the ledger and leaves nothing behind.
-        self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115
+        self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115  # lives as long as the ledger
+        weakref.finalize(self, self._file.close)  # and leaves nothing behind
         self.keys: list[Key] = []
         self.length = 0
 

@@ -16,7 +16,11 @@ A NaN or an infinity agrees with nothing that is not the same NaN or infinity, a
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -27,7 +31,8 @@ from parity.protocol import Array
 # The exponent bits of a number: item size -> unsigned type and mask.
 _POWER_OF_TWO = {2: ("u2", 0x7C00), 4: ("u4", 0x7F800000), 8: ("u8", 0x7FF0000000000000)}
 
-BLOCK = 1 << 16  # elements: three float32 arrays of this length lie in a level-2 cache
+BLOCK = 1 << 15  # elements: five float32 arrays of this length lie in a level-2 cache
+LONG = 1 << 20  # elements: rows of this length are worth a thread for each processor
 
 _EXTREME = [("value", "f8"), ("index", "i8"), ("reference", "f8"), ("candidate", "f8")]
 MEASURES = np.dtype(
@@ -98,119 +103,171 @@ def _limit(budget: Budget | float | None, differing: Steps, shape: tuple[int, ..
     if found is None:
         return None
     limit = np.asarray(found)
-    if limit.ndim == len(shape) and not callable(budget) and len(limit) == shape[0]:
+    if limit.ndim == len(shape) and not callable(budget) and len(limit) == shape[0] != len(differing):
         limit = limit[differing]
-    if not (limit >= 0).all():
-        msg = "a budget must be zero or positive, and a number"
-        raise ValueError(msg)
     return np.broadcast_to(limit, (len(differing), *shape[1:])).reshape(len(differing), -1)
 
 
 def _differing(r: Array, c: Array) -> Steps:
     """The rows that are not equal, finite and all: the others need no measuring."""
-    if r.shape[1] == 0:
-        return np.empty(0, np.intp)
     bits = f"u{r.itemsize}"
+    suspect = np.zeros(len(r), bool)
     with np.errstate(invalid="ignore", over="ignore"):
-        suspect = (r.view(bits) != c.view(bits)).any(axis=1) | ~np.isfinite(np.vecdot(r, r))
-    return np.flatnonzero(suspect)
+        for offset in range(0, r.shape[1], LONG):
+            left, right = r[:, offset : offset + LONG], c[:, offset : offset + LONG]
+            suspect |= (left.view(bits) != right.view(bits)).any(axis=1) | ~np.isfinite(np.vecdot(left, left))
+            if suspect.all():  # known before the end of a long row
+                break
+    return suspect.nonzero()[0]
+
+
+@dataclass
+class _Found:
+    """What some columns of some rows show; the last axis of every array is the rows."""
+
+    at: npt.NDArray[np.intp]
+    """The columns where |d|, |d| / |r|, |d| / ulp and |d| / budget are largest, (4, rows); without a budget 3."""
+    peak: Array
+    """The largest values."""
+    sums: Array
+    """The sums of d*d, r*r and c*c, (3, rows)."""
+    counts: npt.NDArray[np.intp]
+    """How many are beyond budget, not finite in the reference, in the candidate, and in both alike, (4, rows)."""
+
+    def then(self, later: _Found) -> _Found:
+        """Together with what columns further right show; the first of equal peaks is kept."""
+        larger = later.peak > self.peak
+        return _Found(
+            np.where(larger, later.at, self.at),
+            np.where(larger, later.peak, self.peak),
+            self.sums + later.sums,
+            self.counts + later.counts,
+        )
 
 
 def _measure_rows(r: Array, c: Array, limit: Array | None, which: Steps) -> Rows:
     """Blocks of whole rows where rows are short, blocks of one row where they are long."""
-    length = r.shape[1]
-    found = np.zeros(len(which), MEASURES)
-    found["size"] = length
-    sums = np.zeros((3, len(which)))
-    together = max(1, BLOCK // length)
+    together = max(1, BLOCK // r.shape[1])
+    parts = []
     for start in range(0, len(which), together):
         rows = which[start : start + together]
-        part = found[start : start + together]
         pick: Any = slice(rows[0], rows[-1] + 1) if rows[-1] - rows[0] + 1 == len(rows) else rows
-        for offset in range(0, length, BLOCK):
-            columns = slice(offset, offset + BLOCK)
-            allowed = None if limit is None else limit[start : start + together, columns]
-            _measure_block(part, sums[:, start : start + together], r[pick, columns], c[pick, columns], allowed, offset)
-    _finish(found, sums, r.dtype, judged=limit is not None)
+        parts.append(_measure_columns(r[pick], c[pick], None if limit is None else limit[start : start + together]))
+    if len(parts) == 1:
+        (found,) = parts
+    else:
+        columns = ([getattr(part, name) for part in parts] for name in ("at", "peak", "sums", "counts"))
+        found = _Found(*(np.concatenate(column, axis=1) for column in columns))
+    return _finish(found, r, c, which)
+
+
+def _measure_columns(r: Array, c: Array, limit: Array | None) -> _Found:
+    """Rows from the first column to the last, block by block; the parts of very long ones at the same time."""
+    length = r.shape[1]
+    if length < LONG:
+        return _measure_span(r, c, limit, 0, length)
+    ends = np.linspace(0, length, (os.cpu_count() or 1) + 1).astype(int).tolist()
+    spans = _threads().map(lambda start, stop: _measure_span(r, c, limit, start, stop), ends[:-1], ends[1:])
+    found = next(spans)
+    for later in spans:
+        found = found.then(later)
     return found
 
 
-def _measure_block(part: Rows, sums: Array, r: Array, c: Array, allowed: Array | None, offset: int) -> None:
-    """Fold one block (rows, columns) into the rows' measures; `sums` are those of d*d, r*r and c*c."""
-    with np.errstate(invalid="ignore", over="ignore"):
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count() or 1, "measure")
+
+
+def _measure_span(r: Array, c: Array, limit: Array | None, start: int, stop: int) -> _Found:
+    found = None
+    for offset in range(start, stop, BLOCK):
+        columns = slice(offset, min(offset + BLOCK, stop))
+        block = _measure_block(r[:, columns], c[:, columns], None if limit is None else limit[:, columns])
+        block.at += offset
+        found = block if found is None else found.then(block)
+    assert found is not None  # no row is empty: an empty one does not differ
+    return found
+
+
+def _measure_block(r: Array, c: Array, allowed: Array | None) -> _Found:
+    """All measures of one block (rows, columns), each array of which is still in the cache when it is needed again."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         d = np.subtract(c, r)
         np.abs(d, out=d)
-        squares = (np.vecdot(d, d), np.vecdot(r, r), np.vecdot(c, c))
-    size = np.abs(r)
-    if not np.isfinite(squares).all() and not (np.isfinite(r).all() and np.isfinite(c).all()):
-        d, size = _set_aside_nonfinite(part, r, c, d)
-    sums += squares
-    _fold(part["absolute"], d, r, c, offset)
+        sums = np.array([np.vecdot(d, d), np.vecdot(r, r), np.vecdot(c, c)], np.float64)
+        size = np.abs(r)
+        counts = np.zeros((4, len(r)), np.intp)
+        if not np.isfinite(sums).all() and not (np.isfinite(r).all() and np.isfinite(c).all()):
+            counts[1:], d, size = _set_aside_nonfinite(r, c, d)
 
-    tiny = np.finfo(r.dtype).smallest_normal
-    # `tiny` only keeps 0/0 away; `_finish` divides the numbers themselves.
-    with np.errstate(over="ignore"):
-        scale = np.add(size, tiny)
-        _fold(part["relative"], np.divide(d, scale), r, c, offset)
-        # An ulp of r is 2**-mantissa_bits times its power of two, which is r with the mantissa and sign masked away.
+        # The smallest normal number only keeps 0/0 away here; `_finish` divides the numbers themselves.
+        size += np.finfo(r.dtype).smallest_normal
+        quotient = np.divide(d, size)
+        at = [d.argmax(axis=1), quotient.argmax(axis=1)]
+        rows = np.arange(len(r))
+        peaks = [d[rows, at[0]], quotient[rows, at[1]]]
+
+        # An ulp of r is 2**-mantissa_bits times its power of two, which is r with the mantissa masked away.
         bits, mask = _POWER_OF_TWO[r.dtype.itemsize]
         power = np.bitwise_and(size.view(bits), mask, out=size.view(bits)).view(r.dtype)
-        _fold(part["ulp"], np.divide(d, np.add(power, tiny, out=power)), r, c, offset)
+        np.divide(d, power, out=quotient)
+        at.append(quotient.argmax(axis=1))
+        peaks.append(quotient[rows, at[2]])
 
-    if allowed is not None:
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        if allowed is not None:
+            least = allowed.min()
+            if not least >= 0:
+                msg = "a budget must be zero or positive, and a number"
+                raise ValueError(msg)
             used = np.divide(d, allowed)
-        if (allowed == 0).any():  # zero out of a budget of zero is within it
-            used[d == 0] = 0
-        if (_fold(part["used"], used, r, c, offset) > 1).any():
-            part["beyond"] += np.count_nonzero(d > allowed, axis=1)
+            if least == 0:  # zero out of a budget of zero is within it
+                used[d == 0] = 0
+            at.append(used.argmax(axis=1))
+            peaks.append(used[rows, at[3]])
+            if (peaks[3] > 1).any():
+                counts[0] = np.count_nonzero(d > allowed, axis=1)
+    return _Found(np.array(at), np.array(peaks, np.float64), sums, counts)
 
 
-def _set_aside_nonfinite(part: Rows, r: Array, c: Array, d: Array) -> tuple[Array, Array]:
-    """Count NaN and infinities; returns |d| and |r| with them set aside.
+def _set_aside_nonfinite(r: Array, c: Array, d: Array) -> tuple[Array, Array, Array]:
+    """Count NaN and infinities; returns the counts, and |d| and |r| with them set aside.
 
     Where they differ the difference is infinite, where they agree it is left out: `nonfinite_both` tells of it.
     """
     r_off, c_off = ~np.isfinite(r), ~np.isfinite(c)
     same = r_off & c_off & ((r == c) | (np.isnan(r) & np.isnan(c)))
-    part["nonfinite_reference"] += np.count_nonzero(r_off, axis=1)
-    part["nonfinite_candidate"] += np.count_nonzero(c_off, axis=1)
-    part["nonfinite_both"] += np.count_nonzero(same, axis=1)
+    counts = np.array([np.count_nonzero(off, axis=1) for off in (r_off, c_off, same)])
     d = np.where(r_off | c_off, np.where(same, 0, np.inf), d).astype(r.dtype)
-    return d, np.where(r_off, 0, np.abs(r)).astype(r.dtype)
+    return counts, d, np.where(r_off, 0, np.abs(r)).astype(r.dtype)
 
 
-def _fold(best: Rows, values: Array, r: Array, c: Array, offset: int) -> npt.NDArray[Any]:
-    """Keep the largest value of each row with its place and both numbers; returns this block's largest."""
-    at = values.argmax(axis=1)
-    rows = np.arange(len(values))
-    peak: npt.NDArray[Any] = values[rows, at]
-    if offset:
-        rows = np.flatnonzero(peak > best["value"])
-        at = at[rows]
-    if rows.size:
-        best["value"][rows] = peak[rows]
-        best["index"][rows] = at + offset
-        best["reference"][rows] = r[rows, at]
-        best["candidate"][rows] = c[rows, at]
-    return peak
-
-
-def _finish(found: Rows, sums: Array, dtype: np.dtype[Any], *, judged: bool) -> None:
-    """From sums to rms and cosine; the extremes again in float64, from the two numbers themselves."""
+def _finish(found: _Found, r: Array, c: Array, which: Steps) -> Rows:
+    """The rows of the table: extremes again in float64, from the two numbers themselves, and sums to rms and cosine."""
+    rows = np.zeros(len(which), MEASURES)
+    rows["size"] = r.shape[1]
+    reference, candidate = r[which, found.at].astype(np.float64), c[which, found.at].astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        found["rms"] = np.sqrt(sums[0] / found["size"])
-        norm_r, norm_c = np.sqrt(sums[1]), np.sqrt(sums[2])
+        exact, size = np.abs(candidate - reference), np.abs(reference)
+        values = found.peak
+        finite = np.isfinite(values[:3])
+        exact[1] = np.where(exact[1] == 0, 0, exact[1] / size[1])
+        exact[2] /= np.spacing(size[2].astype(r.dtype))
+        values[:3] = np.where(finite, exact[:3], values[:3])
+        for index, name in enumerate(("absolute", "relative", "ulp", "used")[: len(values)]):
+            extreme = rows[name]
+            extreme["value"], extreme["index"] = values[index], found.at[index]
+            extreme["reference"], extreme["candidate"] = reference[index], candidate[index]
+        if len(values) == 3:
+            rows["used"]["value"] = np.nan
+
+        dd, rr, cc = found.sums
+        rows["rms"] = np.sqrt(dd / r.shape[1])
+        norm_r, norm_c = np.sqrt(rr), np.sqrt(cc)
         # 1 - (|d|**2 - (|r| - |c|)**2) / (2 |r| |c|): unlike <r, c> / (|r| |c|) it resolves angles near zero
-        cosine = 1 - (sums[0] - (norm_r - norm_c) ** 2) / (2 * norm_r * norm_c)
-        found["cosine"] = np.where(norm_r * norm_c > 0, np.clip(cosine, -1, 1), norm_r == norm_c)
-        for name in ("absolute", "relative", "ulp"):
-            extreme = found[name]
-            exact, size = np.abs(extreme["candidate"] - extreme["reference"]), np.abs(extreme["reference"])
-            if name == "relative":
-                exact = np.where(exact == 0, 0, exact / size)
-            elif name == "ulp":
-                exact = exact / np.spacing(size.astype(dtype)).astype(np.float64)
-            extreme["value"] = np.where(np.isfinite(extreme["value"]), exact, extreme["value"])
-    if not judged:
-        found["used"]["value"] = np.nan
+        both = norm_r * norm_c
+        cosine = 1 - (dd - (norm_r - norm_c) ** 2) / (2 * both)
+        rows["cosine"] = np.where(both > 0, cosine.clip(-1, 1), norm_r == norm_c)
+    for name, count in zip(("beyond", "nonfinite_reference", "nonfinite_candidate", "nonfinite_both"), found.counts, strict=True):
+        rows[name] = count
+    return rows

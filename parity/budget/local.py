@@ -77,14 +77,16 @@ class LocalBudget:
             return None
         return np.where(np.isfinite(found), found, 0)
 
-    def _product(self, a: Array, b: Array) -> Array:
-        """Both sides' error of `a @ b`, given the absolute values: inner products of n terms.
+    def _product(self, a: Array, b: Array, added: Array | None = None) -> Array:
+        """Both sides' error of `a @ b + added`, given the absolute values: inner products of n terms.
 
         An operand that is taken for zero loses `tiny` times the other one, a product at most `tiny`.
         """
-        n = a.shape[-1]
+        n, size = a.shape[-1], a @ b
         lost = self.tiny * (n + a.sum(axis=-1, keepdims=True) + b.sum(axis=-2, keepdims=True))
-        return np.asarray(2 * gamma(n, self.u) * (a @ b) + 2 * lost)
+        if added is not None:
+            n, size = n + 1, size + added
+        return np.asarray(2 * gamma(n, self.u) * size + 2 * lost)
 
     def _input(self, layer: str, of: Operands) -> Array:
         at = self.names.index(layer)
@@ -94,11 +96,8 @@ class LocalBudget:
         layer = self.layers[key.layer]
         if key.tensor.endswith("/pre_activation"):  # x @ kernel + bias: inputs products and one more term
             x, kernel = np.abs(self._input(key.layer, of)), np.abs(of.before(f"{key.layer}/kernel"))
-            if not layer.use_bias:
-                return self._product(x, kernel)
-            bias = np.abs(of.before(f"{key.layer}/bias"))[:, None, :]
-            one = np.ones((*x.shape[:-1], 1), x.dtype)
-            return self._product(np.concatenate([x, one], axis=-1), np.concatenate([kernel, bias], axis=1))
+            bias = np.abs(of.before(f"{key.layer}/bias"))[:, None, :] if layer.use_bias else None
+            return self._product(x, kernel, bias)
         z, a = of("forward", f"{key.layer}/pre_activation"), np.abs(of("forward", key.tensor))
         match layer.activation:
             case "linear" | "relu":

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from parity.config.errors import ConfigError, mistakes_in
+from parity.config.errors import ConfigError, mistakes_in, nearest
 from parity.config.experiment import Experiment
 from parity.errors import UsageError
 
@@ -28,9 +28,8 @@ def read_mapping(path: Path) -> dict[str, Any]:
             raise ConfigError(path, [f"larger than {_LARGEST >> 20} MiB; is this an experiment file?"])
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        near = sorted(str(found) for found in path.parent.glob("*.toml"))[:5] if path.parent.is_dir() else []
-        hint = f"; in that folder are: {', '.join(near)}" if near else ""
-        raise ConfigError(path, [f"no such file{hint}"]) from None
+        beside = (found.name for found in path.parent.iterdir()) if path.parent.is_dir() else ()
+        raise ConfigError(path, [f"no such file{nearest(path.name, beside)}"]) from None
     except OSError as error:
         raise ConfigError(path, [f"cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError as error:

@@ -41,19 +41,23 @@ class Dataset:
         return Dataset(x, y)
 
 
+def _are_labels(values: npt.NDArray[Any], classes: int) -> bool:
+    """Whether all are whole numbers from 0 to classes - 1."""
+    return bool(((values % 1 == 0) & (values >= 0) & (values < classes)).all())
+
+
 def _encoded(labels: npt.NDArray[Any], classes: int) -> npt.NDArray[np.float64]:
     labels = labels.reshape(len(labels), -1)
     if labels.shape[1] != 1:
         msg = f"data.one_hot: expected one integer label an example, received targets of shape {labels.shape}"
         raise UsageError(msg)
-    whole = labels[:, 0].astype(np.int64)
-    if (whole != labels[:, 0]).any() or whole.min() < 0 or whole.max() >= classes:
+    if not _are_labels(labels, classes):
         msg = (
             f"data.one_hot = {classes}: labels must be whole numbers from 0 to {classes - 1}; "
             f"received {labels.min()} to {labels.max()}"
         )
         raise UsageError(msg)
-    return np.eye(classes)[whole]
+    return np.eye(classes)[labels[:, 0].astype(np.intp)]
 
 
 def _checked(name: str, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -93,7 +97,7 @@ def load_dataset(experiment: Experiment) -> Dataset:
         y = _encoded(y, settings.one_hot)
     if sparse:
         y = y.reshape(len(y), -1)
-        if y.shape[1] != 1 or (y != y.astype(np.int64)).any() or y.min() < 0 or y.max() >= units:
+        if y.shape[1] != 1 or not _are_labels(y, units):
             msg = (
                 f"data: {experiment.loss.class_name} needs one integer label from 0 to {units - 1} an example; "
                 f"received targets of shape {y.shape} from {y.min()} to {y.max()}"

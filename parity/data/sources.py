@@ -6,6 +6,7 @@ import gzip
 import os
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -21,7 +22,7 @@ Arrays = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 MNIST_VARIABLE = "PARITY_MNIST"
 
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, struct.error)
+_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, struct.error)
 
 
 def digits(_: config.Digits) -> Arrays:
@@ -52,17 +53,26 @@ def read_idx(path: Path) -> npt.NDArray[Any]:
         raise UsageError(msg) from None
 
 
-def _read_npz(path: Path, *names: str) -> tuple[npt.NDArray[Any], ...]:
+def read_npz(path: Path, *names: str) -> dict[str, npt.NDArray[Any]]:
+    """The named arrays of an npz file; all of them where none is named.
+
+    Raises:
+        UsageError: not an npz file, or without one of these arrays.
+    """
     if not path.is_file():
         msg = f"{path}: no such file"
         raise UsageError(msg)
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file:
+            stored = np.load(file, allow_pickle=False)
+            if isinstance(stored, np.ndarray):
+                msg = f"{path}: not readable as npz: it is a single array (npy)"
+                raise UsageError(msg)
             if missing := [name for name in names if name not in stored.files]:
                 msg = f"{path}: has no array {', '.join(missing)}; it holds {', '.join(stored.files)}"
                 raise UsageError(msg)
-            return tuple(stored[name] for name in names)
-    except (*_UNREADABLE, AttributeError) as error:  # AttributeError: a lone .npy array has no files
+            return {name: stored[name] for name in names or stored.files}
+    except _UNREADABLE as error:
         msg = f"{path}: not readable as npz: {error}"
         raise UsageError(msg) from None
 
@@ -82,8 +92,8 @@ def mnist(settings: config.Mnist) -> Arrays:
     for place in places:
         archive = place / "mnist.npz" if place.is_dir() else place
         if archive.is_file():
-            images, labels = _read_npz(archive, f"x_{settings.split}", f"y_{settings.split}")
-            return images, labels
+            stored = read_npz(archive, f"x_{settings.split}", f"y_{settings.split}")
+            return stored[f"x_{settings.split}"], stored[f"y_{settings.split}"]
         for suffix in (".gz", ""):
             pair = [place / f"{stem}-{part}-ubyte{suffix}" for part in ("images-idx3", "labels-idx1")]
             if all(path.is_file() for path in pair):
@@ -98,8 +108,8 @@ def mnist(settings: config.Mnist) -> Arrays:
 
 def npz(settings: config.Npz) -> Arrays:
     """Two named arrays of an npz file."""
-    x, y = _read_npz(Path(settings.path), settings.x, settings.y)
-    return x, y
+    stored = read_npz(Path(settings.path), settings.x, settings.y)
+    return stored[settings.x], stored[settings.y]
 
 
 def csv(settings: config.Csv) -> Arrays:

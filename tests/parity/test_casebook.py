@@ -1,0 +1,77 @@
+"""The case book shows what it must, and its committed reports are what it shows."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from parity.casebook import CaseRun, Expected, Figure, cases, load_case, report, run_case, unexpected
+from parity.data.sources import MNIST_VARIABLE
+from parity.verdict import Verdict
+
+BOOK = Path(__file__).parents[2] / "reports"
+
+
+def stable(text: str) -> list[str]:
+    """A report without the digits that rounding decides.
+
+    In the local lane and in differences, what is equal on one machine may differ in the last bit on another: both are
+    written "~" here. What must be equal to the last bit (batches, updates, metrics) is left as it is.
+    """
+    lines = []
+    for line in text.splitlines():
+        exact = re.match(r"\| (batch|metrics|update) ", line)
+        words = re.sub(r"≈[^|,;]*(?= \||,|;|$)", "~", line)
+        words = re.sub(r"[\d.e+]+ × (its budget|from step)", r"~ × \1", words)
+        words = words.replace("equal to the last bit", "at most ~")
+        if line.startswith("|") and not exact:
+            words = re.sub(r"(?<=\| )(0|equal)(?= \|)", "~", words)
+        elif exact:  # the free lane's columns hold what earlier steps left
+            head, _, tail = words.partition("equal |")
+            words = head + "equal |" + re.sub(r"(?<= )0(?= \|)", "~", tail) if tail else words
+        lines.append(words)
+    return lines
+
+
+def needs(folder: Path) -> None:
+    if load_case(folder).data and not os.environ.get(MNIST_VARIABLE):
+        pytest.skip(f"needs the MNIST test images: set {MNIST_VARIABLE} to a folder that has them")
+
+
+@pytest.mark.parametrize("folder", cases(BOOK), ids=lambda folder: folder.name)
+def test_a_case_shows_what_it_must_and_its_report_is_the_committed_one(folder):
+    needs(folder)
+    ran = list(run_case(folder))
+    assert [problem for run, result in ran for problem in unexpected(run, result)] == []
+    assert stable(report(folder, ran)) == stable((folder / "report.md").read_text())
+
+
+def test_the_book_is_complete():
+    assert [folder.name for folder in cases(BOOK)] == [
+        "cookbook",
+        "keras-chapter",
+        "l2-digits",
+        "l2-mnist",
+        "thirteen-thousand",
+    ]
+
+
+def test_an_expectation_that_is_not_met_is_told():
+    """Each way of expecting something can fail."""
+    folder = BOOK / "cookbook"
+    run, result = next(iter(run_case(folder)))
+    place = {"step": 1, "phase": "gradient", "tensor": "dense/kernel"}
+    for expected, word in [
+        (Expected(verdict=Verdict.DIVERGED), "expected DIVERGED"),
+        (Expected(verdict=Verdict.PARITY, figures=(Figure(**place, difference=0.1),)), "not 0.1"),
+        (
+            Expected(verdict=Verdict.PARITY, figures=(Figure(**{**place, "step": 9}, within_budget=True),)),
+            "not measured",
+        ),
+        (Expected(verdict=Verdict.PARITY, figures=(Figure(**place, ratio=0.5),)), "not 0.5"),
+    ]:
+        (problem,) = unexpected(CaseRun(name=run.name, expect=expected), result)
+        assert word in problem
