@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from parity.config import Experiment, Precision
 from parity.data import Chunk, Dataset, Schedule
+from parity.data.sources import read_npz
 from parity.errors import SideError, UsageError
 from parity.protocol import Array, Key, Lane, Records, keyed
 from parity.sides import LoadedSide
@@ -81,12 +83,11 @@ def _given_weights(experiment: Experiment) -> dict[str, Array]:
     if given is None:
         return {}
     if isinstance(given, str):
-        try:
-            with np.load(given, allow_pickle=False) as stored:
-                return {name: stored[name] for name in stored.files}
-        except (OSError, ValueError, AttributeError) as error:
-            msg = f"initial_weights: {given} is not readable as npz: {error}"
-            raise UsageError(msg) from None
+        stored = read_npz(Path(given))
+        if wrong := [name for name, array in stored.items() if array.dtype.kind not in "fiu"]:
+            msg = f"initial_weights: {given}: not numbers: {', '.join(wrong)}"
+            raise UsageError(msg)
+        return stored
     try:
         return {name: np.array(array, np.float64) for name, array in given.items()}
     except ValueError:
