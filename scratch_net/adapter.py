@@ -82,9 +82,20 @@ class ScratchSide:
     network: Network  # built by start
     _replayed: Network  # a second one, which is only ever given the reference's numbers
 
+    lasting = True  # see `steps` in the protocol
+
     def __init__(self, choices: Mapping[str, str] | None = None) -> None:
         self.choices = dict(choices or {})
         conventions.check(self.choices)
+        # Memory that was written before is several times faster to write to than new memory.
+        self._stacks = {method: (Stacks(), Stacks()) for method in ("steps", "replay")}
+
+    def _next_stacks(self, method: str, count: int) -> Stacks:
+        """The two of a method take turns: what a call returned lasts through the next call."""
+        this, other = self._stacks[method]
+        self._stacks[method] = other, this
+        this.begin(count)
+        return this
 
     def with_conventions(self, choices: Mapping[str, str]) -> ScratchSide:
         return ScratchSide({**self.choices, **choices})
@@ -109,46 +120,62 @@ class ScratchSide:
         return {name: w.copy() for name, w in self.network.weights.items()}
 
     def step(self, x: Array, y: Array) -> dict[str, Any]:
-        return _unstacked(self.steps(x[None], y[None]))
+        said = self.steps(x[None], y[None])
+        return {
+            word: {name: array[0].copy() for name, array in value.items()}
+            if isinstance(value, dict)
+            else value[0].copy()
+            for word, value in said.items()
+        }
 
     def steps(self, x: Array, y: Array) -> dict[str, Any]:
-        stacks = Stacks(len(x))
-        for index in range(len(x)):
-            stacks.put(index, record_step(self.network, x[index], y[index]))
+        stacks = self._next_stacks("steps", len(x))
+        with np.errstate(all="ignore"):  # NaN and infinity are results like others; the examiner reports them
+            for index in range(len(x)):
+                stacks.put(index, record_step(self.network, x[index], y[index]))
         return {"x": x, "y": y, **stacks.said}
 
     def replay(self, reference: Records) -> dict[str, Any]:
         """The local lane, see `scratch_net.replay`."""
-        stacks = Stacks(len(reference))
-        for index in range(len(reference)):
-            stacks.put(index, replay_step(self._replayed, reference.step(index), reference.state_before(index)))
+        stacks = self._next_stacks("replay", len(reference))
+        with np.errstate(all="ignore"):
+            for index in range(len(reference)):
+                stacks.put(index, replay_step(self._replayed, reference.step(index), reference.state_before(index)))
         return stacks.said
 
 
 class Stacks:
-    """Collects what each step said into arrays with the steps as first axis."""
+    """Collects what each step said into arrays with the steps as first axis; the arrays are used again."""
 
-    def __init__(self, count: int) -> None:
-        self.count = count
+    def __init__(self) -> None:
         self.said: dict[str, Any] = {}
+        self._count = 0
+        self._kept: dict[tuple[str, str], Array] = {}
+
+    def begin(self, count: int) -> None:
+        """Forget what was said, and make room for `count` steps."""
+        self.said, self._count = {}, count
 
     def put(self, index: int, words: Mapping[str, Any]) -> None:
+        if index == 0:
+            self.said = {
+                word: {name: self._stack(word, name, array) for name, array in value.items()}
+                if isinstance(value, dict)
+                else self._stack(word, "", value)
+                for word, value in words.items()
+            }
         for word, value in words.items():
+            stack = self.said[word]
             if isinstance(value, dict):
-                group = self.said.setdefault(word, {})
                 for name, array in value.items():
-                    self._stack(group, name, array)[index] = array
+                    stack[name][index] = array
             else:
-                self._stack(self.said, word, value)[index] = value
+                stack[index] = value
 
-    def _stack(self, group: dict[str, Any], name: str, like: Any) -> Array:
-        if name not in group:
-            group[name] = np.empty((self.count, *np.shape(like)), np.asarray(like).dtype)
-        return group[name]
-
-
-def _unstacked(said: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        word: {name: array[0] for name, array in value.items()} if isinstance(value, dict) else value[0]
-        for word, value in said.items()
-    }
+    def _stack(self, word: str, name: str, like: Any) -> Array:
+        """Room for the steps of one tensor: a part of the array that was used for it before, where that is large enough."""
+        shape, dtype = np.shape(like), np.asarray(like).dtype
+        kept = self._kept.get((word, name))
+        if kept is None or len(kept) < self._count or (kept.shape[1:], kept.dtype) != (shape, dtype):
+            kept = self._kept[word, name] = np.empty((self._count, *shape), dtype)
+        return kept[: self._count]

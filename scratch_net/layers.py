@@ -35,7 +35,7 @@ class Dense:
     def regularizers(self):
         """Name of a weight -> its regularizer, where it has one."""
         pairs = {f"{self.name}/kernel": self.kernel_regularizer, f"{self.name}/bias": self.bias_regularizer}
-        return {name: regularizer for name, regularizer in pairs.items() if regularizer is not None}
+        return {name: pairs[name] for name in self.weights if pairs[name] is not None}
 
     def forward(self, x):
         self.x = x

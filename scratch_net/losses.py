@@ -2,8 +2,9 @@
 
 y and p have shape (batch, outputs); sparse labels have shape (batch,). B is the batch size, C the number of outputs.
 A cross-entropy can also be taken from the logits z, the numbers that go into the last softmax or sigmoid: it is then
-exact where the probability itself would have been rounded to 0 or 1. Keras does so whenever the last layer is a softmax
-(or a sigmoid), even with `from_logits=False`; see `takes_logits_of`.
+exact where the probability itself would have been rounded to 0 or 1. Keras does so with every cross-entropy whenever the
+last layer is a softmax or a sigmoid, be it the one that belongs to the loss or not, even with `from_logits=False`; see
+`takes_logits_of`.
 
 Source: keras/src/losses/losses.py and keras/src/backend/tensorflow/nn.py.
 """
@@ -29,7 +30,7 @@ def minus_log_softmax(z):
 class MeanSquaredError:
     """`1/B sum_b 1/C sum_c (y - p)**2`."""
 
-    takes_logits_of = None
+    takes_logits_of = ()
 
     def value(self, y, p):
         return ((y - p) ** 2).mean(axis=-1).mean()
@@ -41,7 +42,7 @@ class MeanSquaredError:
 class SumSquaredError:
     """`1/B sum_b sum_c (y - p)**2`: the cost of 3Blue1Brown's chapters, summed over the outputs."""
 
-    takes_logits_of = None
+    takes_logits_of = ()
 
     def value(self, y, p):
         return ((y - p) ** 2).sum(axis=-1).mean()
@@ -53,7 +54,7 @@ class SumSquaredError:
 class CategoricalCrossentropy:
     """`-1/B sum_b sum_c y log q`, with `q = p / sum(p)` kept in [eps, 1 - eps]; y smoothed to `y (1 - s) + s / C`."""
 
-    takes_logits_of = "softmax"
+    takes_logits_of = ("softmax", "sigmoid")
 
     def __init__(self, label_smoothing=0.0):
         self.label_smoothing = label_smoothing
@@ -85,7 +86,7 @@ class CategoricalCrossentropy:
 class SparseCategoricalCrossentropy:
     """Categorical cross-entropy with labels given as the number of the class."""
 
-    takes_logits_of = "softmax"
+    takes_logits_of = ("softmax", "sigmoid")
 
     def value(self, y, p):
         return self.value_from_logits(y, np.log(np.clip(p, EPSILON, 1 - EPSILON)))
@@ -113,7 +114,7 @@ class BinaryCrossentropy:
     With label smoothing s the target is `y (1 - s) + s / 2`.
     """
 
-    takes_logits_of = "sigmoid"
+    takes_logits_of = ("softmax", "sigmoid")
 
     def __init__(self, label_smoothing=0.0):
         self.label_smoothing = label_smoothing

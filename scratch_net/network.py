@@ -29,9 +29,10 @@ class Network:
 
     def __init__(self, layers, loss, optimizer, metrics=None, *, from_logits=False):
         self.layers, self.loss, self.optimizer, self.metrics = layers, loss, optimizer, metrics or {}
-        last = layers[-1].activation
-        # Keras takes a cross-entropy from the logits whenever the last activation is the one that belongs to it.
-        self.from_logits = from_logits or loss.takes_logits_of == type(last).__name__.lower()
+        # Keras takes any cross-entropy from what goes into a last softmax or sigmoid, whatever from_logits says.
+        # After another activation, from_logits means that the network's outputs are the logits.
+        self.skips_activation = type(layers[-1].activation).__name__.lower() in loss.takes_logits_of
+        self.from_logits = from_logits or self.skips_activation
         self.differences = None  # an engine of scratch_net.finite_differences in place of backpropagation
         self.regularized_outputs = any(layer.activity_regularizer is not None for layer in layers)
         optimizer.start(self.weights)
@@ -68,7 +69,9 @@ class Network:
         return Loss(data + sum(penalties.values()), data, penalties)
 
     def data_loss(self, y, z, output):
-        return self.loss.value_from_logits(y, z) if self.from_logits else self.loss.value(y, output)
+        if self.from_logits:
+            return self.loss.value_from_logits(y, z if self.skips_activation else output)
+        return self.loss.value(y, output)
 
     def penalties(self):
         """What each regularizer adds to the loss, outputs first (the order in which Keras adds them up)."""
@@ -103,10 +106,10 @@ class Network:
         return Gradients(whole, data, penalty)
 
     def loss_gradient(self, y, z, output):
-        """(da, dz) of the last layer, one of them None: dL/da, or straight dL/dz where the loss takes the logits."""
-        if self.from_logits:
+        """(da, dz) of the last layer, one of them None: dL/da, or straight dL/dz where the loss skips the activation."""
+        if self.skips_activation:
             return None, self.loss.gradient_from_logits(y, z)
-        return self.loss.gradient(y, output), None
+        return (self.loss.gradient_from_logits if self.from_logits else self.loss.gradient)(y, output), None
 
     def backpropagate(self, y, *, penalize_outputs=False):
         """dL/dw of the data loss (and, if asked, of the penalties on outputs), from the last layer to the first."""
