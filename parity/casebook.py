@@ -232,9 +232,9 @@ def _figure_line(figure: Figure, result: Result) -> str:
 @click.option("--show", is_flag=True, help="Also print each result.")
 def main(folders: tuple[Path, ...], out: Path | None, *, show: bool) -> None:
     """Run cases of the case book and write their reports; ends 0 when each showed what it should."""
-    problems = []
+    all_problems = []
     for folder in folders:
-        ran = []
+        ran, problems = [], []
         for run, result in run_case(folder):
             ran.append((run, result))
             if show:
@@ -244,10 +244,12 @@ def main(folders: tuple[Path, ...], out: Path | None, *, show: bool) -> None:
         target = folder / REPORT if out is None else out / f"{folder.name}.md"
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(report(folder, ran), encoding="utf-8")
-        click.echo(f"\n{folder.name}: the report is in {target}")
-    for problem in problems:
+        done = "not what it should" if problems else "what it should"
+        click.echo(f"\n{folder.name}: {len(ran)} runs showed {done}; the report is in {target}")
+        all_problems += problems
+    for problem in all_problems:
         click.echo(f"not as expected: {problem}", err=True)
-    sys.exit(ExitCode.DIVERGED if problems else ExitCode.PARITY)
+    sys.exit(ExitCode.DIVERGED if all_problems else ExitCode.PARITY)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ and each of its other choices (`half`) is one entry of `CHOICES`.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from scratch_net.finite_differences import FiniteDifferences
@@ -54,24 +56,56 @@ def _per_example(network):
 KERAS_CHOICE = {"l2.penalty": "whole", "gradient.engine": "backpropagation"}
 CHOICES = {
     "l2.penalty": {"half": _half_l2},
-    "gradient.engine": {"forward": _differences(central=False), "central": _differences(central=True), "per_example": _per_example},
+    "gradient.engine": {
+        "forward": _differences(central=False),
+        "central": _differences(central=True),
+        "per_example": _per_example,
+    },
 }
+
+
+def _difference_step(network, value):
+    network.differences.step = value
+
+
+# code -> what a number does to a network, after the choices were made.
+NUMBERS = {"gradient.step": _difference_step}
 
 
 def apply(network, choices):
     """Make a network with Keras' choices one with the given choices: {"l2.penalty": "half", ...}."""
-    for code, choice in choices.items():
-        if choice != KERAS_CHOICE[code]:
+    for code in CHOICES:
+        if (choice := choices.get(code, KERAS_CHOICE[code])) != KERAS_CHOICE[code]:
             CHOICES[code][choice](network)
+    for code, set_number in NUMBERS.items():
+        if code in choices:
+            set_number(network, float(choices[code]))
     return network
 
 
 def check(choices):
     """Raise ValueError for a code or choice that does not exist, naming those that do."""
+    if "gradient.step" in choices:
+        _check_difference_step(choices)
     for code, choice in choices.items():
+        if code in NUMBERS:
+            continue
         if code not in CHOICES:
-            msg = f"no convention {code!r}; there are {', '.join(CHOICES)}"
+            msg = f"no convention {code!r}; there are {', '.join((*CHOICES, *NUMBERS))}"
             raise ValueError(msg)
         if choice not in (known := (KERAS_CHOICE[code], *CHOICES[code])):
             msg = f"{code} has no choice {choice!r}; there are {', '.join(known)}"
             raise ValueError(msg)
+
+
+def _check_difference_step(choices):
+    try:
+        step = float(choices["gradient.step"])
+    except ValueError:
+        step = math.nan
+    if not 0 < step < math.inf:
+        msg = f"gradient.step must be a positive number, for example 1e-4; received {choices['gradient.step']!r}"
+        raise ValueError(msg)
+    if choices.get("gradient.engine") not in {"forward", "central"}:
+        msg = "gradient.step needs gradient.engine=forward or gradient.engine=central"
+        raise ValueError(msg)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal, Union
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -36,6 +36,13 @@ class Frozen(BaseModel):
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Serialized(BaseModel):
+    """A Keras object as `keras.saving.serialize_keras_object` writes it."""
+
+    class_name: str
+    config: dict[str, Any]
 
 
 def snake_case(name: str) -> str:
@@ -101,4 +108,5 @@ def keras_object(
             )
         return {**flat, "class_name": name}
 
-    return BeforeValidator(read)
+    spellings = Union[Literal[tuple(allowed)], Serialized, *classes]  # type: ignore[valid-type]  # made at run time
+    return BeforeValidator(read, json_schema_input_type=spellings)

@@ -1,0 +1,114 @@
+"""What a whole `parity diff` costs beside plain `model.fit`.
+
+The diff trains both networks, captures everything they compute, replays the local lane, measures and judges every
+tensor of every step; no report files. `fit` trains the same Keras model on the same batches, in the same process and
+with the same TensorFlow settings (one thread, oneDNN off, deterministic operations).
+
+`steady` counts the steps after the first chunk of the diff and after the first epoch of fit: what a further step costs.
+`whole` is everything from building the models on, graph tracing included, over all steps. Bar: diff / fit <= 0.5.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from statistics import median
+from typing import Any
+
+EXAMPLES = 2048
+
+
+def experiments(steps: int) -> dict[str, Any]:
+    from parity.config import Experiment
+
+    def dense(units: int, activation: str, l2: float) -> dict[str, Any]:
+        regularizer = {"kernel_regularizer": {"class_name": "L2", "l2": l2}} if l2 else {}
+        return {"units": units, "activation": activation, **regularizer}
+
+    def experiment(name: str, top: str, loss: str, optimizer: dict[str, Any], l2: float) -> Experiment:
+        return Experiment.model_validate(
+            {
+                "name": name,
+                "data": {
+                    "source": "classification",
+                    "features": 784,
+                    "classes": 10,
+                    "samples": EXAMPLES,
+                    "one_hot": 10,
+                    "scale": 4.0,
+                },
+                "layers": [dense(30, "sigmoid", l2), dense(10, top, l2)],
+                "loss": {"class_name": loss},
+                "optimizer": optimizer,
+                "batch_size": 32,
+                "steps": steps,
+                "precision": "float32",
+            }
+        )
+
+    sgd = {"class_name": "SGD", "learning_rate": 0.1}
+    adam = {"class_name": "Adam", "learning_rate": 0.001}
+    return {
+        "SGD, mean squared error": experiment("sgd", "sigmoid", "MeanSquaredError", sgd, 0.0),
+        "Adam, cross-entropy, l2": experiment("adam", "softmax", "CategoricalCrossentropy", adam, 1e-4),
+    }
+
+
+def time_diff(experiment: Any, lanes: tuple[str, ...]) -> tuple[float, float]:
+    """Seconds a step: after the first chunk, and all in all."""
+    from parity.run import diff
+
+    marks: list[tuple[int, float]] = []
+    began = time.perf_counter()
+    result = diff(experiment, lanes=lanes, progress=lambda _, done, __: marks.append((done, time.perf_counter())))
+    ended = time.perf_counter()
+    if result.runs[0].judge.steps != experiment.steps:
+        raise RuntimeError(f"compared {result.runs[0].judge.steps} steps of {experiment.steps}")
+    (first, start), (last, end) = marks[0], marks[-1]
+    return (end - start) / (last - first), (ended - began) / experiment.steps
+
+
+def time_fit(experiment: Any) -> tuple[float, float]:
+    """Seconds a step: after the first epoch, and all in all."""
+    from keras_ref.build import build
+    from keras_ref.runtime import keras
+    from parity.data import load_dataset
+
+    marks: list[float] = []
+    began = time.perf_counter()
+    dataset = load_dataset(experiment).astype("float32")
+    model = build(experiment, dataset.x.shape[1], "float32")
+    epoch_end = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: marks.append(time.perf_counter()))
+    epochs = experiment.steps // (EXAMPLES // 32)
+    model.fit(dataset.x, dataset.y, batch_size=32, epochs=epochs, shuffle=False, verbose=0, callbacks=[epoch_end])
+    steps = EXAMPLES // 32
+    return (marks[-1] - marks[0]) / (steps * (epochs - 1)), (time.perf_counter() - began) / (steps * epochs)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=1984, help="steps of each run, a multiple of 64")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--lane", choices=["local", "free", "both"], default="both")
+    arguments = parser.parse_args()
+    if arguments.steps % 64 or arguments.steps < 128:
+        parser.error("--steps: expected a multiple of 64 from 128 on, so that fit runs whole epochs")
+    lanes = ("local", "free") if arguments.lane == "both" else (arguments.lane,)
+
+    print(f"784-30-10, batch 32, float32, {arguments.steps} steps, medians of {arguments.repeats} runs, ms a step")
+    print(f"{'':26}{'fit':>8}{'diff':>8}{'ratio':>8}    {'fit':>8}{'diff':>8}{'ratio':>8}")
+    print(f"{'':26}{'------- steady --------':>24}    {'-------- whole --------':>24}")
+    for name, experiment in experiments(arguments.steps).items():
+        fits, diffs = [], []
+        for _ in range(arguments.repeats):
+            fits.append(time_fit(experiment))
+            diffs.append(time_diff(experiment, lanes))
+        row = ""
+        for fit, diff in zip(zip(*fits, strict=True), zip(*diffs, strict=True), strict=True):
+            a, b = median(fit) * 1e3, median(diff) * 1e3
+            row += f"{a:8.3f}{b:8.3f}{b / a:8.2f}    "
+        print(f"{name:26}{row.rstrip()}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
