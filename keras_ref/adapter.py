@@ -40,6 +40,8 @@ CHOICES: dict[str, dict[str, Callable[[Experiment], Experiment]]] = {"l2.penalty
 class KerasSide:
     """A side by the protocol of `parity.protocol`; `choices` are conventions that differ from Keras' defaults."""
 
+    lasting = True  # see `steps` in the protocol
+
     def __init__(self, choices: Mapping[str, str] | None = None) -> None:
         self.choices = dict(choices or {})
         for code, choice in self.choices.items():

@@ -27,15 +27,19 @@ class Ledger:
     def __init__(self) -> None:
         self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115  # lives as long as the ledger
         weakref.finalize(self, self._file.close)  # and leaves nothing behind
-        self.keys: list[Key] = []
+        self._numbers: dict[Key, int] = {}
         self.length = 0
 
+    @property
+    def keys(self) -> list[Key]:
+        """Keys by the number under which the entries name them."""
+        return list(self._numbers)
+
     def append(self, key: Key, lane: Lane, first_step: int, rows: Rows) -> None:
-        if key not in self.keys:
-            self.keys.append(key)
         entries = np.empty(len(rows), ENTRY)
         entries["step"] = np.arange(first_step, first_step + len(rows))
-        entries["key"], entries["lane"], entries["measures"] = self.keys.index(key), LANES.index(lane), rows
+        entries["key"] = self._numbers.setdefault(key, len(self._numbers))
+        entries["lane"], entries["measures"] = LANES.index(lane), rows
         self._file.write(entries.tobytes())
         self.length += len(rows)
 
@@ -49,8 +53,9 @@ class Ledger:
     def rows(self, steps: set[int]) -> dict[tuple[int, Key, Lane], Any]:
         """The measures at chosen steps."""
         wanted = np.array(sorted(steps))
+        keys = self.keys
         return {
-            (int(entry["step"]), self.keys[entry["key"]], LANES[entry["lane"]]): entry["measures"]
+            (int(entry["step"]), keys[entry["key"]], LANES[entry["lane"]]): entry["measures"]
             for entries in self
             for entry in entries[np.isin(entries["step"], wanted)]
         }

@@ -103,7 +103,10 @@ def lockstep(
     weights: Mapping[str, Array],
     lanes: tuple[Lane, ...],
 ) -> Iterator[Pair]:
-    """Train both sides and yield what they did, chunk by chunk; memory does not grow with the number of steps."""
+    """Train both sides and yield what they did, chunk by chunk; memory does not grow with the number of steps.
+
+    A pair stays valid until the one after the next is asked for.
+    """
     schedule = Schedule.of(experiment, len(dataset))
     for side in (reference, candidate):
         _asked(side, 0, "start", experiment, {name: array.copy() for name, array in weights.items()})
@@ -116,7 +119,7 @@ def lockstep(
         local: Mapping[Key, Array] = {}
         if "local" in lanes and candidate.can("replay"):
             said = _asked(candidate, chunk.first_step, "replay", records)
-            local = keyed(said, experiment.layer_names[-1])
+            local = _kept(candidate, keyed(said, experiment.layer_names[-1]))
         yield Pair(records, free, local)
         before = records.state_after()
 
@@ -133,7 +136,7 @@ def _take_steps(experiment: Experiment, side: LoadedSide, chunk: Chunk, x: Array
     """The steps of a chunk on one side: all at once where it can, one after the other where it cannot."""
     last = experiment.layer_names[-1]
     if side.can("steps"):
-        return keyed(_asked(side, chunk.first_step, "steps", x, y), last)
+        return _kept(side, keyed(_asked(side, chunk.first_step, "steps", x, y), last))
     taken = []
     for offset in range(len(chunk)):
         step = chunk.first_step + offset
@@ -146,6 +149,13 @@ def _take_steps(experiment: Experiment, side: LoadedSide, chunk: Chunk, x: Array
             msg = f"{side.name}: step {step} returned {error}, which is not in the vocabulary of a step"
             raise SideError(msg) from None
     return {key: np.stack([step[key] for step in taken]) for key in taken[0]}
+
+
+def _kept(side: LoadedSide, said: dict[Key, Array]) -> dict[Key, Array]:
+    """What a side said, still there after its next call: a pair is judged while the sides train the next chunk."""
+    if getattr(side.side, "lasting", False):
+        return said
+    return {key: np.array(array) for key, array in said.items()}
 
 
 def _asked(side: LoadedSide, step: int, method: str, *arguments: Any) -> Any:

@@ -135,7 +135,8 @@ class Side(Protocol):
     def steps(self, x: Array, y: Array) -> Mapping[str, Any]:
         """Several updates at once: x of shape (steps, batch, features); the vocabulary with the steps as first axis.
 
-        The arrays returned stay valid only until the next call.
+        The arrays returned stay valid only until the next call; those of a side with `lasting = True`, and what it
+        replays, until the call after the next, which saves a copy of them.
         """
 
     def initial_weights(self, experiment: Experiment) -> Mapping[str, Array]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from parity.config import Experiment, Precision
 from parity.data import Dataset, Schedule, load_dataset
@@ -90,9 +91,17 @@ def _train(
     if drawn[0] is not None and drawn[1] is not None:
         judge.take_start(drawn[0], drawn[1])
     weights = start_weights(experiment, drawn, inputs, judge.precision)
-    for pair in lockstep(experiment, *sides, dataset, weights, lanes):
-        judge.take(pair)
-        progress((judge.precision, judge.steps, planned))
+    # A chunk is judged while the sides train the next one: most of both runs without holding Python's lock.
+    with ThreadPoolExecutor(1, "judge") as thread:
+        judged: Future[None] | None = None
+        for pair in lockstep(experiment, *sides, dataset, weights, lanes):
+            if judged is not None:
+                judged.result()
+                progress((judge.precision, judge.steps, planned))
+            judged = thread.submit(judge.take, pair)
+        if judged is not None:
+            judged.result()
+            progress((judge.precision, judge.steps, planned))
 
 
 def _environment(sides: tuple[LoadedSide, LoadedSide]) -> dict[str, str]:

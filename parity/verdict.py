@@ -81,14 +81,14 @@ class Summary:
         self.differing += int(np.count_nonzero(absolute))
         if (largest := absolute.max()) > self.absolute:
             self.absolute, self.absolute_step = float(largest), first_step + int(absolute.argmax())
-        if not np.isnan(used).all():
-            at = int(np.nanargmax(used))
-            if not self.used >= used[at]:
-                self.used, self.used_step = float(used[at]), first_step + at
-        over = np.flatnonzero(used > 1)
-        self.beyond += len(over)
-        if len(over) and self.first_beyond is None:
-            self.first_beyond = first_step + int(over[0])
+        most = np.fmax.reduce(used)  # NaN where nothing was judged
+        if most >= 0 and not self.used >= most:
+            self.used, self.used_step = float(most), first_step + int((used == most).argmax())
+        if most > 1:
+            over = np.flatnonzero(used > 1)
+            self.beyond += len(over)
+            if self.first_beyond is None:
+                self.first_beyond = first_step + int(over[0])
 
 
 @dataclass(frozen=True)
@@ -193,11 +193,12 @@ class Judge:
             return
         rows = measure(reference, candidate, budget)
         self.ledger.append(key, lane, first_step, rows)
-        summary = self.summaries.setdefault((lane, key), Summary(key, lane, reference.shape[1:]))
+        if (summary := self.summaries.get((lane, key))) is None:
+            summary = self.summaries[lane, key] = Summary(key, lane, reference.shape[1:])
         summary.take(first_step, rows)
-        if (same := np.flatnonzero(rows["nonfinite_both"])).size and self.nonfinite is None:
+        if self.nonfinite is None and (same := rows["nonfinite_both"].nonzero()[0]).size:
             self.nonfinite = (first_step + int(same[0]), key)
-        over = np.flatnonzero(rows["used"]["value"] > 1)
+        over = (rows["used"]["value"] > 1).nonzero()[0]
         if over.size:
             self._diverge(self._divergence(key, lane, first_step + int(over[0]), rows[over[0]], reference.shape[1:]))
 

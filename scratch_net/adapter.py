@@ -173,7 +173,7 @@ class Stacks:
                 stack[index] = value
 
     def _stack(self, word: str, name: str, like: Any) -> Array:
-        """Room for the steps of one tensor: a part of the array that was used for it before, where that is large enough."""
+        """Room for the steps of one tensor: the array that was used for it before, where that is large enough."""
         shape, dtype = np.shape(like), np.asarray(like).dtype
         kept = self._kept.get((word, name))
         if kept is None or len(kept) < self._count or (kept.shape[1:], kept.dtype) != (shape, dtype):
