@@ -29,11 +29,16 @@ class Capture:
         for layer in model.layers:
             layer.activation = self._tap(layer.name, layer.activation)
         self._run = tf.function(self._loop, jit_compile=False, autograph=False)
+        self._compiled: dict[Any, Any] = {}
 
     def steps(self, x: Array, y: Array) -> dict[str, Any]:
         """Train on x (steps, batch, features) and y; the vocabulary of a step, steps as the first axis."""
         x, y = tf.constant(x), tf.constant(y)
-        said = {"x": x, "y": y, **self._run(x, y)}
+        # One graph for each shape of a batch, whatever the number of steps: compiling takes longer than many steps.
+        any_steps = tuple(tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for tensor in (x, y))
+        if any_steps not in self._compiled:
+            self._compiled[any_steps] = self._run.get_concrete_function(*any_steps, tf.TensorSpec((), x.dtype))
+        said = {"x": x, "y": y, **self._compiled[any_steps](x, y, tf.ones((), x.dtype))}
         # The buffer protocol views TensorFlow's memory; `.numpy()` would copy it.
         return tf.nest.map_structure(lambda tensor: np.asarray(memoryview(tensor)), said)
 
@@ -47,9 +52,9 @@ class Capture:
 
         return tapped
 
-    def _loop(self, x: Any, y: Any) -> dict[str, Any]:
+    def _loop(self, x: Any, y: Any, one: Any) -> dict[str, Any]:
         step = tf.function(self._step, jit_compile=False, autograph=False).get_concrete_function(
-            tf.TensorSpec(x.shape[1:], x.dtype), tf.TensorSpec(y.shape[1:], y.dtype)
+            tf.TensorSpec(x.shape[1:], x.dtype), tf.TensorSpec(y.shape[1:], y.dtype), tf.TensorSpec((), x.dtype)
         )
         outputs = step.structured_outputs
         count = tf.shape(x)[0]
@@ -58,13 +63,19 @@ class Capture:
         )
 
         def body(index: Any, stacks: Any) -> tuple[Any, Any]:
-            said = step(x[index], y[index])
+            said = step(x[index], y[index], one)
             return index + 1, tf.nest.map_structure(lambda stack, value: stack.write(index, value), stacks, said)
 
         _, stacks = tf.while_loop(lambda index, _: index < count, body, (0, stacks), parallel_iterations=1)
         return tf.nest.map_structure(lambda stack: stack.stack(), stacks)
 
-    def _step(self, x: Any, y: Any) -> dict[str, Any]:
+    def _step(self, x: Any, y: Any, one: Any) -> dict[str, Any]:
+        """`one` is 1, but the graph optimizer must not know.
+
+        The parts of the gradient start from it. Started from a constant, their operations would be the same as some of
+        the whole gradient's and be shared with it, and what is used twice is not rewritten as in `fit`: for L1 and L2
+        on an output, `fit` computes `(a + b) * c` for the sum `a * c + b * c`.
+        """
         model = self.model
         trainable = list(self.weights.values())
         with tf.GradientTape(persistent=True) as tape:
@@ -96,12 +107,8 @@ class Capture:
             said |= {
                 "penalty": penalties,
                 "loss/penalty": penalty,
-                "gradient/data": dict(
-                    zip(split, tape.gradient(data, sources, unconnected_gradients=zero), strict=True)
-                ),
-                "gradient/penalty": dict(
-                    zip(split, tape.gradient(penalty, sources, unconnected_gradients=zero), strict=True)
-                ),
+                "gradient/data": dict(zip(split, tape.gradient(data, sources, one, zero), strict=True)),
+                "gradient/penalty": dict(zip(split, tape.gradient(penalty, sources, one, zero), strict=True)),
             }
         model.optimizer.apply([gradient[name] for name in self.weights], trainable)
         said["metrics"] = self._metrics(y, predicted)

@@ -118,7 +118,9 @@ def test_an_initializer_s_own_seed_is_used():
     layers = [{"units": 4, "kernel_initializer": {"class_name": "HeNormal", "seed": 5}}, {"units": 1}]
     one, other = (_experiment(layers=layers, seed=seed) for seed in (1, 2))
     for draw in (KerasSide().initial_weights, scratch.initial_weights):
-        np.testing.assert_array_equal(draw(one, 5, "float64")["dense/kernel"], draw(other, 5, "float64")["dense/kernel"])
+        np.testing.assert_array_equal(
+            draw(one, 5, "float64")["dense/kernel"], draw(other, 5, "float64")["dense/kernel"]
+        )
         assert (draw(one, 5, "float64")["dense_1/kernel"] != draw(other, 5, "float64")["dense_1/kernel"]).all()
     keras_drawn, ours = KerasSide().initial_weights(one, 5, "float32"), scratch.initial_weights(one, 5, "float32")
     for name, array in keras_drawn.items():
@@ -132,7 +134,9 @@ def test_every_initializer_and_optimizer_is_in_the_tables():
 
 def test_one_process_holds_both_precisions():
     """float64, float32, float64 again: the right dtypes everywhere, and the same numbers as the first time."""
-    experiment = _experiment(optimizer={"class_name": "Adam"}, layers=[{"units": 3, "activation": "tanh"}, {"units": 1}])
+    experiment = _experiment(
+        optimizer={"class_name": "Adam"}, layers=[{"units": 3, "activation": "tanh"}, {"units": 1}]
+    )
     random = np.random.default_rng(0)
     x, y = random.standard_normal((2, 4, 5)), random.standard_normal((2, 4, 1))
     weights = KerasSide().initial_weights(experiment, 5, "float64")

@@ -1,0 +1,173 @@
+"""The budgets' two failures: a null run must never exceed them, and a planted error must.
+
+The null runs train Keras and the NumPy network on experiments drawn at random (conftest.py).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from parity.budget import LocalBudget
+from parity.config import Experiment
+from parity.protocol import Key, Records
+from parity.run import diff
+from parity.verdict import Verdict
+from scratch_net.adapter import ScratchSide
+from scratch_net.regularizers import L1L2, keras_constant
+
+NULL_RUNS = (0, 4, 6, 7, 8, 9, 11, 30, 31, 57, 218, 236)  # each once was a false alarm, or came near to one
+
+
+@pytest.mark.filterwarnings("ignore:.*from_logits", "ignore:.*softmax over axis")
+@pytest.mark.parametrize("seed", NULL_RUNS)
+def test_a_null_run_stays_within_its_budget(seed, random_experiment, record_property):
+    experiment = random_experiment(seed)
+    result = diff(experiment, lanes=("local",))
+    for run in result.runs:
+        assert run.worst is not None
+        record_property(f"largest used, {run.precision}", f"{run.worst.used:.3f} ({run.worst.key})")
+        beyond = {str(s.key): s.used for s in run.summaries.values() if s.used > 1}
+        assert not beyond, (run.precision, run.first)
+    assert result.verdict is Verdict.PARITY
+
+
+class OffSide(ScratchSide):
+    """The NumPy network with every lambda off by a relative 1e-12."""
+
+    OFF = 1e-12
+
+    def start(self, experiment, weights):
+        super().start(experiment, weights)
+        for network in (self.network, self._replayed):
+            for layer in network.layers:
+                for regularizer in (layer.kernel_regularizer, layer.bias_regularizer, layer.activity_regularizer):
+                    for part in regularizer.parts if isinstance(regularizer, L1L2) else [regularizer]:
+                        if part is not None:
+                            part.constant = lambda value, dtype: keras_constant(value, dtype) * (1 + self.OFF)
+
+
+class NullSide(OffSide):
+    OFF = 0.0
+
+
+def _penalized(place, penalty):
+    return Experiment.model_validate(
+        {
+            "data": {"source": "classification", "samples": 32, "features": 20, "classes": 4},
+            "layers": [
+                {"units": 16, "activation": "tanh", "bias_initializer": "Ones", f"{place}_regularizer": penalty},
+                {"units": 4, "activation": "softmax"},
+            ],
+            "loss": "SparseCategoricalCrossentropy",
+            "optimizer": "SGD",
+            "precision": "float64",
+            "steps": 1,
+        }
+    )
+
+
+@pytest.mark.parametrize("place", ["kernel", "bias", "activity"])
+def test_a_lambda_off_by_1e_12_is_seen_where_it_acts(place):
+    penalty = {"kernel": {"l2": 0.01}, "bias": {"l1": 0.01}, "activity": {"l1": 0.01, "l2": 0.02}}[place]
+    experiment = _penalized(place, penalty)
+    found = {
+        name: diff(experiment, candidate=f"{__name__}:{name}", lanes=("local",)) for name in ("OffSide", "NullSide")
+    }
+    assert found["NullSide"].verdict is Verdict.PARITY
+    assert found["OffSide"].verdict is Verdict.DIVERGED
+    first = found["OffSide"].first_divergence
+    tensor = {"activity": "dense/output"}.get(place, f"dense/{place}")
+    assert first.key == Key("loss", tensor, "penalty")
+    assert first.used > 1
+    assert first.difference == pytest.approx(1e-12 * abs(first.reference), rel=0.05)
+    if place != "activity":  # of its gradient, whatever comes from the layers above is the larger part
+        (gradient,) = (
+            s.used for s in found["OffSide"].runs[0].summaries.values() if s.key == Key("gradient", tensor, "penalty")
+        )
+        assert gradient > 100
+
+
+def _budget(optimizer, after, *, precision="float32", **arrays):
+    """The update budget of one weight or slot, from handmade records."""
+    experiment = Experiment.model_validate(
+        {
+            "data": {"source": "regression", "features": 1},
+            "layers": [{"units": len(after)}],
+            "loss": "mse",
+            "optimizer": optimizer,
+        }
+    )
+    (name, values), *_ = after.items() if isinstance(after, dict) else [("dense/bias", after)]
+    recorded = {Key("update", name): np.array([values], precision)}
+    recorded |= {Key(*key.split(" ")): np.array([value], precision) for key, value in arrays.items()}
+    found = LocalBudget(experiment, precision).of(Key("update", name), Records(1, recorded, {}), np.array([0]))
+    return np.broadcast_to(found, (1, len(values)))[0]
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+def test_updates_have_to_be_equal_to_the_last_bit(optimizer):
+    """Zero, save for numbers so small that TensorFlow may have taken a part of them for zero."""
+    found = _budget(optimizer, [1.0, -1e-3, 1e-10, 1e-20, 0.0])
+    assert (found[:4] == 0).all()
+    assert 0 < found[4] < 1e-29
+    assert (_budget(optimizer, [1.0, 1e-200], precision="float64") == 0).all()
+
+
+def test_a_budget_is_a_number_even_where_the_operands_are_not():
+    experiment = Experiment.model_validate(
+        {
+            "data": {"source": "regression", "features": 2},
+            "layers": [{"units": 3, "activation": "softmax", "activity_regularizer": "l2"}],
+            "loss": "CategoricalCrossentropy",
+            "optimizer": "RMSprop",
+        }
+    )
+    bad = np.array([[[math.inf, -math.inf, math.nan], [1, math.inf, 0]]])
+    arrays = {
+        Key("batch", "x"): np.full((1, 2, 2), np.inf),
+        Key("batch", "y"): np.eye(3)[None, :2],
+        Key("forward", "dense/pre_activation"): bad,
+        Key("forward", "dense/output"): bad,
+        Key("loss", "loss", "data"): np.array([math.nan]),
+        Key("loss", "dense/output", "penalty"): np.array([math.inf]),
+        Key("gradient", "dense/output"): bad,
+        Key("gradient", "dense/pre_activation"): bad,
+        Key("gradient", "dense/kernel"): np.full((1, 2, 3), np.nan),
+        Key("gradient", "dense/bias"): np.full((1, 3), np.inf),
+        Key("update", "dense/kernel"): np.full((1, 2, 3), np.inf),
+        Key("update", "dense/bias"): np.full((1, 3), np.nan),
+        Key("update", "dense/bias/velocity"): np.full((1, 3), -np.inf),
+        Key("update", "dense/kernel/velocity"): np.full((1, 2, 3), np.nan),
+    }
+    before = {key: array[0] for key, array in arrays.items() if key.phase == "update"}
+    budget, records = LocalBudget(experiment, "float64"), Records(1, arrays, before)
+    for key in [*arrays, Key("loss", "loss")]:
+        found = np.asarray(budget.of(key, records, np.array([0])))
+        assert np.isfinite(found).all(), key
+        assert (found >= 0).all(), key
+
+
+def test_what_the_reference_did_not_record_has_no_budget(random_experiment):
+    experiment = random_experiment(0)
+    nothing = Records(1, {Key("forward", "dense/pre_activation"): np.zeros((1, 2, 2))}, {})
+    assert LocalBudget(experiment, "float64").of(Key("forward", "dense/pre_activation"), nothing, np.array([0])) is None
+
+
+def test_random_experiments_cover_what_a_config_can_say(random_experiment):
+    experiments = [random_experiment(seed) for seed in range(300)]
+    layers = list(itertools.chain.from_iterable(e.layers for e in experiments))
+    assert {e.loss.class_name for e in experiments} == {
+        "MeanSquaredError",
+        "SumSquaredError",
+        "CategoricalCrossentropy",
+        "SparseCategoricalCrossentropy",
+        "BinaryCrossentropy",
+    }
+    assert {e.optimizer.class_name for e in experiments} == {"SGD", "Adam", "RMSprop"}
+    assert {layer.activation for layer in layers} == {"linear", "sigmoid", "tanh", "relu", "softmax"}
+    assert {layer.kernel_initializer.class_name for layer in layers} >= {"Ones", "HeNormal", "RandomUniform"}
+    assert random_experiment(3) == random_experiment(3) != random_experiment(4)
