@@ -11,11 +11,16 @@ little more than reading. Nothing is averaged before it is compared: means and s
     used       |c - r| / budget; infinite where the budget is 0 and c != r
 
 A NaN or an infinity agrees with nothing that is not the same NaN or infinity, and even then it is counted apart
-(`nonfinite_both`): nobody may take it for agreement.
+(`nonfinite_both`): nobody may take it for agreement. Where the two differ there, the difference is infinite and the
+cosine 0.
+
+Which of nearly equal elements is the largest is decided in the dtype of the tensor; what is said of it is computed in
+float64.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -79,8 +84,9 @@ def measure(reference: Array, candidate: Array, budget: Budget | float | None = 
     steps = len(reference)
     if reference.dtype.kind != "f":  # integers and booleans: exact in float64 up to 2**53
         reference, candidate = reference.astype(np.float64), candidate.astype(np.float64)
-    r = np.ascontiguousarray(reference).reshape(steps, -1)
-    c = np.ascontiguousarray(candidate).reshape(steps, -1)
+    elements = math.prod(reference.shape[1:])
+    r = np.ascontiguousarray(reference).reshape(steps, elements)
+    c = np.ascontiguousarray(candidate).reshape(steps, elements)
 
     rows = np.zeros(steps, MEASURES)
     rows["size"] = r.shape[1]
@@ -195,15 +201,25 @@ def _measure_block(r: Array, c: Array, allowed: Array | None) -> _Found:
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         d = np.subtract(c, r)
         np.abs(d, out=d)
-        sums = np.array([np.vecdot(d, d), np.vecdot(r, r), np.vecdot(c, c)], np.float64)
         size = np.abs(r)
+        sums = _squares(d, r, c)
         counts = np.zeros((4, len(r)), np.intp)
-        if not np.isfinite(sums).all() and not (np.isfinite(r).all() and np.isfinite(c).all()):
-            counts[1:], d, size = _set_aside_nonfinite(r, c, d)
+        limits = np.finfo(r.dtype)
+        if not (sums.min() > limits.smallest_normal / limits.eps and sums.max() < np.inf):  # squares are lost
+            if not (np.isfinite(r).all() and np.isfinite(c).all()):
+                counts[1:], d, size = _set_aside_nonfinite(r, c, d)
+            wide = [array.astype(np.float64) for array in (r, c)]
+            difference = np.abs(wide[1] - wide[0])
+            sums = _squares(np.where(np.isfinite(difference), difference, d), *wide)
 
-        # The smallest normal number only keeps 0/0 away here; `_finish` divides the numbers themselves.
-        size += np.finfo(r.dtype).smallest_normal
+        below = None
+        if size.min() < limits.smallest_normal:  # no 0/0, and an ulp of zero is that of the smallest
+            below = (size < limits.smallest_normal) & (d > 0)
+            enlarged = d[below] / size[below]
+            np.maximum(size, limits.smallest_normal, out=size)
         quotient = np.divide(d, size)
+        if below is not None:
+            quotient[below] = enlarged
         at = [d.argmax(axis=1), quotient.argmax(axis=1)]
         rows = np.arange(len(r))
         peaks = [d[rows, at[0]], quotient[rows, at[1]]]
@@ -220,14 +236,20 @@ def _measure_block(r: Array, c: Array, allowed: Array | None) -> _Found:
             if not least >= 0:
                 msg = "a budget must be zero or positive, and a number"
                 raise ValueError(msg)
-            used = np.divide(d, allowed)
+            used = np.divide(d, allowed)  # infinite out of infinite is NaN, which argmax takes for the largest
             if least == 0:  # zero out of a budget of zero is within it
                 used[d == 0] = 0
             at.append(used.argmax(axis=1))
             peaks.append(used[rows, at[3]])
+            peaks[3][np.isnan(peaks[3])] = np.inf
             if (peaks[3] > 1).any():
-                counts[0] = np.count_nonzero(d > allowed, axis=1)
+                counts[0] = np.count_nonzero(~(used <= 1), axis=1)
     return _Found(np.array(at), np.array(peaks, np.float64), sums, counts)
+
+
+def _squares(*arrays: Array) -> Array:
+    """The sum of squares of each row of each array, (arrays, rows)."""
+    return np.array([np.vecdot(array, array) for array in arrays], np.float64)
 
 
 def _set_aside_nonfinite(r: Array, c: Array, d: Array) -> tuple[Array, Array, Array]:
@@ -250,7 +272,7 @@ def _finish(found: _Found, r: Array, c: Array, which: Steps) -> Rows:
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         exact, size = np.abs(candidate - reference), np.abs(reference)
         values = found.peak
-        finite = np.isfinite(values[:3])
+        finite = np.isfinite(exact[:3])
         exact[1] = np.where(exact[1] == 0, 0, exact[1] / size[1])
         exact[2] /= np.spacing(size[2].astype(r.dtype))
         values[:3] = np.where(finite, exact[:3], values[:3])
@@ -267,7 +289,13 @@ def _finish(found: _Found, r: Array, c: Array, which: Steps) -> Rows:
         # 1 - (|d|**2 - (|r| - |c|)**2) / (2 |r| |c|): unlike <r, c> / (|r| |c|) it resolves angles near zero
         both = norm_r * norm_c
         cosine = 1 - (dd - (norm_r - norm_c) ** 2) / (2 * both)
-        rows["cosine"] = np.where(both > 0, cosine.clip(-1, 1), norm_r == norm_c)
-    for name, count in zip(("beyond", "nonfinite_reference", "nonfinite_candidate", "nonfinite_both"), found.counts, strict=True):
+        usual = (both > 0) & (both < np.inf)
+        apart = (usual & (np.maximum(norm_r, norm_c) > 2 * np.minimum(norm_r, norm_c))).nonzero()[0]
+        if apart.size:  # but cancels where the lengths are far apart
+            cosine[apart] = np.vecdot(*(a[which[apart]].astype(np.float64) for a in (r, c))) / both[apart]
+        rows["cosine"] = np.where(usual, cosine.clip(-1, 1), norm_r == norm_c)
+    for name, count in zip(
+        ("beyond", "nonfinite_reference", "nonfinite_candidate", "nonfinite_both"), found.counts, strict=True
+    ):
         rows[name] = count
     return rows

@@ -1,0 +1,352 @@
+"""The measures against a slow and plain oracle: one element at a time, in float64."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, strategies as st
+from hypothesis.extra import numpy as hnp
+
+from parity import measure as module
+from parity.measure import MEASURES, measure
+
+EXTREMES = ("absolute", "relative", "ulp", "used")
+DTYPES = ("float32", "float64")
+
+
+def exact(name: str, r: float, c: float, allowed: float, dtype: str) -> float:
+    """One measure of one element by its definition; a NaN or infinity agrees only with the same one."""
+    if not (math.isfinite(r) and math.isfinite(c)):
+        return 0.0 if r == c or (math.isnan(r) and math.isnan(c)) else math.inf
+    d = abs(c - r)
+    divisor = {
+        "absolute": 1.0,
+        "relative": abs(r),
+        "ulp": float(np.spacing(np.abs(np.array(r, dtype)))),
+        "used": allowed,
+    }[name]
+    if d == 0:
+        return 0.0
+    with np.errstate(over="ignore"):
+        return d / divisor if divisor else math.inf
+
+
+def check(reference: np.ndarray, candidate: np.ndarray, budget: Any = None) -> None:
+    """`measure` says what the definitions say."""
+    rows = measure(reference, candidate, budget)
+    assert rows.dtype == MEASURES
+    assert len(rows) == len(reference)
+    dtype = reference.dtype.name if reference.dtype.kind == "f" else "float64"
+    allowed = None if budget is None else np.broadcast_to(budget, reference.shape)
+    eps = float(np.finfo(dtype).eps)
+    for step, row in enumerate(rows):
+        r = reference[step].ravel().astype(np.float64)
+        c = candidate[step].ravel().astype(np.float64)
+        limits = np.zeros(r.size) if allowed is None else allowed[step].ravel().astype(np.float64)
+        assert row["size"] == r.size
+        for name in EXTREMES:
+            found = row[name]
+            if name == "used" and allowed is None:
+                assert math.isnan(found["value"])
+                continue
+            each = [exact(name, *numbers, dtype) for numbers in zip(r, c, limits, strict=True)]
+            if not each:
+                assert found["value"] == 0
+                continue
+            at = int(found["index"])
+            # which of two nearly equal ones is larger is decided in the dtype of the tensor
+            largest = max(each)
+            if largest > float(np.finfo(dtype).max):
+                assert each[at] > 0.99 * float(np.finfo(dtype).max), name
+            else:
+                assert each[at] >= largest * (1 - 4 * eps), name
+                assert at <= each.index(each[at]), name  # the first among equals
+            assert found["value"] == pytest.approx(each[at], rel=4 * eps, abs=0), name
+            np.testing.assert_array_equal([found["reference"], found["candidate"]], [r[at], c[at]])
+        differences = [exact("absolute", *numbers, 0.0, dtype) for numbers in zip(r, c, strict=True)]
+        with np.errstate(over="ignore", invalid="ignore"):
+            rms = math.sqrt(np.mean(np.square(differences))) if r.size else 0.0
+        assert row["rms"] == pytest.approx(rms, rel=1e-4)
+        r_off, c_off = ~np.isfinite(r), ~np.isfinite(c)
+        assert row["nonfinite_reference"] == r_off.sum()
+        assert row["nonfinite_candidate"] == c_off.sum()
+        assert row["nonfinite_both"] == sum(
+            1 for a, b in zip(r[r_off & c_off], c[r_off & c_off], strict=True) if a == b or (np.isnan(a) and np.isnan(b))
+        )
+        assert -1 <= row["cosine"] <= 1
+        lost = np.abs(np.concatenate([r, c]))  # float64 has no squares of numbers below 1e-150
+        if not (r_off.any() or c_off.any() or ((lost > 0) & (lost < 1e-150)).any()):
+            assert row["cosine"] == pytest.approx(cosine(r, c), abs=1e-5)
+        if allowed is not None:
+            d = np.array(differences)
+            sure, perhaps = d > limits * (1 + 4 * eps), d > limits * (1 - 4 * eps)
+            assert sure.sum() <= row["beyond"] <= perhaps.sum()
+
+
+def cosine(r: np.ndarray, c: np.ndarray) -> float:
+    """<r, c> / (|r| |c|), scaled first so that no square leaves the range."""
+    peaks = [float(np.abs(v).max(initial=0)) for v in (r, c)]
+    if 0 in peaks:
+        return float(peaks[0] == peaks[1])
+    r, c = r / peaks[0], c / peaks[1]
+    return float(r @ c / np.sqrt((r @ r) * (c @ c)))
+
+
+SPECIAL = {
+    "float32": [0.0, -0.0, 1.0, -1.0, 1e-45, -1e-40, 2.0**-126, 1e38, -1e38, 1e-30, math.inf, -math.inf, math.nan],
+    # squares of numbers below 1e-150 are lost in float64, the widest type there is
+    "float64": [0.0, -0.0, 1.0, -1.0, 1e-100, 1e100, -1e100, math.inf, -math.inf, math.nan],
+}
+SHAPES = st.sampled_from([(1, 1), (1, 7), (3,), (2, 3), (2, 2, 3), (4, 9), (1, 33), (0, 3), (2, 0), (2, 3, 0)])
+
+
+def values(dtype: str) -> st.SearchStrategy[float]:
+    return st.sampled_from([float(np.array(x, dtype)) for x in SPECIAL[dtype]]) | st.integers(-3, 3).map(float)
+
+
+@st.composite
+def pairs(draw, *, finite: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    dtype = draw(st.sampled_from(DTYPES))
+    shape = draw(SHAPES)
+    elements = values(dtype).filter(math.isfinite) if finite else values(dtype)
+    reference = draw(hnp.arrays(dtype, shape, elements=elements))
+    candidate = reference.copy()
+    for _ in range(draw(st.integers(0, 3)) if candidate.size else 0):  # a few elements changed, anywhere
+        at = draw(st.integers(0, candidate.size - 1))
+        change = draw(st.sampled_from(["value", "next", "add"]))
+        flat = candidate.reshape(-1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            if change == "value":
+                flat[at] = draw(elements)
+            elif change == "next":
+                flat[at] = np.nextafter(flat[at], np.array(draw(st.sampled_from([-1e30, 1e30])), dtype))
+            else:
+                flat[at] += np.array(draw(st.floats(-1, 1, width=32)), dtype)
+        if finite and not np.isfinite(flat[at]):
+            flat[at] = 1
+    return reference, candidate
+
+
+@pytest.fixture(params=[1, 3, 8, None], ids=lambda size: f"block-{size or 'as-is'}")
+def block(request, monkeypatch):
+    """Blocks so small that every array has several; long rows so short that they are split over threads."""
+    if request.param:
+        monkeypatch.setattr(module, "BLOCK", request.param)
+        monkeypatch.setattr(module, "LONG", 4 * request.param)
+
+
+class TestAgainstTheOracle:
+    @pytest.mark.usefixtures("block")
+    def test_without_budget(self):
+        @given(pairs())
+        def law(pair):
+            check(*pair)
+
+        law()
+
+    @pytest.mark.usefixtures("block")
+    def test_with_a_budget(self):
+        @given(pairs(), st.data())
+        def law(pair, data):
+            reference, _ = pair
+            budgets = st.sampled_from([0.0, 1e-7, 0.5, 1.0, 2.0, 1e30])
+            tail = reference.shape[data.draw(st.integers(0, reference.ndim)) :]
+            check(*pair, data.draw(hnp.arrays(np.float64, tail, elements=budgets)))
+
+        law()
+
+    @pytest.mark.usefixtures("block")
+    @pytest.mark.parametrize("dtype", DTYPES)
+    @pytest.mark.parametrize("spot", [0, 1, 7, 8, 9, 22])
+    @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+    @pytest.mark.parametrize("who", ["reference", "candidate", "both", "each its own"])
+    def test_one_number_that_is_none(self, dtype, spot, bad, who):
+        r, c = np.ones((2, 23), dtype), np.ones((2, 23), dtype)
+        c[1, 3] = 1.5
+        if who in {"reference", "both", "each its own"}:
+            r[1, spot] = bad
+        if who in {"candidate", "both"}:
+            c[1, spot] = bad
+        if who == "each its own":
+            c[1, spot] = 0 if math.isnan(bad) else -bad
+        check(r, c)
+        check(r, c, 1.0)
+        row = measure(r, c, math.inf)[1]
+        if who == "both":
+            assert row["nonfinite_both"] == 1
+            assert row["absolute"]["value"] == (0.5 if spot != 3 else 0)
+        else:  # no budget is so large that it allows for it
+            assert row["absolute"]["value"] == row["used"]["value"] == math.inf
+            assert row["absolute"]["index"] == spot
+            assert row["beyond"] == 1
+
+
+def test_integers_and_booleans():
+    check(np.array([[1, 2], [3, 4]]), np.array([[1, 2], [3, 7]]), 1.0)
+    check(np.array([[1, 2]], np.int32), np.array([[-1, 2]], np.int32), 2.0)
+    check(np.array([[True, False]]), np.array([[True, True]]), 0.0)
+    check(np.array([[255, 0]], np.uint8), np.array([[0, 255]], np.uint8))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sizes_around_the_block(dtype):
+    random = np.random.default_rng(1)
+    for length in (module.BLOCK - 1, module.BLOCK, module.BLOCK + 1, 2 * module.BLOCK + 1):
+        r = random.standard_normal((2, length)).astype(dtype)
+        c = r.copy()
+        c[1, -1] = np.nextafter(c[1, -1], np.array(9, dtype))
+        rows = measure(r, c, 0.0)
+        assert rows["absolute"]["value"][0] == 0
+        assert rows["beyond"].tolist() == [0, 1]
+        for name in EXTREMES:
+            assert rows[name]["index"][1] == length - 1
+        assert rows["ulp"]["value"][1] == pytest.approx(1, abs=0.6)
+
+
+def test_a_long_row_over_several_threads():
+    random = np.random.default_rng(2)
+    r = random.standard_normal((2, module.LONG + 5)).astype(np.float32)
+    c = r.copy()
+    c[0, [3, -1]] += np.float32(0.5)
+    c[1, module.LONG // 2] = np.nan
+    rows = measure(r, c, 0.25)
+    assert rows["absolute"]["index"].tolist() == [np.abs(c[0] - r[0]).argmax(), module.LONG // 2]
+    assert rows["beyond"].tolist() == [2, 1]
+    assert rows["nonfinite_candidate"].tolist() == [0, 1]
+
+
+@given(pairs())
+def test_nothing_is_ever_negative(pair):
+    rows = measure(*pair, 1.0)
+    for name in EXTREMES:
+        assert (rows[name]["value"] >= 0).all()
+    assert (rows["rms"] >= 0).all()
+    assert (rows["beyond"] >= 0).all()
+
+
+@given(pairs(finite=True))
+def test_equal_arrays_give_zeros(pair):
+    reference, _ = pair
+    for rows in (measure(reference, reference, 0.0), measure(reference, reference.copy(), 0.0)):
+        for name in EXTREMES:
+            assert (rows[name]["value"] == 0).all()
+        assert (rows["rms"] == 0).all()
+        assert (rows["cosine"] == 1).all()
+        assert (rows["beyond"] == 0).all()
+
+
+@given(pairs(finite=True))
+def test_both_ways_round_the_difference_is_the_same(pair):
+    there, back = measure(*pair), measure(*reversed(pair))
+    np.testing.assert_array_equal(there["absolute"]["value"], back["absolute"]["value"])
+    np.testing.assert_array_equal(there["rms"], back["rms"])
+
+
+@given(pairs())
+def test_each_step_is_measured_by_itself(pair):
+    reference, candidate = pair
+    alone = [measure(reference[[step]], candidate[[step]], 0.5) for step in range(len(reference))]
+    assert measure(reference, candidate, 0.5).tobytes() == b"".join(rows.tobytes() for rows in alone)
+
+
+@given(pairs())
+def test_the_layout_in_memory_does_not_matter(pair):
+    reference, candidate = pair
+    fortran = measure(np.asfortranarray(reference), np.asfortranarray(candidate), 0.5)
+    assert fortran.tobytes() == measure(reference, candidate, 0.5).tobytes()
+
+
+@given(pairs(), st.integers(1, 9))
+def test_the_length_of_a_block_does_not_matter(pair, size):
+    """What is chosen and counted does not depend on where the blocks end."""
+    whole = measure(*pair, 0.5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "BLOCK", size)
+        patch.setattr(module, "LONG", 2 * size)
+        parts = measure(*pair, 0.5)
+    for name in EXTREMES:
+        assert parts[name].tobytes() == whole[name].tobytes()
+    for name in ("beyond", "nonfinite_reference", "nonfinite_candidate", "nonfinite_both", "size"):
+        np.testing.assert_array_equal(parts[name], whole[name])
+
+
+def test_minus_zero_is_zero():
+    rows = measure(np.array([[0.0, -0.0, 1]]), np.array([[-0.0, 0.0, 1]]), 0.0)
+    assert rows["absolute"]["value"] == rows["used"]["value"] == rows["ulp"]["value"] == 0
+
+
+@pytest.mark.parametrize("tiny", [1e-45, 1e-40, 1e-38])
+def test_anything_is_infinitely_more_than_zero(tiny):
+    r, c = np.array([[0.0, 1.0, 0.0]], np.float32), np.array([[0.0, 2.0, tiny]], np.float32)
+    found = measure(r, c)["relative"][0]
+    assert (found["value"], found["index"]) == (math.inf, 2)
+
+
+def test_small_differences_are_not_lost_in_their_squares():
+    r = np.full((1, 4), 1e-24, np.float32)
+    assert measure(r, 2 * r)["rms"] == pytest.approx(1e-24, rel=1e-6)
+    assert measure(r, -r)["cosine"] == pytest.approx(-1)
+
+
+def test_large_differences_are_not_lost_in_their_squares():
+    r = np.full((1, 4), 3e38, np.float32)
+    row = measure(r, -r)[0]
+    assert row["absolute"]["value"] == pytest.approx(6e38)  # which no float32 can hold
+    assert row["rms"] == pytest.approx(6e38)
+    assert row["cosine"] == pytest.approx(-1)
+    assert row["nonfinite_reference"] == 0
+
+
+@pytest.mark.parametrize("budget", [-1.0, math.nan, -1e-300])
+@pytest.mark.parametrize("form", ["number", "array", "one of many", "function"])
+def test_a_bad_budget_is_refused(budget, form):
+    """A NaN would pass everything."""
+    r, c = np.zeros((2, 3)), np.ones((2, 3))
+    limit: Any = {
+        "number": budget,
+        "array": np.full((2, 3), budget),
+        "one of many": np.array([[1.0, 1.0, 1.0], [1.0, budget, 1.0]]),
+        "function": lambda steps: np.full((len(steps), 3), budget),
+    }[form]
+    with pytest.raises(ValueError, match="a budget must be"):
+        measure(r, c, limit)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=6))
+def test_a_budget_is_computed_only_for_steps_that_differ(changed):
+    r = np.zeros((len(changed), 2))
+    c = r + np.array(changed)[:, None]
+    asked: list[int] = []
+
+    def budget(steps: np.ndarray) -> np.ndarray:
+        asked.extend(steps.tolist())
+        return 0.25 * (1 + steps)[:, None] * np.ones(2)
+
+    rows = measure(r, c, budget)
+    assert asked == np.flatnonzero(changed).tolist()
+    for step, differs in enumerate(changed):
+        assert rows["used"]["value"][step] == (4 / (1 + step) if differs else 0)
+
+
+def test_a_function_may_have_no_budget():
+    rows = measure(np.zeros((2, 3)), np.array([[0, 0, 0], [0, 1.0, 0]]), lambda _: None)
+    assert math.isnan(rows["used"]["value"][1])
+    assert rows["absolute"]["value"].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("reference", "candidate"),
+    [
+        (np.zeros((2, 3)), np.zeros((3, 2))),
+        (np.zeros((2, 3)), np.zeros((2, 3, 1))),
+        (np.zeros((2, 3)), np.zeros((2, 1))),
+        (np.zeros((2, 3), np.float32), np.zeros((2, 3))),
+        (np.zeros((2, 3)), np.zeros((2, 3), np.int64)),
+    ],
+)
+def test_other_shapes_and_dtypes_are_refused(reference, candidate):
+    with pytest.raises(ValueError, match="expected"):
+        measure(reference, candidate, 1.0)
