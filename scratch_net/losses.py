@@ -2,8 +2,8 @@
 
 y and p have shape (batch, outputs); sparse labels have shape (batch,). B is the batch size, C the number of outputs.
 A cross-entropy can also be taken from the logits z, the numbers that go into the last softmax or sigmoid: it is then
-exact where the probability itself would have been rounded to 0 or 1. Keras does so with every cross-entropy whenever the
-last layer is a softmax or a sigmoid, be it the one that belongs to the loss or not, even with `from_logits=False`; see
+exact where the probability itself would have been rounded to 0 or 1. Keras does so with every cross-entropy whenever
+the last layer is a softmax or a sigmoid, whether it belongs to the loss or not and even with `from_logits=False`; see
 `takes_logits_of`.
 
 Source: keras/src/losses/losses.py and keras/src/backend/tensorflow/nn.py.

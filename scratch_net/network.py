@@ -106,7 +106,7 @@ class Network:
         return Gradients(whole, data, penalty)
 
     def loss_gradient(self, y, z, output):
-        """(da, dz) of the last layer, one of them None: dL/da, or straight dL/dz where the loss skips the activation."""
+        """(da, dz) of the last layer, one of them None: dL/da, or dL/dz where the loss skips the activation."""
         if self.skips_activation:
             return None, self.loss.gradient_from_logits(y, z)
         return (self.loss.gradient_from_logits if self.from_logits else self.loss.gradient)(y, output), None

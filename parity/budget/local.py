@@ -4,8 +4,8 @@ Each budget adds the errors of both sides, so a factor 2 stands before most form
 reference recorded and from the experiment alone, so they serve any pair of sides. Zero means that the two must agree to
 the last bit: all that is only copied, compared, or made of `+ - * / sqrt` in an order that Keras fixes.
 
-TensorFlow replaces numbers below the smallest normal one (`tiny`) by zero, in operands and in results; NumPy keeps them.
-So every operation may also be off by `tiny`, times what its result is then multiplied by.
+TensorFlow replaces numbers below the smallest normal one (`tiny`) by zero, in operands and in results; NumPy keeps
+them. So every operation may also be off by `tiny`, times what its result is then multiplied by.
 
 Shapes: every array has the steps as its first axis; x (steps, batch, inputs), kernel (steps, inputs, units).
 """
@@ -229,8 +229,8 @@ class LocalBudget:
     def _flushed(self, after: Array, config: Any, *, to_slot: bool) -> Array:
         """Zero but for results so small that a flushed term shows in their last bit.
 
-        The at most 8 operations of an update each lose up to `tiny`; on the way to the weight that is divided by no less
-        than epsilon (Adam) or its root (RMSprop). A sum of a size above 4 lost / u is rounded back to what it was.
+        The at most 8 operations of an update each lose up to `tiny`; on the way to the weight that is divided by no
+        less than epsilon (Adam) or its root (RMSprop). A sum above 4 lost / u in size is rounded back to what it was.
         """
         lost = 8 * self.tiny
         if not to_slot and config.class_name != "SGD":

@@ -185,7 +185,7 @@ def test_keras_can_be_told_half_the_penalty():
 
 @pytest.mark.parametrize("choices", [{"l2.penalty": "third"}, {"no.such": "half"}])
 def test_a_choice_that_keras_has_not_raises_and_names_those_it_has(choices):
-    with pytest.raises(ValueError, match="l2.penalty=half"):
+    with pytest.raises(ValueError, match=r"l2\.penalty=half"):
         KerasSide(choices)
 
 

@@ -1,6 +1,6 @@
 """The model of rounding errors, held against what the elementary functions really do on this machine.
 
-The oracle is NumPy's extended precision (64 bits of mantissa on x86); where a machine has none, float32 alone is measured.
+The oracle is NumPy's extended precision (64 bits of mantissa on x86); where there is none, float32 alone is measured.
 """
 
 from __future__ import annotations
