@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from traceback import walk_tb
 
 
 class ExitCode(IntEnum):
@@ -34,3 +35,16 @@ class SideError(ParityError):
     """A side raised, or returned something that is not what the protocol says."""
 
     exit_code = ExitCode.SIDE_CRASHED
+
+    @classmethod
+    def raised(cls, side: str, doing: str, error: BaseException) -> SideError:
+        """What a side's own code raised, with its file and line."""
+        return cls(f"{side} raised {type(error).__name__} {doing}: {error} ({_place(error)})")
+
+
+def _place(error: BaseException) -> str:
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}, line {error.lineno}"
+    frames = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
+    written = [place for place in frames if not place[0].startswith("<frozen")]  # not Python's own import machinery
+    return "{}, line {}".format(*written[-1]) if written else "unknown place"

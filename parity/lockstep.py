@@ -163,10 +163,5 @@ def _asked(side: LoadedSide, step: int, method: str, *arguments: Any) -> Any:
     try:
         return getattr(side.side, method)(*arguments)
     except Exception as error:  # whatever a stranger's code raises
-        frame = error.__traceback__
-        while frame is not None and frame.tb_next is not None:
-            frame = frame.tb_next
-        where = f"{frame.tb_frame.f_code.co_filename}, line {frame.tb_lineno}" if frame is not None else "unknown place"
         at = f"step {step}" if step else "the start"
-        msg = f"{side.name} raised {type(error).__name__} in {method} at {at}: {error} ({where})"
-        raise SideError(msg) from error
+        raise SideError.raised(side.name, f"in {method} at {at}", error) from error

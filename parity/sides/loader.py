@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from parity.config.errors import nearest
-from parity.errors import UsageError
+from parity.errors import ParityError, SideError, UsageError
 
 BUILT_IN = {"keras": "keras_ref.adapter:KerasSide", "scratch": "scratch_net.adapter:ScratchSide"}
 _REQUIRED = ("start", "step", "weights")
@@ -60,6 +60,8 @@ def _module_from_file(path: Path) -> ModuleType:
     sys.path.insert(0, str(path.parent.resolve()))  # so that it can import its neighbours
     try:
         spec.loader.exec_module(module)
+    except Exception as error:  # whatever a stranger's code raises
+        raise SideError.raised(str(path), "when it was imported", error) from error
     finally:
         sys.path.pop(0)
     return module
@@ -85,6 +87,10 @@ def _find(target: str) -> Any:
             else:
                 msg = f"side {target!r}: importing {where!r} failed: {error}"
             raise UsageError(msg) from None
+        except ParityError:
+            raise
+        except Exception as error:  # whatever a stranger's code raises
+            raise SideError.raised(f"side {target!r}", "when it was imported", error) from error
     if not hasattr(module, attribute):
         names = [name for name in vars(module) if not name.startswith("_")]
         msg = f"side {target!r}: {where} has no {attribute!r}" + nearest(attribute, names)
@@ -104,7 +110,16 @@ def load_side(spec: str) -> LoadedSide:
         raise UsageError(msg)
     found = _find(BUILT_IN.get(match["name"], match["name"]))
     # A class or a factory makes the side; an instance is one already.
-    side = found if all(hasattr(found, name) for name in _REQUIRED) and not isinstance(found, type) else found()
+    made = all(hasattr(found, name) for name in _REQUIRED) and not isinstance(found, type)
+    if not made and not callable(found):
+        msg = f"side {spec!r} is {type(found).__name__}, which is neither a side nor a class or function that makes one"
+        raise UsageError(msg)
+    try:
+        side = found if made else found()
+    except ParityError:
+        raise
+    except Exception as error:  # whatever a stranger's code raises
+        raise SideError.raised(spec, "when it was made", error) from error
     if missing := [name for name in _REQUIRED if not callable(getattr(side, name, None))]:
         msg = f"side {spec!r} has no method {', '.join(missing)}; a side needs {', '.join(_REQUIRED)}"
         raise UsageError(msg)

@@ -1,0 +1,138 @@
+"""How a side is found by name."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from parity.errors import UsageError
+from parity.sides import load_side
+
+NET = """
+class Net:
+    def start(self, experiment, weights): ...
+    def step(self, x, y): ...
+    def weights(self): return {}
+    def replay(self, reference): ...
+
+class Choosy(Net):
+    def __init__(self, choices=None): self.choices = choices or {}
+    def with_conventions(self, choices):
+        if "bogus" in choices: raise ValueError("no convention 'bogus'; there are a.b")
+        return Choosy(choices)
+
+class Half:
+    def start(self, experiment, weights): ...
+
+def factory(): return Net()
+instance = Net()
+number = 3
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "mynet.py"
+    path.write_text(NET)
+    return path
+
+
+@pytest.mark.parametrize("name", ["Net", "factory", "instance"])
+def test_from_a_file(file, name):
+    loaded = load_side(f"{file}:{name}")
+    assert loaded.name == f"{file}:{name}"
+    assert type(loaded.side).__name__ == "Net"
+    assert loaded.can("replay")
+    assert not loaded.can("steps")
+    assert loaded.environment() == {}
+
+
+def test_an_instance_is_taken_as_it_is_and_a_class_makes_a_new_one(file):
+    made = load_side(f"{file}:instance").side
+    assert type(made) is not type
+    one, other = load_side(f"{file}:Net").side, load_side(f"{file}:Net").side
+    assert one is not other
+
+
+def test_from_a_module(file, monkeypatch):
+    monkeypatch.syspath_prepend(file.parent)
+    assert type(load_side("mynet:Net").side).__name__ == "Net"
+    sys.modules.pop("mynet", None)
+
+
+def test_a_file_can_import_its_neighbours(file):
+    user = file.with_name("user.py")
+    user.write_text("from mynet import Net as Mine\n")
+    before = list(sys.path)
+    assert type(load_side(f"{user}:Mine").side).__name__ == "Net"
+    assert sys.path == before
+    sys.modules.pop("mynet", None)
+
+
+def test_the_built_in_ones():
+    assert load_side("scratch").side.choices == {}
+    assert load_side(" scratch[l2.penalty=half] ").side.choices == {"l2.penalty": "half"}
+    assert load_side("scratch[ l2.penalty = half ]").side.choices == {"l2.penalty": "half"}
+    assert load_side("scratch[]").side.choices == {}
+
+
+@pytest.mark.usefixtures("runtime")
+def test_the_reference():
+    loaded = load_side("keras[l2.penalty=half]")
+    assert loaded.can("steps")
+    assert loaded.environment()["onednn"] == "off"
+
+
+def test_conventions_of_a_stranger(file):
+    assert load_side(f"{file}:Choosy[a.b=c,d=e]").side.choices == {"a.b": "c", "d": "e"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ("", "not readable"),
+        ("scratch[", "not readable"),
+        ("scratch[a=b]c", "not readable"),
+        ("scrach", "'scrach' is not known; give keras, scratch,.*did you mean 'scratch'?"),
+        ("kears", "did you mean 'keras'?"),
+        ("FILE", "is not known"),
+        ("FILE:", "is not known"),
+        (":Net", "is not known"),
+        ("FILE:Nett", "has no 'Nett'; did you mean 'Net'?"),
+        ("FILE:Half", "has no method step, weights; a side needs start, step, weights"),
+        ("FILE:number", "number|not callable|int"),
+        ("FOLDER/nothing.py:Net", r"no such file.*mynet\.py"),
+        ("nowhere_at_all.module:Net", "there is no module 'nowhere_at_all.module'"),
+        ("parity.nowhere:Net", "parity.nowhere"),
+        ("scratch[l2.penalty]", "expected code=choice, received 'l2.penalty'"),
+        ("scratch[l3.penalty=half]", "no convention 'l3.penalty'; there are .*l2.penalty"),
+        ("scratch[l2.penalty=quarter]", "l2.penalty has no choice 'quarter'; there are whole, half"),
+        ("FILE:Net[l2.penalty=half]", "offers no choice of conventions"),
+        ("FILE:Choosy[bogus=1]", "no convention 'bogus'; there are a.b"),
+    ],
+)
+def test_what_is_no_side(file, spec, said):
+    spec = spec.replace("FILE", str(file)).replace("FOLDER", str(file.parent))
+    with pytest.raises(UsageError, match=said):
+        load_side(spec)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("import nothing_of_the_kind\n", "nothing_of_the_kind"),
+        ("def broken(:\n", "line 1"),
+        ("raise RuntimeError('at import')\n", "at import"),
+        ("class Net:\n    def __init__(self): raise RuntimeError('no luck')\n", "no luck"),
+        ("class Net:\n    def __init__(self, needed): ...\n", "needed"),
+    ],
+)
+def test_a_file_that_fails_says_so_without_a_traceback(tmp_path, content, said):
+    from parity.errors import ParityError
+
+    path = tmp_path / "broken.py"
+    path.write_text(content)
+    with pytest.raises(ParityError, match=said) as caught:
+        load_side(f"{path}:Net")
+    assert str(path) in str(caught.value)
