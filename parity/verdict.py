@@ -109,6 +109,8 @@ class Judge:
     nonfinite: tuple[int, Key] | None = None
     """The first step and tensor where both sides held the same NaN or infinity."""
     steps: int = 0
+    judged: set[str] = field(default_factory=set)
+    """Phases in which at least one tensor was held against a budget; equal initial weights are no training yet."""
     missing: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -122,11 +124,6 @@ class Judge:
         if self.nonfinite is not None or not self.judged & {"loss", "gradient", "update"}:
             return Verdict.CANNOT_JUDGE
         return Verdict.PARITY
-
-    @property
-    def judged(self) -> set[str]:
-        """Phases in which at least one tensor was held against a budget."""
-        return {key.phase for (_, key), summary in self.summaries.items() if not math.isnan(summary.used)}
 
     @property
     def tensors(self) -> int:
@@ -196,6 +193,8 @@ class Judge:
         if (summary := self.summaries.get((lane, key))) is None:
             summary = self.summaries[lane, key] = Summary(key, lane, reference.shape[1:])
         summary.take(first_step, rows)
+        if first_step and key.phase not in self.judged and not np.isnan(rows["used"]["value"]).all():
+            self.judged.add(key.phase)
         if self.nonfinite is None and (same := rows["nonfinite_both"].nonzero()[0]).size:
             self.nonfinite = (first_step + int(same[0]), key)
         over = (rows["used"]["value"] > 1).nonzero()[0]

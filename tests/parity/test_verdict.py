@@ -206,6 +206,7 @@ def test_initial_weights_are_held_to_the_last_bit():
     kernel = np.ones((3, 4))
     judge.take_start({"z/kernel": kernel}, {"z/kernel": kernel.copy()})
     assert judge.first is None
+    assert judge.verdict is Verdict.CANNOT_JUDGE  # nothing was trained yet
     other = kernel.copy()
     other[2, 1] = np.nextafter(1, 2)
     judge.take_start({"z/kernel": kernel}, {"z/kernel": other})
