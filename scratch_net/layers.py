@@ -17,6 +17,7 @@ class Dense:
 
     def __init__(self, name, kernel, bias, activation, kernel_regularizer, bias_regularizer, activity_regularizer):
         self.name = name
+        self.kernel_name, self.bias_name = f"{name}/kernel", f"{name}/bias"
         self.kernel, self.bias = kernel, bias  # bias is None without one
         self.activation = activation
         self.kernel_regularizer, self.bias_regularizer = kernel_regularizer, bias_regularizer
@@ -28,14 +29,19 @@ class Dense:
     @property
     def weights(self):
         """Name -> array, the very arrays the layer computes with, in Keras' order."""
-        named = {f"{self.name}/kernel": self.kernel}
-        return named if self.bias is None else named | {f"{self.name}/bias": self.bias}
+        if self.bias is None:
+            return {self.kernel_name: self.kernel}
+        return {self.kernel_name: self.kernel, self.bias_name: self.bias}
 
     @property
     def regularizers(self):
         """Name of a weight -> its regularizer, where it has one."""
-        pairs = {f"{self.name}/kernel": self.kernel_regularizer, f"{self.name}/bias": self.bias_regularizer}
-        return {name: pairs[name] for name in self.weights if pairs[name] is not None}
+        named = {}
+        if self.kernel_regularizer is not None:
+            named[self.kernel_name] = self.kernel_regularizer
+        if self.bias_regularizer is not None and self.bias is not None:
+            named[self.bias_name] = self.bias_regularizer
+        return named
 
     def forward(self, x):
         self.x = x
@@ -64,10 +70,9 @@ class Dense:
     def backward_weights(self, x, dz):
         """`dL/dkernel = x.T @ dz` and `dL/dbias = sum of dz over the batch`."""
         kernel = np.matmul(x.T, dz, out=self._buffer("kernel gradient", self.kernel.shape))
-        gradients = {f"{self.name}/kernel": kernel}
-        if self.bias is not None:
-            gradients[f"{self.name}/bias"] = dz.sum(axis=0)
-        return gradients
+        if self.bias is None:
+            return {self.kernel_name: kernel}
+        return {self.kernel_name: kernel, self.bias_name: dz.sum(axis=0)}
 
     def backward_input(self, dz):
         """`dx = dz @ kernel.T`: what the layer below receives as its da."""

@@ -139,8 +139,8 @@ class BinaryCrossentropy:
 
     def gradient_from_logits(self, y, z):
         """`(sigmoid(z) - y) / (B C)`."""
-        e = np.exp(-np.abs(z))
-        return (np.where(z >= 0, 1, e) / (1 + e) - self.targets(y)) / z.size
+        sigmoid = np.exp(np.minimum(z, 0)) / (1 + np.exp(-np.abs(z)))
+        return (sigmoid - self.targets(y)) / z.size
 
 
 LOSSES = {

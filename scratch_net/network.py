@@ -75,17 +75,19 @@ class Network:
 
     def penalties(self):
         """What each regularizer adds to the loss, outputs first (the order in which Keras adds them up)."""
-        weights = self.weights
         outputs = {
             f"{layer.name}/output": layer.activity_penalty(layer.a)
             for layer in self.layers
             if layer.activity_regularizer is not None
         }
-        return outputs | {name: r.penalty(weights[name]) for name, r in self.regularizers.items()}
+        return outputs | {
+            name: r.penalty(layer.weights[name]) for layer in self.layers for name, r in layer.regularizers.items()
+        }
 
     def penalty_gradients(self):
-        weights = self.weights
-        return {name: r.gradient(weights[name]) for name, r in self.regularizers.items()}
+        return {
+            name: r.gradient(layer.weights[name]) for layer in self.layers for name, r in layer.regularizers.items()
+        }
 
     def gradients(self, y):
         """The gradients of the last forward pass, whole and in parts."""
