@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import weakref
 from collections.abc import Iterator
@@ -40,6 +41,7 @@ class Ledger:
         entries["step"] = np.arange(first_step, first_step + len(rows))
         entries["key"] = self._numbers.setdefault(key, len(self._numbers))
         entries["lane"], entries["measures"] = LANES.index(lane), rows
+        self._file.seek(0, os.SEEK_END)  # somebody may have been reading
         self._file.write(entries.tobytes())
         self.length += len(rows)
 
@@ -48,7 +50,6 @@ class Ledger:
         self._file.seek(0)
         while content := self._file.read(_READ * ENTRY.itemsize):
             yield np.frombuffer(content, ENTRY)
-        self._file.seek(0, 2)
 
     def rows(self, steps: set[int]) -> dict[tuple[int, Key, Lane], Any]:
         """The measures at chosen steps."""

@@ -217,12 +217,6 @@ class Judge:
         )
 
     def _diverge(self, found: Divergence) -> None:
-        """Keep the first in execution order."""
-        if self.first is None or self._rank(found) < self._rank(self.first):
+        """Keep the first: tensors of a step come in execution order, but a chunk's last step before the next tensor."""
+        if self.first is None or found.step < self.first.step:
             self.first = found
-
-    def _rank(self, divergence: Divergence) -> tuple[int, int]:
-        if self.first is None or divergence.step != self.first.step:
-            return (divergence.step, 0)
-        ordered = execution_order({divergence.key, self.first.key}, self.experiment.layer_names)
-        return (divergence.step, ordered.index(divergence.key))

@@ -65,6 +65,15 @@ def test_a_long_run_goes_to_disk(monkeypatch):
     assert file.closed
 
 
+def test_writing_goes_on_where_reading_was_left(monkeypatch):
+    monkeypatch.setattr(module, "_READ", 2)
+    ledger = Ledger()
+    ledger.append(KEYS[0], "local", 1, rows(5))
+    next(iter(ledger))
+    ledger.append(KEYS[0], "local", 6, rows(2))
+    assert ledger.frame().step.tolist() == [1, 2, 3, 4, 5, 6, 7]
+
+
 def test_the_columns_of_a_frame():
     """What users of the CSV report build on."""
     ledger = Ledger()

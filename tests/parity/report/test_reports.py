@@ -55,7 +55,29 @@ def boundless():
     return run(optimizer={"class_name": "SGD", "learning_rate": 1e30}, epochs=8, precision="float64")
 
 
-RESULTS = ["equal", "diverged", "boundless"]
+@pytest.fixture(scope="module")
+def poisoned(tmp_path_factory):
+    """One side is not a number at step 2."""
+    path = tmp_path_factory.mktemp("side") / "net.py"
+    path.write_text(
+        "from scratch_net.adapter import ScratchSide\n"
+        "class Net(ScratchSide):\n"
+        "    def replay(self, reference):\n"
+        "        said = super().replay(reference)\n"
+        "        if reference.first_step <= 2 < reference.first_step + len(reference):\n"
+        "            said['output']['dense'][2 - reference.first_step] = float('nan')\n"
+        "        return said\n"
+    )
+    return run(candidate=f"{path}:Net")
+
+
+def test_a_nan_is_a_word(poisoned):
+    first = json.loads(written(as_json, poisoned), parse_constant=refuse)["first_divergence"]
+    assert (first["step"], first["tensor"], first["candidate"]) == (2, "dense/output", "nan")
+    assert (first["difference"], first["used"]) == ("nan", "inf")
+
+
+RESULTS = ["equal", "diverged", "boundless", "poisoned"]
 
 
 def written(writer, result) -> str:
