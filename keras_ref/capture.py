@@ -72,9 +72,10 @@ class Capture:
     def _step(self, x: Any, y: Any, one: Any) -> dict[str, Any]:
         """`one` is 1, but the graph optimizer must not know.
 
-        The parts of the gradient start from it. Started from a constant, their operations would be the same as some of
-        the whole gradient's and be shared with it, and what is used twice is not rewritten as in `fit`: for L1 and L2
-        on an output, `fit` computes `(a + b) * c` for the sum `a * c + b * c`.
+        Where outputs are penalized, the parts of the gradient start from it. Started from a constant, their operations
+        would be the same as some of the whole gradient's and be shared with it, and what is used twice is not rewritten
+        as in `fit`: for L1 and L2 on an output, `fit` computes `(a + b) * c` for the sum `a * c + b * c`. Without such
+        penalties sharing is what we want: the data part is then made of the very numbers that are recorded.
         """
         model = self.model
         trainable = list(self.weights.values())
@@ -104,11 +105,12 @@ class Capture:
             split = list(self.weights) if self.activity else self.regularized
             sources = [self.weights[name].value for name in split]
             zero = tf.UnconnectedGradients.ZERO
+            seed = one if self.activity else None
             said |= {
                 "penalty": penalties,
                 "loss/penalty": penalty,
-                "gradient/data": dict(zip(split, tape.gradient(data, sources, one, zero), strict=True)),
-                "gradient/penalty": dict(zip(split, tape.gradient(penalty, sources, one, zero), strict=True)),
+                "gradient/data": dict(zip(split, tape.gradient(data, sources, seed, zero), strict=True)),
+                "gradient/penalty": dict(zip(split, tape.gradient(penalty, sources, seed, zero), strict=True)),
             }
         model.optimizer.apply([gradient[name] for name in self.weights], trainable)
         said["metrics"] = self._metrics(y, predicted)

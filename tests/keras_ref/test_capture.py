@@ -62,6 +62,7 @@ PENALTIES = {
     "none": {},
     "l2 kernel, l1 bias": {"kernel_regularizer": {"l2": 0.01}, "bias_regularizer": {"l1": 0.02}},
     "activity": {"activity_regularizer": {"l1": 0.01, "l2": 0.02}, "kernel_regularizer": {"l1": 0.003}},
+    "both on both": {"kernel_regularizer": {"l1": 0.01, "l2": 0.02}, "bias_regularizer": {"l1": 0.03, "l2": 0.01}},
     "no bias": {"use_bias": False, "bias_regularizer": {"l2": 0.1}},
     "factors zero": {"activity_regularizer": {"l1": 0.0, "l2": 0.0}, "kernel_regularizer": {"l2": 0.0}},
 }
