@@ -357,7 +357,7 @@ def test_a_file_that_is_no_experiment(tmp_path, name, content, said, capsys):
 
 
 def test_a_missing_file_names_the_nearest_that_is_there(toml):
-    with pytest.raises(ConfigError, match="did you mean .experiment.toml"):
+    with pytest.raises(ConfigError, match=r"did you mean .experiment\.toml"):
         load_experiment(toml.with_name("experimnt.toml"))
     with pytest.raises(ConfigError, match="no such file"):
         load_experiment(toml.parent / "nowhere" / "a.toml")
