@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -23,7 +24,9 @@ def run(*words, **options):
 def installed(tmp_path_factory):
     """The folder of programs of a clean environment with the wheel, without TensorFlow and away from the checkout."""
     place = tmp_path_factory.mktemp("package")
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", place, ROOT)
+    source = place / "source"  # a copy: building leaves files beside the sources, and finds those of earlier times
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__"))
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", place, source)
     (wheel,) = place.glob("keras_parity-*.whl")
     venv.create(place / "env", with_pip=True)
     programs = place / "env" / "bin"

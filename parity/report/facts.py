@@ -17,7 +17,7 @@ SHOWN_STEPS = 6
 NOISE = 1e4  # units in the last place: a free-running difference below it is shown as rounding
 
 _MEANING = {
-    Verdict.PARITY: "every difference is within what rounding can explain",
+    Verdict.PARITY: "given the same inputs, every operation agrees within what rounding can explain",
     Verdict.DIVERGED: "there is a difference that rounding cannot explain",
     Verdict.CANNOT_JUDGE: "not enough could be compared to say",
 }

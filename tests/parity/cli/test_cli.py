@@ -44,7 +44,7 @@ def diff(experiment: Path, *arguments: object) -> int:
 def test_parity_is_0(experiment, capsys):
     assert diff(experiment) == 0
     said = capsys.readouterr()
-    assert said.out.startswith("PARITY: every difference is within what rounding can explain")
+    assert said.out.startswith("PARITY: given the same inputs, every operation agrees within what rounding can explain")
     assert "Traceback" not in said.err
 
 
