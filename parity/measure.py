@@ -36,7 +36,7 @@ from parity.protocol import Array
 # The exponent bits of a number: item size -> unsigned type and mask.
 _POWER_OF_TWO = {2: ("u2", 0x7C00), 4: ("u4", 0x7F800000), 8: ("u8", 0x7FF0000000000000)}
 
-BLOCK = 1 << 15  # elements: five float32 arrays of this length lie in a level-2 cache
+BLOCK = 1 << 18  # elements: fewer would not pay for the calls, more would not lie in a level-3 cache
 LONG = 1 << 20  # elements: rows of this length are worth a thread for each processor
 
 _EXTREME = [("value", "f8"), ("index", "i8"), ("reference", "f8"), ("candidate", "f8")]
