@@ -154,7 +154,8 @@ def _wrong_figure(figure: Figure, result: Result) -> str | None:
     if figure.within_budget and not used["value"] <= 1:
         return f"{where}: uses {used['value']:.3g} of its budget"
     if figure.ratio is not None:
-        budget = abs(used["candidate"] - used["reference"]) / used["value"]
+        difference = abs(used["candidate"] - used["reference"])
+        budget = difference / used["value"] if used["value"] else 0.0
         if not abs(used["candidate"] - figure.ratio * used["reference"]) <= budget:
             return f"{where}: candidate / reference is {used['candidate'] / used['reference']}, not {figure.ratio}"
     if figure.difference is not None and not abs(absolute["value"] - figure.difference) <= figure.rounding:

@@ -142,6 +142,7 @@ def _take_steps(experiment: Experiment, side: LoadedSide, chunk: Chunk, x: Array
         step = chunk.first_step + offset
         said = _asked(side, step, "step", x[offset].copy(), y[offset].copy())
         said = dict(said) if isinstance(said, Mapping) else {} if said is None else {"loss": said}
+        said = {word: _in_precision(value, x.dtype) for word, value in said.items()}
         said.setdefault("weights", _asked(side, step, "weights"))
         try:
             taken.append({key: np.array(array) for key, array in keyed(said, last).items()})
@@ -149,6 +150,13 @@ def _take_steps(experiment: Experiment, side: LoadedSide, chunk: Chunk, x: Array
             msg = f"{side.name}: step {step} returned {error}, which is not in the vocabulary of a step"
             raise SideError(msg) from None
     return {key: np.stack([step[key] for step in taken]) for key in taken[0]}
+
+
+def _in_precision(said: Any, dtype: np.dtype[Any]) -> Any:
+    """A Python float has no precision of its own: it takes that of the run. Arrays keep theirs."""
+    if isinstance(said, Mapping):
+        return {name: _in_precision(value, dtype) for name, value in said.items()}
+    return dtype.type(said) if type(said) is float else said
 
 
 def _kept(side: LoadedSide, said: dict[Key, Array]) -> dict[Key, Array]:

@@ -145,6 +145,11 @@ class Judge:
         """Measure and judge every tensor of a chunk of steps."""
         records = pair.reference
         self.steps += len(records)
+        if pair.free and not pair.local:
+            self.missing.setdefault(
+                "local lane",
+                "the candidate does not replay the reference's inputs: its free run is measured, not judged",
+            )
         for key in execution_order(records.arrays, self.experiment.layer_names):
             of_key = records.arrays[key]
             if key.phase == "batch":  # both were handed the same arrays: what each says it got must be just that

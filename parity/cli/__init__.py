@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
 from typing import Any
 
 import click
@@ -58,6 +59,13 @@ def main(arguments: list[str] | None = None) -> Any:
     except ParityError as error:
         click.echo(f"parity: {error}", err=True)
         sys.exit(error.exit_code)
+    except MemoryError as error:
+        click.echo(f"parity: not enough memory: {error or 'an array could not be made'}", err=True)
+        sys.exit(ExitCode.CANNOT_JUDGE)
+    except Exception:  # noqa: BLE001  # a mistake of ours must not end like a divergence
+        click.echo(traceback.format_exc(), err=True)
+        click.echo("parity: this is a mistake in keras-parity, not in your network", err=True)
+        sys.exit(ExitCode.CANNOT_JUDGE)
     except KeyboardInterrupt:
         click.echo("parity: interrupted", err=True)
         sys.exit(ExitCode.INTERRUPTED)

@@ -191,7 +191,7 @@ def _free_figure(run: Run, measures: np.void | None, step: int) -> Figure:
     absolute = measures["absolute"]
     if absolute["value"] == 0:
         return Figure("0")
-    calm = run.first is None or step < run.first.step
+    calm = run.verdict is Verdict.PARITY or (run.first is not None and step < run.first.step)
     ulp = float(measures["ulp"]["value"])
     small = absolute["value"] <= NOISE * np.spacing(np.abs(absolute["reference"]).astype(run.precision))
     return Figure(number(float(absolute["value"]), 3), rounding=bool(calm or small or ulp < 1))
