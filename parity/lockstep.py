@@ -16,8 +16,8 @@ from parity.errors import SideError, UsageError
 from parity.protocol import Array, Key, Lane, Records, keyed
 from parity.sides import LoadedSide
 
-CHUNK_BYTES = 4 * 2**20  # what one side may record in a chunk: small enough to stay in the processor's cache
-CHUNK_STEPS = 32
+CHUNK_BYTES = 32 * 2**20  # what one side may record in a chunk: every tensor of a chunk costs a row of calls
+CHUNK_STEPS = 64
 
 
 @dataclass(frozen=True)
