@@ -118,10 +118,10 @@ class Judge:
 
     @property
     def verdict(self) -> Verdict:
-        """Parity needs something judged in every phase that trains; comparing nothing is never parity."""
+        """Parity needs gradients and updates that were judged; comparing nothing is never parity."""
         if self.first is not None:
             return Verdict.DIVERGED
-        if self.nonfinite is not None or not self.judged & {"loss", "gradient", "update"}:
+        if self.nonfinite is not None or not self.judged >= {"gradient", "update"}:
             return Verdict.CANNOT_JUDGE
         return Verdict.PARITY
 
