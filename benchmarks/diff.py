@@ -11,6 +11,7 @@ with the same TensorFlow settings (one thread, oneDNN off, deterministic operati
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from statistics import median
 from typing import Any
@@ -107,7 +108,10 @@ def main() -> None:
         for fit, diff in zip(zip(*fits, strict=True), zip(*diffs, strict=True), strict=True):
             a, b = median(fit) * 1e3, median(diff) * 1e3
             row += f"{a:8.3f}{b:8.3f}{b / a:8.2f}    "
-        print(f"{name:26}{row.rstrip()}", flush=True)
+        print(f"{name:26}{row.rstrip()}")
+        ratios = [diff[0] / fit[0] for fit, diff in zip(fits, diffs, strict=True)]
+        load = f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"
+        print(f"  steady ratio of each turn {min(ratios):.2f} to {max(ratios):.2f}; {load}", flush=True)
 
 
 if __name__ == "__main__":

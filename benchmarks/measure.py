@@ -8,6 +8,7 @@ many values are beyond it; `assert_allclose` answers yes or no. Bar: 8 times as 
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Callable
 from statistics import median
@@ -18,13 +19,10 @@ import numpy as np
 from parity.measure import measure
 
 
-def seconds(work: Callable[[], Any], repeats: int) -> float:
-    times = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - began)
-    return median(times)
+def seconds(work: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
 
 
 def main() -> None:
@@ -46,12 +44,17 @@ def main() -> None:
     equal = reference.copy()
     for each in work.values():
         each()
-    taken = {name: seconds(each, arguments.repeats) for name, each in work.items()}
+    # In turn, so that what disturbs the machine for a while disturbs all; the range shows whether it did.
+    turns = [{name: seconds(each) for name, each in work.items()} for _ in range(arguments.repeats)]
     size = reference.nbytes + candidate.nbytes
-    print(f"{arguments.values:,} float32 pairs ({size / 1e6:.0f} MB), medians of {arguments.repeats}")
-    print(f"{'':24}{'ms':>10}{'GB/s':>8}{'times assert_allclose':>24}")
-    for name, value in taken.items():
-        print(f"{name:24}{value * 1e3:10.1f}{size / value / 1e9:8.2f}{taken['assert_allclose'] / value:24.1f}")
+    load = f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"
+    print(f"{arguments.values:,} float32 pairs ({size / 1e6:.0f} MB), medians of {arguments.repeats}; {load}")
+    print(f"{'':24}{'ms':>10}{'lowest':>10}{'highest':>10}{'GB/s':>8}{'times assert_allclose':>24}")
+    for name in work:
+        taken = [turn[name] for turn in turns]
+        ratio = median(turn["assert_allclose"] / turn[name] for turn in turns)
+        times = "".join(f"{value * 1e3:10.1f}" for value in (median(taken), min(taken), max(taken)))
+        print(f"{name:24}{times}{size / median(taken) / 1e9:8.2f}{ratio:24.1f}")
 
 
 if __name__ == "__main__":

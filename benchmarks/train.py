@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import itertools
+import os
 import time
 from collections.abc import Callable
 from statistics import median
@@ -195,7 +196,9 @@ def main() -> None:
         found = {name: median(values) for name, values in rates.items()}
         others = [rate for name, rate in found.items() if name != "scratch"]
         ratio = f"{found['scratch'] / max(others):.2f}" if others else "-"
-        print(f"{title:30}" + "".join(f"{found[name]:16.1f}" for name in names) + f"{ratio:>26}", flush=True)
+        print(f"{title:30}" + "".join(f"{found[name]:16.1f}" for name in names) + f"{ratio:>26}")
+        ranges = "".join(f"{f'{min(rates[name]):.0f} to {max(rates[name]):.0f}':>16}" for name in names)
+        print(f"{'  lowest to highest turn':30}{ranges}{f'load {os.getloadavg()[0]:.1f}':>26}", flush=True)
 
 
 if __name__ == "__main__":
