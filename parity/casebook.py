@@ -16,11 +16,12 @@ from typing import Any
 import click
 from pydantic import Field, ValidationError
 
+from parity import cli
 from parity.config import ConfigError, load_experiment
 from parity.config.base import Frozen
 from parity.config.errors import mistakes_in
 from parity.config.load import read_mapping
-from parity.errors import ExitCode, ParityError
+from parity.errors import ExitCode
 from parity.protocol import Key, Lane, Part, Phase
 from parity.report import facts, markdown, terminal
 from parity.result import Result
@@ -254,8 +255,4 @@ def main(folders: tuple[Path, ...], out: Path | None, *, show: bool) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ParityError as error:
-        click.echo(f"casebook: {error}", err=True)
-        sys.exit(error.exit_code)
+    sys.exit(cli.run(main, None, "casebook"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +12,11 @@ from parity.config import Experiment, Precision
 from parity.data import Chunk, Dataset, Schedule
 from parity.data.sources import read_npz
 from parity.errors import SideError, UsageError
-from parity.protocol import Array, Key, Lane, Records, keyed
+from parity.protocol import Array, Key, Lane, Pair, Records, keyed
 from parity.sides import LoadedSide
 
 CHUNK_BYTES = 32 * 2**20  # what one side may record in a chunk: every tensor of a chunk costs a row of calls
 CHUNK_STEPS = 64
-
-
-@dataclass(frozen=True)
-class Pair:
-    """What both sides made of the same consecutive steps."""
-
-    reference: Records
-    free: Mapping[Key, Array]
-    """The candidate going its own way from the common start."""
-    local: Mapping[Key, Array]
-    """The candidate given the reference's own inputs to each phase; empty where it cannot."""
-
-    @property
-    def lanes(self) -> dict[Lane, Mapping[Key, Array]]:
-        """What the candidate said in each lane."""
-        return {"local": self.local, "free": self.free}
 
 
 def draw_weights(
@@ -110,18 +93,44 @@ def lockstep(
     schedule = Schedule.of(experiment, len(dataset))
     for side in (reference, candidate):
         _asked(side, 0, "start", experiment, {name: array.copy() for name, array in weights.items()})
-    slots = _asked(reference, 0, "initial_state") if reference.can("initial_state") else {}
-    before = {Key("update", name): np.array(array) for name, array in {**slots, **weights}.items()}
+    before, own_before = (_state(side, weights) for side in (reference, candidate))
     for chunk in schedule.chunks(_chunk_length(experiment, dataset, weights, schedule)):
         x, y = dataset.x[chunk.rows], dataset.y[chunk.rows]
         records = Records(chunk.first_step, _take_steps(experiment, reference, chunk, x, y), before)
-        free = _take_steps(experiment, candidate, chunk, x, y) if "free" in lanes else {}
+        free: dict[Key, Array] = {}
         local: Mapping[Key, Array] = {}
-        if "local" in lanes and candidate.can("replay"):
-            said = _asked(candidate, chunk.first_step, "replay", records)
-            local = _kept(candidate, keyed(said, experiment.layer_names[-1]))
-        yield Pair(records, free, local)
+        own: Mapping[Key, Array] = {}
+        replays = candidate.can("replay")
+        if "local" in lanes and replays:
+            local = _replay(experiment, candidate, records)
+        if "free" in lanes:
+            free = _take_steps(experiment, candidate, chunk, x, y)
+            own_records = Records(chunk.first_step, free, own_before)
+            own = _replay(experiment, candidate, own_records) if replays else {}
+        yield Pair(records, free, local, own, own_before)
         before = records.state_after()
+        own_before = own_records.state_after() if free else own_before
+
+
+def _state(side: LoadedSide, weights: Mapping[str, Array]) -> dict[Key, Array]:
+    """Weights and slots before the first step."""
+    slots = _asked(side, 0, "initial_state") if side.can("initial_state") else {}
+    return {Key("update", name): np.array(array) for name, array in {**slots, **weights}.items()}
+
+
+def _replay(experiment: Experiment, side: LoadedSide, records: Records) -> dict[Key, Array]:
+    """What the side makes of recorded inputs."""
+    said = _asked(side, records.first_step, "replay", records)
+    return _kept(side, _read(experiment, side, records.first_step, said, len(records)))
+
+
+def _read(experiment: Experiment, side: LoadedSide, step: int, said: Any, steps: int | None) -> dict[Key, Array]:
+    """What a side said; that it is not in the vocabulary is its mistake."""
+    try:
+        return keyed(said, experiment.layer_names[-1], steps)
+    except ValueError as error:
+        msg = f"{side.name} at step {step}: {error}"
+        raise SideError(msg) from None
 
 
 def _chunk_length(experiment: Experiment, dataset: Dataset, weights: Mapping[str, Array], schedule: Schedule) -> int:
@@ -134,21 +143,24 @@ def _chunk_length(experiment: Experiment, dataset: Dataset, weights: Mapping[str
 
 def _take_steps(experiment: Experiment, side: LoadedSide, chunk: Chunk, x: Array, y: Array) -> dict[Key, Array]:
     """The steps of a chunk on one side: all at once where it can, one after the other where it cannot."""
-    last = experiment.layer_names[-1]
     if side.can("steps"):
-        return _kept(side, keyed(_asked(side, chunk.first_step, "steps", x, y), last))
+        said = _asked(side, chunk.first_step, "steps", x, y)
+        return _kept(side, _read(experiment, side, chunk.first_step, said, len(chunk)))
     taken = []
     for offset in range(len(chunk)):
         step = chunk.first_step + offset
         said = _asked(side, step, "step", x[offset].copy(), y[offset].copy())
         said = dict(said) if isinstance(said, Mapping) else {} if said is None else {"loss": said}
         said = {word: _in_precision(value, x.dtype) for word, value in said.items()}
-        said.setdefault("weights", _asked(side, step, "weights"))
-        try:
-            taken.append({key: np.array(array) for key, array in keyed(said, last).items()})
-        except KeyError as error:
-            msg = f"{side.name}: step {step} returned {error}, which is not in the vocabulary of a step"
-            raise SideError(msg) from None
+        if not isinstance(weights := said.setdefault("weights", _asked(side, step, "weights")), Mapping):
+            msg = f"{side.name} at step {step}: weights() returned {type(weights).__name__}; expected name -> array"
+            raise SideError(msg)
+        read = _read(experiment, side, step, said, None)
+        taken.append({key: np.array(array) for key, array in read.items()})
+    shapes = [{key: array.shape for key, array in step.items()} for step in taken]
+    if any(step != shapes[0] for step in shapes):
+        msg = f"{side.name}: what it says changes its shape between the steps from {chunk.first_step} on"
+        raise SideError(msg)
     return {key: np.stack([step[key] for step in taken]) for key in taken[0]}
 
 
@@ -170,6 +182,6 @@ def _asked(side: LoadedSide, step: int, method: str, *arguments: Any) -> Any:
     """Call a side's method; what it raises is reported as its own."""
     try:
         return getattr(side.side, method)(*arguments)
-    except Exception as error:  # whatever a stranger's code raises
+    except (Exception, SystemExit) as error:  # whatever a stranger's code raises
         at = f"step {step}" if step else "the start"
         raise SideError.raised(side.name, f"in {method} at {at}", error) from error

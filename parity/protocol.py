@@ -23,14 +23,14 @@ The vocabulary of a step. Every value is an array; groups map a name to an array
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from parity.config import Experiment
+    from parity.config import Experiment, Precision
 
 Array = npt.NDArray[Any]
 Phase = Literal["batch", "forward", "loss", "gradient", "update", "metrics"]
@@ -78,22 +78,47 @@ _SINGLE: dict[str, Key] = {
 VOCABULARY: tuple[str, ...] = (*_SINGLE, *_GROUPS)
 
 
-def keyed(said: Mapping[str, Any], last_layer: str) -> dict[Key, Array]:
+def keyed(said: Any, last_layer: str, steps: int | None = None) -> dict[Key, Array]:
     """What a side said of its steps, under keys.
 
+    Args:
+        said: a mapping in the vocabulary.
+        last_layer: whose output a bare `output` array is.
+        steps: the length of every array's first axis; None for a single step without that axis.
+
     Raises:
-        KeyError: a word that is not in the vocabulary.
+        ValueError: what was said is not in the vocabulary, not numbers, or not of that many steps.
     """
+    if not isinstance(said, Mapping):
+        msg = f"returned {type(said).__name__}; expected a mapping with {', '.join(VOCABULARY)}"
+        raise ValueError(msg)  # noqa: TRY004  # one kind of mistake, whatever was said
     found: dict[Key, Array] = {}
     for word, value in said.items():
         if word in _SINGLE:
-            found[_SINGLE[word]] = np.asarray(value)
-            continue
-        phase, part, template = _GROUPS[word]
-        group = value if isinstance(value, Mapping) else {last_layer: value}
-        for name, array in group.items():
-            found[Key(phase, template.format(name), part)] = np.asarray(array)
+            found[_SINGLE[word]] = _numbers(word, value, steps)
+        elif word in _GROUPS:
+            phase, part, template = _GROUPS[word]
+            group = value if isinstance(value, Mapping) else {last_layer: value}
+            for name, array in group.items():
+                found[Key(phase, template.format(name), part)] = _numbers(f"{word} of {name}", array, steps)
+        else:
+            msg = f"said {word!r}, which is not in the vocabulary: {', '.join(VOCABULARY)}"
+            raise ValueError(msg)
     return found
+
+
+def _numbers(what: str, value: Any, steps: int | None) -> Array:
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        array = np.empty(0, object)
+    if array.dtype.kind not in "fiub":
+        msg = f"gave no array of numbers as {what}: {value!r:.60}"
+        raise ValueError(msg)
+    if steps is not None and (array.ndim == 0 or len(array) != steps):
+        msg = f"gave {what} of shape {array.shape}; expected {steps} steps as its first axis"
+        raise ValueError(msg)
+    return array
 
 
 @dataclass(frozen=True)
@@ -123,6 +148,26 @@ class Records:
         return {key: np.array(array[-1]) for key, array in self.arrays.items() if key.phase == "update"}
 
 
+@dataclass(frozen=True)
+class Pair:
+    """What both sides made of the same consecutive steps."""
+
+    reference: Records
+    free: Mapping[Key, Array]
+    """The candidate going its own way from the common start."""
+    local: Mapping[Key, Array]
+    """The candidate given the reference's own inputs to each phase; empty where it cannot."""
+    own: Mapping[Key, Array] = field(default_factory=dict)
+    """The candidate given its own inputs once more: what its free run must have been; empty where it cannot."""
+    free_before: Mapping[Key, Array] = field(default_factory=dict)
+    """The candidate's weights and slots before the first of these steps of its free run."""
+
+    @property
+    def lanes(self) -> dict[Lane, Mapping[Key, Array]]:
+        """What the candidate said in each lane."""
+        return {"local": self.local, "free": self.free}
+
+
 class Side(Protocol):
     """A side with everything the examiner can use. Only `start`, `step` and `weights` are required of a stranger's."""
 
@@ -136,10 +181,10 @@ class Side(Protocol):
         """Several updates at once: x of shape (steps, batch, features); the vocabulary with the steps as first axis.
 
         The arrays returned stay valid only until the next call; those of a side with `lasting = True`, and what it
-        replays, until the call after the next, which saves a copy of them.
+        replays, until the next chunk of steps was taken and replayed, which saves a copy of them.
         """
 
-    def initial_weights(self, experiment: Experiment) -> Mapping[str, Array]:
+    def initial_weights(self, experiment: Experiment, inputs: int, precision: Precision) -> Mapping[str, Array]:
         """What this side would start from by itself; compared exactly, and used for both if this is the reference."""
 
     def initial_state(self) -> Mapping[str, Array]:

@@ -85,11 +85,11 @@ class Result:
 
     @property
     def steps_compared(self) -> int:
-        return max((run.judge.steps for run in self.runs), default=0)
+        return min((run.judge.steps for run in self.runs), default=0)
 
     @property
     def tensors_compared(self) -> int:
-        return max((run.judge.tensors for run in self.runs), default=0)
+        return min((run.judge.tensors for run in self.runs), default=0)
 
     @property
     def not_compared(self) -> list[NotCompared]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 
@@ -14,9 +14,11 @@ from parity.budget import LocalBudget
 from parity.config import Experiment, Precision
 from parity.errors import ExitCode
 from parity.ledger import Ledger
-from parity.lockstep import Pair
 from parity.measure import Rows, Steps, measure
-from parity.protocol import Array, Key, Lane, Records, execution_order
+from parity.protocol import Array, Key, Lane, Pair, Phase, Records, execution_order
+
+TRAINING: frozenset[Phase] = frozenset({"loss", "gradient", "update"})
+AGAIN = "reference is what the candidate makes of the same state when it is asked again: its run carried something else"
 
 
 class Verdict(StrEnum):
@@ -41,6 +43,8 @@ class Divergence:
     reference: float
     candidate: float
     budget: float
+    note: str = ""
+    """What else there is to say: of shapes that differ, or of what the reference is in the free lane."""
 
     @property
     def difference(self) -> float:
@@ -56,7 +60,8 @@ class Divergence:
     @property
     def ratio(self) -> float | None:
         """Candidate over reference, where that says anything."""
-        return self.candidate / self.reference if self.reference and math.isfinite(self.reference) else None
+        finite = math.isfinite(self.reference) and math.isfinite(self.candidate)
+        return self.candidate / self.reference if self.reference and finite else None
 
 
 @dataclass
@@ -118,10 +123,10 @@ class Judge:
 
     @property
     def verdict(self) -> Verdict:
-        """Parity needs gradients and updates that were judged; comparing nothing is never parity."""
+        """Parity needs every phase that trains to have been judged; comparing nothing is never parity."""
         if self.first is not None:
             return Verdict.DIVERGED
-        if self.nonfinite is not None or not self.judged >= {"gradient", "update"}:
+        if self.nonfinite is not None or not self.judged >= TRAINING:
             return Verdict.CANNOT_JUDGE
         return Verdict.PARITY
 
@@ -145,11 +150,8 @@ class Judge:
         """Measure and judge every tensor of a chunk of steps."""
         records = pair.reference
         self.steps += len(records)
-        if pair.free and not pair.local:
-            self.missing.setdefault(
-                "local lane",
-                "the candidate does not replay the reference's inputs: its free run is measured, not judged",
-            )
+        if not pair.local:
+            self.missing.setdefault("local lane", "not asked for, or the candidate does not replay: nothing is judged")
         for key in execution_order(records.arrays, self.experiment.layer_names):
             of_key = records.arrays[key]
             if key.phase == "batch":  # both were handed the same arrays: what each says it got must be just that
@@ -160,8 +162,27 @@ class Judge:
                 budget = partial(self._budget_of, key, records) if lane == "local" else None
                 self._hold(key, lane, records.first_step, of_key, array, budget)
             self._note_missing(key, pair, lanes)
+        self._hold_to_itself(pair)
         for key in (pair.free.keys() | pair.local.keys()) - records.arrays.keys():
             self.missing.setdefault(str(key), "the reference does not record it")
+
+    def _hold_to_itself(self, pair: Pair) -> None:
+        """The free lane: every step of it must be what the candidate makes of the state that the step began with.
+
+        With each operation judged in the local lane, what then separates the two sides is rounding and its growth, and
+        nothing that the candidate carries from step to step without saying so.
+        """
+        records = Records(pair.reference.first_step, pair.free, pair.free_before)
+        for key in execution_order(pair.own.keys() & pair.free.keys(), self.experiment.layer_names):
+            own, free = pair.own[key], pair.free[key]
+            if own.shape != free.shape or own.dtype != free.dtype:
+                continue  # told where it is held against the reference
+            rows = measure(own, free, partial(self._budget.of, key, records))
+            over = (rows["used"]["value"] > 1).nonzero()[0]
+            if over.size:
+                step = records.first_step + int(over[0])
+                found = self._divergence(key, "free", step, rows[over[0]], own.shape[1:])
+                self._diverge(replace(found, note=AGAIN))
 
     def _budget_of(self, key: Key, records: Records, rows: Steps) -> Array | float | None:
         budget = self._budget.of(key, records, rows)
@@ -186,12 +207,12 @@ class Judge:
     ) -> None:
         """Hold the candidate's tensor against the reference's."""
         if reference.shape != candidate.shape or reference.dtype != candidate.dtype:
-            self.missing.setdefault(
-                f"{key}, {lane} lane",
-                f"the candidate gave {candidate.dtype} {candidate.shape[1:]}, "
-                f"the reference {reference.dtype} {reference.shape[1:]}",
+            note = (
+                f"the candidate gave {candidate.dtype} of shape {candidate.shape[1:]}, "
+                f"the reference {reference.dtype} of shape {reference.shape[1:]}"
             )
-            self._diverge(Divergence(first_step, key, lane, self.precision, (), math.nan, math.nan, 0.0))
+            self.missing.setdefault(f"{key}, {lane} lane", note)
+            self._diverge(Divergence(first_step, key, lane, self.precision, (), math.nan, math.nan, 0.0, note))
             return
         rows = measure(reference, candidate, budget)
         self.ledger.append(key, lane, first_step, rows)

@@ -5,6 +5,7 @@ The only file of this package that knows the examiner.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -87,15 +88,15 @@ class ScratchSide:
     def __init__(self, choices: Mapping[str, str] | None = None) -> None:
         self.choices = dict(choices or {})
         conventions.check(self.choices)
-        # Memory that was written before is several times faster to write to than new memory.
-        self._stacks = {method: (Stacks(), Stacks()) for method in ("steps", "replay")}
+        # Memory that was written before is several times faster to write to than new memory. What a call returned lasts
+        # through the next chunk: one run of steps and two replays each.
+        self._stacks = {"steps": deque([Stacks(), Stacks()]), "replay": deque([Stacks() for _ in range(4)])}
 
     def _next_stacks(self, method: str, count: int) -> Stacks:
-        """The two of a method take turns: what a call returned lasts through the next call."""
-        this, other = self._stacks[method]
-        self._stacks[method] = other, this
-        this.begin(count)
-        return this
+        stacks = self._stacks[method]
+        stacks.rotate()
+        stacks[0].begin(count)
+        return stacks[0]
 
     def with_conventions(self, choices: Mapping[str, str]) -> ScratchSide:
         return ScratchSide({**self.choices, **choices})

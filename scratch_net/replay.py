@@ -36,7 +36,7 @@ def _place_inputs(network, ref):
         layer.z = ref["forward", f"{layer.name}/pre_activation", "whole"]
         layer.a = x = ref["forward", f"{layer.name}/output", "whole"]
         layer.da = ref.get(("gradient", f"{layer.name}/output", "whole"))
-        layer.dz = ref["gradient", f"{layer.name}/pre_activation", "whole"]
+        layer.dz = ref.get(("gradient", f"{layer.name}/pre_activation", "whole"))
 
 
 def _forward(network):

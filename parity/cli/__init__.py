@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import sys
 import traceback
-from typing import Any
 
 import click
 
@@ -52,20 +51,28 @@ def cli() -> None:
     """Does a hand-written network train like Keras? Where do they part, by how much, and is it rounding?"""
 
 
-def main(arguments: list[str] | None = None) -> Any:
+def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a mistake of the user's is one message, never a traceback."""
+    sys.exit(run(cli, arguments, "parity"))
+
+
+def run(command: click.Command, arguments: list[str] | None, name: str) -> int:
+    """Run a command and return the exit code it ends with."""
     try:
-        return cli.main(args=arguments, prog_name="parity")
+        return command.main(args=arguments, prog_name=name, standalone_mode=False) or ExitCode.PARITY
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.USAGE
     except ParityError as error:
-        click.echo(f"parity: {error}", err=True)
-        sys.exit(error.exit_code)
+        click.echo(f"{name}: {error}", err=True)
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo(f"{name}: interrupted", err=True)
+        return ExitCode.INTERRUPTED
     except MemoryError as error:
-        click.echo(f"parity: not enough memory: {error or 'an array could not be made'}", err=True)
-        sys.exit(ExitCode.CANNOT_JUDGE)
+        click.echo(f"{name}: not enough memory: {error or 'an array could not be made'}", err=True)
+        return ExitCode.CANNOT_JUDGE
     except Exception:  # noqa: BLE001  # a mistake of ours must not end like a divergence
         click.echo(traceback.format_exc(), err=True)
-        click.echo("parity: this is a mistake in keras-parity, not in your network", err=True)
-        sys.exit(ExitCode.CANNOT_JUDGE)
-    except KeyboardInterrupt:
-        click.echo("parity: interrupted", err=True)
-        sys.exit(ExitCode.INTERRUPTED)
+        click.echo(f"{name}: this is a mistake in keras-parity, not in your network", err=True)
+        return ExitCode.CANNOT_JUDGE

@@ -48,7 +48,7 @@ def diff(
     \b
     Examples:
       parity diff experiment.toml
-      parity diff experiment.toml --candidate mynet.py:MyNet --steps 100
+      parity diff experiment.toml --candidate 'scratch[l2.penalty=half]' --steps 100
       parity diff experiment.toml --set layers.0.kernel_regularizer.l2=0 --report json=-
     """  # noqa: D301  # \b is click's
     # Imported here so that --help answers at once.

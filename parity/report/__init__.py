@@ -40,7 +40,7 @@ def parse_targets(texts: Iterable[str]) -> list[Target]:
     Raises:
         UsageError: no such format, no path, or a folder that is not there.
     """
-    targets = []
+    targets: list[Target] = []
     for text in texts:
         form, _, path = text.partition("=")
         if form not in FORMATS or not path:
@@ -48,6 +48,12 @@ def parse_targets(texts: Iterable[str]) -> list[Target]:
             raise UsageError(msg)
         if path != "-" and not Path(path).parent.is_dir():
             msg = f"--report {text}: there is no folder {Path(path).parent}"
+            raise UsageError(msg)
+        if Path(path).is_dir():
+            msg = f"--report {text}: {path} is a folder; name a file"
+            raise UsageError(msg)
+        if path in {target.path for target in targets}:
+            msg = f"--report {text}: {'standard output' if path == '-' else path} already takes another report"
             raise UsageError(msg)
         targets.append(Target(form, path))
     return targets

@@ -9,6 +9,8 @@ import json
 import math
 from typing import IO, TYPE_CHECKING, Any
 
+from parity.verdict import Verdict
+
 if TYPE_CHECKING:
     from parity.result import Result, Run
     from parity.verdict import Divergence, Summary
@@ -36,7 +38,7 @@ def as_dict(result: Result) -> dict[str, Any]:
         "tensors_compared": result.tensors_compared,
         "first_divergence": _divergence(result.first_divergence),
         "causes": [],
-        "explained": result.first_divergence is None,
+        "explained": result.verdict is Verdict.PARITY,
         "not_compared": [{"what": item.what, "why": item.why} for item in result.not_compared],
         "sensitivity": None,
         "environment": dict(result.environment),

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from parity.config import Precision
-from parity.protocol import Key, Lane, execution_order
+from parity.protocol import PHASES, Key, Lane, execution_order
 from parity.result import Result, Run
-from parity.verdict import Divergence, Summary, Verdict
+from parity.verdict import TRAINING, Divergence, Summary, Verdict
 
 SHOWN_STEPS = 6
 NOISE = 1e4  # units in the last place: a free-running difference below it is shown as rounding
@@ -78,6 +78,8 @@ def place(key: Key) -> str:
 
 def headline(result: Result) -> str:
     """The verdict and what it means."""
+    if result.interrupted and result.first_divergence is None:
+        return f"{result.verdict}: interrupted; nothing had diverged until then"
     return f"{result.verdict}: {_MEANING[result.verdict]}"
 
 
@@ -115,7 +117,7 @@ def divergence(found: Divergence) -> Iterator[tuple[str, str]]:
     """The first divergence, from where to how much."""
     yield "where", f"step {found.step}, {place(found.key)}"
     if math.isnan(found.reference) and math.isnan(found.candidate) and not found.index:
-        yield "what", "shapes or dtypes differ"
+        yield "what", found.note
         return
     index = f" at {list(found.index)}" if found.index else ""
     yield "reference", f"{number(found.reference, 9)}{index}"
@@ -129,6 +131,8 @@ def divergence(found: Divergence) -> Iterator[tuple[str, str]]:
     )
     yield "difference", f"{number(found.difference)}{used}"
     yield "seen in", f"{found.precision}, {found.lane} lane"
+    if found.note:
+        yield "note", found.note
 
 
 def runs(result: Result) -> Iterator[tuple[str, str]]:
@@ -143,8 +147,9 @@ def _run_line(run: Run) -> str:
     if run.judge.nonfinite is not None:
         step, key = run.judge.nonfinite
         return f"{run.verdict}: both sides are not finite from step {step}, {place(key)}"
-    if run.worst is None:
-        return f"{run.verdict}: nothing was held against a budget"
+    if run.verdict is Verdict.CANNOT_JUDGE or run.worst is None:
+        left_out = sorted(TRAINING - run.judge.judged, key=PHASES.index)
+        return f"{run.verdict}: not held against a budget: {', '.join(left_out) or 'every step'}"
     worst = Figure(percent(run.worst.used), rounding=True)
     if run.worst.used == 0:
         return f"{run.verdict}: equal to the last bit"
@@ -180,8 +185,8 @@ def _local_figure(summary: Summary | None) -> Figure:
         return Figure("equal")
     if summary.used <= 1:
         return Figure(f"{100 * summary.used:.2g} %", rounding=True)
-    text = "not equal" if math.isinf(summary.used) else f"{summary.used:.2g} ×"
-    return Figure(f"{text} from step {summary.first_beyond}", beyond=True)
+    text = "not equal" if math.isinf(summary.used) else f"up to {summary.used:.2g} ×"
+    return Figure(f"from step {summary.first_beyond}, {text}", beyond=True)
 
 
 def _free_figure(run: Run, measures: np.void | None, step: int) -> Figure:

@@ -60,7 +60,7 @@ def _module_from_file(path: Path) -> ModuleType:
     sys.path.insert(0, str(path.parent.resolve()))  # so that it can import its neighbours
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever a stranger's code raises
+    except (Exception, SystemExit) as error:  # whatever a stranger's code raises
         raise SideError.raised(str(path), "when it was imported", error) from error
     finally:
         sys.path.pop(0)
@@ -89,7 +89,7 @@ def _find(target: str) -> Any:
             raise UsageError(msg) from None
         except ParityError:
             raise
-        except Exception as error:  # whatever a stranger's code raises
+        except (Exception, SystemExit) as error:  # whatever a stranger's code raises
             raise SideError.raised(f"side {target!r}", "when it was imported", error) from error
     if not hasattr(module, attribute):
         names = [name for name in vars(module) if not name.startswith("_")]
@@ -118,7 +118,7 @@ def load_side(spec: str) -> LoadedSide:
         side = found if made else found()
     except ParityError:
         raise
-    except Exception as error:  # whatever a stranger's code raises
+    except (Exception, SystemExit) as error:  # whatever a stranger's code raises
         raise SideError.raised(spec, "when it was made", error) from error
     if missing := [name for name in _REQUIRED if not callable(getattr(side, name, None))]:
         msg = f"side {spec!r} has no method {', '.join(missing)}; a side needs {', '.join(_REQUIRED)}"

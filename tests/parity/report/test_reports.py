@@ -205,7 +205,7 @@ def test_a_report_that_cannot_be(text, said):
 
 
 def test_a_report_over_a_folder_is_refused(equal, tmp_path):
-    with pytest.raises(UsageError, match="cannot be written"):
+    with pytest.raises(UsageError, match="is a folder; name a file"):
         write_reports(equal, parse_targets([f"json={tmp_path}"]))
     assert list(tmp_path.iterdir()) == []
     assert not list(tmp_path.parent.glob(f".{tmp_path.name}.*"))

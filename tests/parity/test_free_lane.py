@@ -1,0 +1,87 @@
+"""The free lane: a candidate must train as it answers when it is asked, step by step."""
+
+from __future__ import annotations
+
+import pytest
+
+from parity.config import validate
+from parity.protocol import Key
+from parity.run import diff
+from parity.verdict import AGAIN, Verdict
+
+EXPERIMENT = {
+    "data": {"source": "regression", "features": 3, "samples": 16},
+    "layers": [{"units": 4, "activation": "tanh"}, {"units": 1}],
+    "loss": "mse",
+    "optimizer": {"class_name": "SGD", "learning_rate": 0.1, "momentum": 0.9},
+    "batch_size": 4,
+    "steps": 10,
+    "precision": "float64",
+}
+SIDES = """
+from scratch_net.adapter import ScratchSide
+
+class OtherRate(ScratchSide):
+    "Trains with another learning rate than it replays with."
+    def start(self, experiment, weights):
+        super().start(experiment, weights)
+        self.network.optimizer.learning_rate *= 10
+
+class Forgets(ScratchSide):
+    "Loses its momentum once, between two chunks of steps."
+    def steps(self, x, y):
+        for slot in self.network.optimizer.slots.values():
+            slot[...] = 0
+        return super().steps(x, y)
+
+class OnlyUpdates(ScratchSide):
+    def replay(self, reference):
+        return {"weights": super().replay(reference)["weights"]}
+
+class Exits(ScratchSide):
+    def start(self, experiment, weights):
+        raise SystemExit(0)
+
+class Mute(ScratchSide):
+    def replay(self, reference):
+        return None
+"""
+
+
+@pytest.fixture
+def side(tmp_path):
+    (tmp_path / "sides.py").write_text(SIDES)
+    return lambda name: f"{tmp_path}/sides.py:{name}"
+
+
+def test_state_that_a_candidate_does_not_tell_is_found(side):
+    result = diff(validate(EXPERIMENT), reference="scratch", candidate=side("OtherRate"))
+    found = result.first_divergence
+    assert result.verdict is Verdict.DIVERGED
+    assert (found.step, found.key, found.lane, found.note) == (
+        1,
+        Key("update", "optimizer/learning_rate"),
+        "free",
+        AGAIN,
+    )
+
+
+def test_state_lost_between_chunks_is_found_at_that_step(side, monkeypatch):
+    monkeypatch.setattr("parity.lockstep.CHUNK_STEPS", 6)
+    found = diff(validate(EXPERIMENT), reference="scratch", candidate=side("Forgets")).first_divergence
+    assert found.lane == "free"
+    # The schedule's chunks end with the epochs: steps 1 to 4, then 5 to 8.
+    assert (found.step, found.key) == (5, Key("update", "dense/kernel/momentum"))
+
+
+def test_a_phase_that_nobody_judged_is_no_parity(side):
+    result = diff(validate(EXPERIMENT), reference="scratch", candidate=side("OnlyUpdates"))
+    assert result.verdict is Verdict.CANNOT_JUDGE
+
+
+@pytest.mark.parametrize(("name", "said"), [("Exits", "raised SystemExit in start"), ("Mute", "returned NoneType")])
+def test_what_a_side_does_wrong_is_its_mistake(name, said, side):
+    from parity.errors import SideError
+
+    with pytest.raises(SideError, match=said):
+        diff(validate(EXPERIMENT), reference="scratch", candidate=side(name))
