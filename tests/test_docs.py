@@ -55,7 +55,7 @@ def test_the_first_screen_is_what_the_command_prints(workplace):
     assert done.returncode == 1, done.stderr
 
     def plain(line: str) -> str:
-        line = re.sub(r"≈\S+|[\d.e+]+ ×", "~", line)
+        line = re.sub(r"≈\S+( %)?|[\d.e+]+ ×", "~", line)
         return re.sub(r"\s+", " ", line).strip()
 
     printed = {plain(line) for line in done.stdout.splitlines()}

@@ -104,7 +104,7 @@ def keras_object(
             raise PydanticCustomError(
                 "unknown_name",
                 "unknown {kind} {given!r}; allowed: {allowed}",
-                {"kind": kind, "given": given, "allowed": ", ".join(allowed), "names": allowed},
+                {"kind": kind, "given": given, "allowed": ", ".join(allowed), "names": sorted({*allowed, *names})},
             )
         return {**flat, "class_name": name}
 

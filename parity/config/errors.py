@@ -28,8 +28,9 @@ class ConfigError(UsageError):
 
 def nearest(given: object, allowed: Iterable[str]) -> str:
     """`; did you mean 'sigmoid'?`, or nothing where no name is near."""
-    close = difflib.get_close_matches(str(given), list(allowed), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    spelled = {name.lower(): name for name in allowed}
+    close = difflib.get_close_matches(str(given).lower(), spelled, n=1, cutoff=0.6)
+    return f"; did you mean {spelled[close[0]]!r}?" if close else ""
 
 
 def shown(value: object) -> str:
@@ -101,8 +102,11 @@ def _sentence(error: ErrorDetails) -> str:
             return f"received {shown(given)}; {error['msg']}"
         case "inconsistent":
             return error["msg"]
+        case "string_pattern_mismatch":
+            return f"received {shown(given)}; use letters, digits, '_', '.' and '-', and begin with no '-'"
         case _:
-            return f"received {shown(given)}; {error['msg'][0].lower()}{error['msg'][1:]}"
+            said = f"{error['msg'][0].lower()}{error['msg'][1:]}"
+            return f"received {shown(given)}; {said.replace('tuple', 'list').replace('dictionary or object', 'table')}"
 
 
 def mistakes_in(error: ValidationError, root: type[BaseModel]) -> Iterator[str]:
@@ -119,7 +123,9 @@ def mistakes_in(error: ValidationError, root: type[BaseModel]) -> Iterator[str]:
         if detail["type"].startswith("union_tag"):
             path.append(detail["ctx"]["discriminator"].strip("'"))
         sentences = seen.setdefault(".".join(map(str, path)), [])
+        if sentences and sentence.startswith(received := sentences[0].partition("; ")[0] + "; "):
+            sentence = sentence.removeprefix(received)  # said once, however many members of a union refuse it
         if sentence not in sentences:
             sentences.append(sentence)
     for key, sentences in seen.items():
-        yield f"{key}: {' / '.join(sentences)}" if key else " / ".join(sentences)
+        yield f"{key}: {', or '.join(sentences)}" if key else ", or ".join(sentences)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -18,8 +19,17 @@ Metric = Literal["accuracy"]
 Numbers = float | tuple[float, ...] | tuple[tuple[float, ...], ...]
 
 
-def _wrong(message: str, **context: Any) -> PydanticCustomError:
-    return PydanticCustomError("inconsistent", message, context)
+def inconsistencies(given: Mapping[str, Any]) -> list[str]:
+    """What no single key is to blame for, in an experiment as it was written: other keys may be wrong as well."""
+    found = []
+    if given.get("epochs") is not None and given.get("steps") is not None:
+        found.append("epochs and steps are both given; give one of them")
+    layers = given.get("layers")
+    layers = [layer for layer in layers if isinstance(layer, Mapping)] if isinstance(layers, list | tuple) else []
+    names = [str(name) for layer in layers if (name := layer.get("name")) is not None]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        found.append(f"layer names must differ; given twice: {', '.join(twice)}")
+    return found
 
 
 class Experiment(Frozen):
@@ -61,11 +71,9 @@ class Experiment(Frozen):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.epochs is not None and self.steps is not None:
-            raise _wrong("epochs and steps are both given; give one of them")
-        names = [layer.name for layer in self.layers]
-        if duplicates := sorted({str(name) for name in names if names.count(name) > 1}):
-            raise _wrong("layer names must differ; given twice: {names}", names=", ".join(duplicates))
+        given = {"epochs": self.epochs, "steps": self.steps, "layers": [{"name": layer.name} for layer in self.layers]}
+        if wrong := inconsistencies(given):
+            raise PydanticCustomError("inconsistent", "{wrong}", {"wrong": "; ".join(wrong)})
         return self
 
     @property

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from parity.config.errors import ConfigError, mistakes_in, nearest
-from parity.config.experiment import Experiment
+from parity.config.experiment import Experiment, inconsistencies
 from parity.errors import UsageError
 
 _LARGEST = 64 * 2**20  # bytes of an experiment file; anything near it is not one
@@ -121,7 +121,9 @@ def validate(table: Mapping[str, Any], source: str | Path = "experiment") -> Exp
     try:
         return Experiment.model_validate(table)
     except ValidationError as error:
-        raise ConfigError(source, mistakes_in(error, Experiment)) from None
+        mistakes = list(mistakes_in(error, Experiment))
+        together = inconsistencies(table)  # pydantic looks at the whole only where every part is right
+        raise ConfigError(source, dict.fromkeys([*mistakes, *together])) from None
 
 
 def load_experiment(source: str | Path, overrides: Iterable[str | tuple[str, Any]] = ()) -> Experiment:

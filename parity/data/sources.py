@@ -73,7 +73,9 @@ def read_npz(path: Path, *names: str) -> dict[str, npt.NDArray[Any]]:
                 raise UsageError(msg)
             return {name: stored[name] for name in names or stored.files}
     except _UNREADABLE as error:
-        msg = f"{path}: not readable as npz: {error}"
+        # NumPy takes what it does not know for a pickle and says how to load one; nobody should.
+        why = "it is neither zip nor npy" if "pickle" in str(error) else error
+        msg = f"{path}: not readable as npz: {why}"
         raise UsageError(msg) from None
 
 
@@ -135,6 +137,9 @@ def csv(settings: config.Csv) -> Arrays:
         else:
             msg = f"{settings.path}: has no column {target!r}; it has {', '.join(map(str, columns))}"
             raise UsageError(msg)
+    if table.empty:
+        msg = f"{settings.path}: has no rows"
+        raise UsageError(msg)
     inputs = table.drop(columns=targets)
     if text := [str(name) for name in columns if not pd.api.types.is_numeric_dtype(table[name])]:
         msg = f"{settings.path}: not numeric: {', '.join(text)}"

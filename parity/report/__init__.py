@@ -44,7 +44,8 @@ def parse_targets(texts: Iterable[str]) -> list[Target]:
     for text in texts:
         form, _, path = text.partition("=")
         if form not in FORMATS or not path:
-            msg = f"--report {text}: expected FORMAT=PATH, FORMAT one of {', '.join(FORMATS)}" + nearest(form, FORMATS)
+            msg = f"--report {text}: expected FORMAT=PATH, FORMAT one of {', '.join(FORMATS)}"
+            msg += f"; did you mean {form}=FILE?" if form in FORMATS else nearest(form, FORMATS)
             raise UsageError(msg)
         if path != "-" and not Path(path).parent.is_dir():
             msg = f"--report {text}: there is no folder {Path(path).parent}"
