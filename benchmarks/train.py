@@ -131,7 +131,10 @@ def torch(x: np.ndarray, y: np.ndarray, kernels: list[np.ndarray], hidden: str, 
     model = nn.Sequential(*modules[:-1])
     cross_entropy = nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(model.parameters(), RATE)
-    loss_of = lambda x, y: cross_entropy(model(x), y)  # noqa: E731
+
+    def loss_of(x, y):
+        return cross_entropy(model(x), y)
+
     if compiled:
         loss_of = torch.compile(loss_of)
     xs, ys = torch.from_numpy(x), torch.from_numpy(y)

@@ -73,7 +73,8 @@ def named_slots(model: Any) -> dict[str, Any]:
     (keras/src/optimizers/base_optimizer.py, add_variable_from_reference).
     """
     optimizer = model.optimizer
-    own = {id(optimizer.iterations): "optimizer/iterations", id(optimizer._learning_rate): "optimizer/learning_rate"}  # noqa: SLF001
+    rate = optimizer._learning_rate  # noqa: SLF001  # the variable; `learning_rate` gives its value
+    own = {id(optimizer.iterations): "optimizer/iterations", id(rate): "optimizer/learning_rate"}
     prefixes = {variable.path.replace("/", "_") + "_": name for name, variable in named_weights(model).items()}
     named = {}
     for variable in optimizer.variables:

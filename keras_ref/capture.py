@@ -136,7 +136,7 @@ class Capture:
 
     def _metrics(self, y: Any, predicted: Any) -> dict[str, Any]:
         """Each metric of this batch alone: Keras' own objects, emptied first (`fit` reports the running mean)."""
-        compiled = self.model._compile_metrics  # noqa: SLF001
+        compiled = self.model._compile_metrics  # noqa: SLF001  # the very objects that `fit` updates
         if compiled is None:
             return {}
         compiled.reset_state()

@@ -117,6 +117,8 @@ class Judge:
     judged: set[str] = field(default_factory=set)
     """Phases in which at least one tensor was held against a budget; equal initial weights are no training yet."""
     missing: dict[str, str] = field(default_factory=dict)
+    unheld: dict[str, str] = field(default_factory=dict)
+    """What differs although nobody could say whether it may: while there is any, there is no parity."""
 
     def __post_init__(self) -> None:
         self._budget = LocalBudget(self.experiment, self.precision)
@@ -126,7 +128,7 @@ class Judge:
         """Parity needs every phase that trains to have been judged; comparing nothing is never parity."""
         if self.first is not None:
             return Verdict.DIVERGED
-        if self.nonfinite is not None or not self.judged >= TRAINING:
+        if self.nonfinite is not None or self.unheld or not self.judged >= TRAINING:
             return Verdict.CANNOT_JUDGE
         return Verdict.PARITY
 
@@ -136,7 +138,7 @@ class Judge:
 
     @property
     def not_compared(self) -> list[NotCompared]:
-        return [NotCompared(what, why) for what, why in self.missing.items()]
+        return [NotCompared(what, why) for what, why in (self.unheld | self.missing).items()]
 
     def take_start(self, reference: Mapping[str, Array], candidate: Mapping[str, Array]) -> None:
         """Initial weights that both sides drew by themselves: equal to the last bit or not at all. Step 0."""
@@ -178,6 +180,10 @@ class Judge:
             if own.shape != free.shape or own.dtype != free.dtype:
                 continue  # told where it is held against the reference
             rows = measure(own, free, partial(self._budget.of, key, records))
+            if (np.isnan(rows["used"]["value"]) & (rows["absolute"]["value"] > 0)).any():
+                self.unheld.setdefault(
+                    str(key), "it differs from its own replay, and the candidate does not record why"
+                )
             over = (rows["used"]["value"] > 1).nonzero()[0]
             if over.size:
                 step = records.first_step + int(over[0])
@@ -243,6 +249,9 @@ class Judge:
         )
 
     def _diverge(self, found: Divergence) -> None:
-        """Keep the first: tensors of a step come in execution order, but a chunk's last step before the next tensor."""
+        """Keep the first: the earliest step, in it the first in execution order, and of one tensor what came first."""
         if self.first is None or found.step < self.first.step:
             self.first = found
+        elif found.step == self.first.step and found.key != self.first.key:
+            both = execution_order((self.first.key, found.key), self.experiment.layer_names)
+            self.first = found if both[0] == found.key else self.first

@@ -18,11 +18,12 @@ def replay_step(network, ref, before):
         layer.kernel, layer.bias = weights[f"{layer.name}/kernel"], weights.get(f"{layer.name}/bias")
     _place_inputs(network, ref)
     y = ref["batch", "y", "whole"]
-    gradients = _gradients(network, y)  # before the others: an engine of differences runs forward passes of its own
+    # Before the others: an engine of differences runs forward passes of its own.
+    gradients = _gradients(network, y) if _inside_is_known(network) else {}
     return {
         **gradients,
         **_forward(network),
-        **_loss(network, y),
+        **(_loss(network, y) if network.layers[-1].z is not None or not network.skips_activation else {}),
         **_update(network, ref, before, weights),
         "metrics": {name: metric(y, network.layers[-1].a) for name, metric in network.metrics.items()},
     }
@@ -33,16 +34,23 @@ def _place_inputs(network, ref):
     x = ref["batch", "x", "whole"]
     for layer in network.layers:
         layer.x = x
-        layer.z = ref["forward", f"{layer.name}/pre_activation", "whole"]
+        layer.z = ref.get(("forward", f"{layer.name}/pre_activation", "whole"))
         layer.a = x = ref["forward", f"{layer.name}/output", "whole"]
         layer.da = ref.get(("gradient", f"{layer.name}/output", "whole"))
         layer.dz = ref.get(("gradient", f"{layer.name}/pre_activation", "whole"))
 
 
+def _inside_is_known(network):
+    """Whether the reference recorded what a backward pass needs; a Keras that fuses its layers does not."""
+    recorded = all(layer.z is not None for layer in network.layers)
+    return recorded and (network.differences is not None or all(layer.dz is not None for layer in network.layers))
+
+
 def _forward(network):
+    known = [layer for layer in network.layers if layer.z is not None]
     return {
         "pre_activation": {layer.name: layer.affine(layer.x) for layer in network.layers},
-        "output": {layer.name: layer.activation.forward(layer.z) for layer in network.layers},
+        "output": {layer.name: layer.activation.forward(layer.z) for layer in known},
     }
 
 

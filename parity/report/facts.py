@@ -148,6 +148,8 @@ def _run_line(run: Run) -> str:
         step, key = run.judge.nonfinite
         return f"{run.verdict}: both sides are not finite from step {step}, {place(key)}"
     if run.verdict is Verdict.CANNOT_JUDGE or run.worst is None:
+        if run.judge.unheld:
+            return f"{run.verdict}: differs, and cannot be held against a budget: {next(iter(run.judge.unheld))}"
         left_out = sorted(TRAINING - run.judge.judged, key=PHASES.index)
         return f"{run.verdict}: not held against a budget: {', '.join(left_out) or 'every step'}"
     worst = Figure(percent(run.worst.used), rounding=True)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
+import subprocess
+import sys
+
 import pytest
 
 from parity.config import validate
 from parity.protocol import Key
 from parity.run import diff
-from parity.verdict import AGAIN, Verdict
+from parity.verdict import AGAIN, Divergence, Judge, Verdict
 
 EXPERIMENT = {
     "data": {"source": "regression", "features": 3, "samples": 16},
@@ -37,6 +42,15 @@ class Forgets(ScratchSide):
 class OnlyUpdates(ScratchSide):
     def replay(self, reference):
         return {"weights": super().replay(reference)["weights"]}
+
+class Untold(ScratchSide):
+    "Its own replay differs from its run, and its run tells nothing that a budget could be computed from."
+    def steps(self, x, y):
+        return {"output": super().steps(x, y)["output"]}
+    def replay(self, reference):
+        if len(reference.arrays) > 2:
+            return super().replay(reference)
+        return {"output": {key.layer: 2 * array for key, array in reference.arrays.items()}}
 
 class Exits(ScratchSide):
     def start(self, experiment, weights):
@@ -72,6 +86,45 @@ def test_state_lost_between_chunks_is_found_at_that_step(side, monkeypatch):
     assert found.lane == "free"
     # The schedule's chunks end with the epochs: steps 1 to 4, then 5 to 8.
     assert (found.step, found.key) == (5, Key("update", "dense/kernel/momentum"))
+
+
+def test_a_difference_that_nobody_can_hold_against_a_budget_is_no_parity(side):
+    result = diff(validate(EXPERIMENT), reference="scratch", candidate=side("Untold"))
+    assert (result.verdict, result.first_divergence) == (Verdict.CANNOT_JUDGE, None)
+    assert set(result.runs[0].judge.unheld) == {"forward dense/output", "forward dense_1/output"}
+
+
+def test_first_is_first_in_execution_order_whichever_lane_found_it():
+    judge = Judge(validate(EXPERIMENT), "float64")
+    later = Divergence(3, Key("update", "dense/kernel"), "local", "float64", (0,), 1.0, 2.0, 0.0)
+    earlier = dataclasses.replace(later, key=Key("forward", "dense/output"), lane="free")
+    for found in (later, earlier, later):
+        judge._diverge(found)
+    assert judge.first == earlier
+
+
+ALREADY_STARTED = """
+import tensorflow
+from parity.config import validate
+from parity.run import diff
+result = diff(validate(%r))
+told = {item.what for item in result.not_compared}
+print(result.verdict, result.first_divergence, "gradient dense/kernel, local lane" in told)
+"""
+
+
+def test_a_tensorflow_that_fuses_layers_leaves_things_unjudged_and_breaks_nothing():
+    """TensorFlow was started before us, with oneDNN: what is inside a layer is not looked at, and that is said."""
+    environment = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
+    done = subprocess.run(
+        [sys.executable, "-c", ALREADY_STARTED % EXPERIMENT],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["CANNOT_JUDGE", "None", "True"]
 
 
 def test_a_phase_that_nobody_judged_is_no_parity(side):
