@@ -191,9 +191,10 @@ class Judge:
                 self._diverge(replace(found, note=AGAIN))
 
     def _budget_of(self, key: Key, records: Records, rows: Steps) -> Array | float | None:
+        """Asked for the steps that differ only."""
         budget = self._budget.of(key, records, rows)
         if budget is None:
-            self.missing.setdefault(f"{key}, judged", "the reference does not record what its budget depends on")
+            self.unheld.setdefault(str(key), "it differs, and the reference does not record what its budget depends on")
         return budget
 
     def _note_missing(self, key: Key, pair: Pair, lanes: Mapping[Lane, Array]) -> None:
