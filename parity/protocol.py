@@ -137,11 +137,14 @@ class Records:
         """What one step produced."""
         return {key: array[index] for key, array in self.arrays.items()}
 
-    def state_before(self, index: int) -> Mapping[Key, Array]:
-        """Weights and slots that step `index` started from."""
-        if index == 0:
-            return self.before
-        return {key: array[index - 1] for key, array in self.arrays.items() if key.phase == "update"}
+    def states_before(self) -> dict[Key, Array]:
+        """Weights and slots that each step started from, stacked, in arrays of their own."""
+        stacked = {}
+        for key, array in self.arrays.items():
+            if key.phase == "update" and key in self.before:
+                stacked[key] = np.empty_like(array)
+                stacked[key][0], stacked[key][1:] = self.before[key], array[:-1]
+        return stacked
 
     def state_after(self) -> dict[Key, Array]:
         """Weights and slots after the last step, copied: the arrays themselves are reused by the next call."""

@@ -24,7 +24,7 @@ from scratch_net.network import Network
 from scratch_net.optimizers import OPTIMIZERS
 from scratch_net.record import counter_words, record_step
 from scratch_net.regularizers import REGULARIZERS
-from scratch_net.replay import replay_step
+from scratch_net.replay import replay
 
 
 def _parameters(config: Any, *leave_out: str) -> dict[str, Any]:
@@ -83,14 +83,13 @@ class ScratchSide:
     network: Network  # built by start
     _replayed: Network  # a second one, which is only ever given the reference's numbers
 
+    _stacks: dict[str, deque[Stacks]]
+
     lasting = True  # see `steps` in the protocol
 
     def __init__(self, choices: Mapping[str, str] | None = None) -> None:
         self.choices = dict(choices or {})
         conventions.check(self.choices)
-        # Memory that was written before is several times faster to write to than new memory. What a call returned lasts
-        # through the next chunk: one run of steps and two replays each.
-        self._stacks = {"steps": deque([Stacks(), Stacks()]), "replay": deque([Stacks() for _ in range(4)])}
 
     def _next_stacks(self, method: str, count: int) -> Stacks:
         stacks = self._stacks[method]
@@ -111,6 +110,9 @@ class ScratchSide:
     def start(self, experiment: Experiment, weights: Mapping[str, Array]) -> None:
         self.network = build(experiment, weights, self.choices)
         self._replayed = build(experiment, weights, self.choices)
+        # Memory that was written before is several times faster to write to than new memory. What a call returned lasts
+        # through the next chunk: one run of steps and two replays each.
+        self._stacks = {"steps": deque([Stacks(), Stacks()]), "replay": deque([Stacks() for _ in range(4)])}
 
     def initial_state(self) -> dict[str, Array]:
         optimizer = self.network.optimizer
@@ -137,11 +139,17 @@ class ScratchSide:
         return {"x": x, "y": y, **stacks.said}
 
     def replay(self, reference: Records) -> dict[str, Any]:
-        """The local lane, see `scratch_net.replay`."""
+        """The local lane, see `scratch_net.replay`: the whole stack of steps at once, where the network can."""
+        before = reference.states_before()
         stacks = self._next_stacks("replay", len(reference))
         with np.errstate(all="ignore"):
+            if self._replayed.stacks:
+                for layer in self._replayed.layers:
+                    layer.buffers = stacks.buffers.setdefault(layer.name, {})
+                return replay(self._replayed, reference.arrays, before)
             for index in range(len(reference)):
-                stacks.put(index, replay_step(self._replayed, reference.step(index), reference.state_before(index)))
+                of_step = {key: array[index] for key, array in before.items()}
+                stacks.put(index, replay(self._replayed, reference.step(index), of_step))
         return stacks.said
 
 
@@ -152,6 +160,7 @@ class Stacks:
         self.said: dict[str, Any] = {}
         self._count = 0
         self._kept: dict[tuple[str, str], Array] = {}
+        self.buffers: dict[str, dict[str, Array]] = {}
 
     def begin(self, count: int) -> None:
         """Forget what was said, and make room for `count` steps."""

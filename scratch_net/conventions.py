@@ -43,11 +43,13 @@ def _half_l2(network):
 def _differences(*, central):
     def install(network):
         network.differences = FiniteDifferences(central=central)
+        network.stacks = False
 
     return install
 
 
 def _per_example(network):
+    network.stacks = False
     for layer in network.layers:
         layer.__class__ = PerExampleDense  # the same layer, its products written as loops
 

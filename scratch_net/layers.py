@@ -2,11 +2,14 @@
 
 Shapes: x (batch, inputs), kernel (inputs, units), bias (units,), z and a (batch, units).
 `dz` stands for dL/dz, the derivative of the loss by z, and so on; every gradient has the shape of what it belongs to.
+Any axes before these are kept: a stack of steps, each with its own weights, is computed at once.
 """
 
 from __future__ import annotations
 
 import numpy as np
+
+from scratch_net.regularizers import penalty_of
 
 
 class Dense:
@@ -24,7 +27,7 @@ class Dense:
         self.activity_regularizer = activity_regularizer
         self.x = self.z = self.a = None  # of the last forward pass
         self.da = self.dz = None  # of the last backward pass
-        self._buffers = {}
+        self.buffers = {}
 
     @property
     def weights(self):
@@ -32,6 +35,10 @@ class Dense:
         if self.bias is None:
             return {self.kernel_name: self.kernel}
         return {self.kernel_name: self.kernel, self.bias_name: self.bias}
+
+    def ndim(self, weight):
+        """Axes of a weight: a kernel has two, a bias one."""
+        return 2 if weight == self.kernel_name else 1
 
     @property
     def regularizers(self):
@@ -51,17 +58,17 @@ class Dense:
 
     def affine(self, x):
         """`z = x @ kernel + bias`."""
-        z = np.matmul(x, self.kernel, out=self._buffer("z", (len(x), self.kernel.shape[1])))
+        z = np.matmul(x, self.kernel, out=self._buffer("z", (*x.shape[:-1], self.kernel.shape[-1])))
         if self.bias is not None:
-            z += self.bias
+            z += self.bias[..., None, :]
         return z
 
     def activity_penalty(self, a):
         """The regularizer of the output, divided by the batch size (Keras since 3.13; not before)."""
-        return self.activity_regularizer.penalty(a) / len(a)
+        return penalty_of(self.activity_regularizer, a, 2) / a.shape[-2]
 
     def activity_gradient(self, a):
-        return self.activity_regularizer.gradient(a) / len(a)
+        return self.activity_regularizer.gradient(a) / a.shape[-2]
 
     def backward_activation(self, da, z, a):
         """`dz = da * activation'(z)`."""
@@ -69,16 +76,16 @@ class Dense:
 
     def backward_weights(self, x, dz):
         """`dL/dkernel = x.T @ dz` and `dL/dbias = sum of dz over the batch`."""
-        kernel = np.matmul(x.T, dz, out=self._buffer("kernel gradient", self.kernel.shape))
+        kernel = np.matmul(x.mT, dz, out=self._buffer("kernel gradient", self.kernel.shape))
         if self.bias is None:
             return {self.kernel_name: kernel}
-        return {self.kernel_name: kernel, self.bias_name: dz.sum(axis=0)}
+        return {self.kernel_name: kernel, self.bias_name: dz.sum(axis=-2)}
 
     def backward_input(self, dz):
         """`dx = dz @ kernel.T`: what the layer below receives as its da."""
-        return np.matmul(dz, self.kernel.T, out=self._buffer("dx", (len(dz), self.kernel.shape[0])))
+        return np.matmul(dz, self.kernel.mT, out=self._buffer("dx", (*dz.shape[:-1], self.kernel.shape[-2])))
 
     def _buffer(self, name, shape):
-        if (buffer := self._buffers.get(name)) is None or buffer.shape != shape:
-            buffer = self._buffers[name] = np.empty(shape, self.kernel.dtype)
+        if (buffer := self.buffers.get(name)) is None or buffer.shape != shape:
+            buffer = self.buffers[name] = np.empty(shape, self.kernel.dtype)
         return buffer

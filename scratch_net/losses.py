@@ -1,6 +1,7 @@
 """Losses: `value` is the mean over the batch of a loss per example, `gradient` its derivative by the network's output.
 
 y and p have shape (batch, outputs); sparse labels have shape (batch,). B is the batch size, C the number of outputs.
+Any axes before these are kept: a stack of steps gives a value for each.
 A cross-entropy can also be taken from the logits z, the numbers that go into the last softmax or sigmoid: it is then
 exact where the probability itself would have been rounded to 0 or 1. Keras does so with every cross-entropy whenever
 the last layer is a softmax or a sigmoid, whether it belongs to the loss or not and even with `from_logits=False`; see
@@ -33,10 +34,10 @@ class MeanSquaredError:
     takes_logits_of = ()
 
     def value(self, y, p):
-        return ((y - p) ** 2).mean(axis=-1).mean()
+        return ((y - p) ** 2).mean(axis=-1).mean(axis=-1)
 
     def gradient(self, y, p):
-        return (p - y) * (2 / p.size)  # p.size = B C
+        return (p - y) * (2 / (p.shape[-2] * p.shape[-1]))
 
 
 class SumSquaredError:
@@ -45,10 +46,10 @@ class SumSquaredError:
     takes_logits_of = ()
 
     def value(self, y, p):
-        return ((y - p) ** 2).sum(axis=-1).mean()
+        return ((y - p) ** 2).sum(axis=-1).mean(axis=-1)
 
     def gradient(self, y, p):
-        return (p - y) * (2 / len(p))
+        return (p - y) * (2 / p.shape[-2])
 
 
 class CategoricalCrossentropy:
@@ -64,23 +65,23 @@ class CategoricalCrossentropy:
 
     def value(self, y, p):
         q = np.clip(p / p.sum(axis=-1, keepdims=True), EPSILON, 1 - EPSILON)
-        return -(self.targets(y) * np.log(q)).sum(axis=-1).mean()
+        return -(self.targets(y) * np.log(q)).sum(axis=-1).mean(axis=-1)
 
     def gradient(self, y, p):
         """`dL/dq = -y/q / B` where q was not clipped, then through `q = p / sum(p)`."""
         total = p.sum(axis=-1, keepdims=True)
         q = p / total
         inside = (q >= EPSILON) & (q <= 1 - EPSILON)
-        dq = np.where(inside, -self.targets(y) / np.clip(q, EPSILON, 1 - EPSILON), 0) / len(p)
+        dq = np.where(inside, -self.targets(y) / np.clip(q, EPSILON, 1 - EPSILON), 0) / p.shape[-2]
         return (dq - (dq * q).sum(axis=-1, keepdims=True)) / total
 
     def value_from_logits(self, y, z):
         """`1/B sum_b sum_c y (log(sum_j exp(z_j)) - z)`."""
-        return (self.targets(y) * minus_log_softmax(z)).sum(axis=-1).mean()
+        return (self.targets(y) * minus_log_softmax(z)).sum(axis=-1).mean(axis=-1)
 
     def gradient_from_logits(self, y, z):
         """`(softmax(z) - y) / B`. TensorFlow's formula, also where a row of y does not sum to 1."""
-        return (softmax(z) - self.targets(y)) / len(z)
+        return (softmax(z) - self.targets(y)) / z.shape[-2]
 
 
 class SparseCategoricalCrossentropy:
@@ -99,13 +100,12 @@ class SparseCategoricalCrossentropy:
 
     def value_from_logits(self, y, z):
         """`1/B sum_b (log(sum_j exp(z_j)) - z_y)`."""
-        return minus_log_softmax(z)[np.arange(len(z)), y].mean()
+        return np.take_along_axis(minus_log_softmax(z), y[..., None], axis=-1)[..., 0].mean(axis=-1)
 
     def gradient_from_logits(self, y, z):
         """`(softmax(z) - onehot(y)) / B`."""
-        dz = softmax(z)
-        dz[np.arange(len(z)), y] -= 1
-        return dz / len(z)
+        onehot = y[..., None] == np.arange(z.shape[-1])
+        return (softmax(z) - onehot) / z.shape[-2]
 
 
 class BinaryCrossentropy:
@@ -124,23 +124,23 @@ class BinaryCrossentropy:
 
     def value(self, y, p):
         y, q = self.targets(y), np.clip(p, EPSILON, 1 - EPSILON)
-        return -(y * np.log(q) + (1 - y) * np.log(1 - q)).mean(axis=-1).mean()
+        return -(y * np.log(q) + (1 - y) * np.log(1 - q)).mean(axis=-1).mean(axis=-1)
 
     def gradient(self, y, p):
         """`(q - y) / (q (1 - q)) / (B C)` where p was not clipped."""
         y, q = self.targets(y), np.clip(p, EPSILON, 1 - EPSILON)
         inside = (p >= EPSILON) & (p <= 1 - EPSILON)
-        return np.where(inside, (1 - y) / (1 - q) - y / q, 0) / p.size
+        return np.where(inside, (1 - y) / (1 - q) - y / q, 0) / (p.shape[-2] * p.shape[-1])
 
     def value_from_logits(self, y, z):
         """`max(z, 0) - z y + log(1 + exp(-|z|))`, the mean over outputs and batch."""
         y = self.targets(y)
-        return (np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z)))).mean(axis=-1).mean()
+        return (np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z)))).mean(axis=-1).mean(axis=-1)
 
     def gradient_from_logits(self, y, z):
         """`(sigmoid(z) - y) / (B C)`."""
         sigmoid = np.exp(np.minimum(z, 0)) / (1 + np.exp(-np.abs(z)))
-        return (sigmoid - self.targets(y)) / z.size
+        return (sigmoid - self.targets(y)) / (z.shape[-2] * z.shape[-1])
 
 
 LOSSES = {

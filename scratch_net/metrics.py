@@ -11,12 +11,12 @@ def accuracy(y, p):
     (CategoricalAccuracy). Source: keras/src/trainers/compile_utils.py, get_metric.
     """
     if p.shape[-1] == 1:
-        right = (p[:, 0] > 0.5) == y.reshape(len(p))
+        right = (p[..., 0] > 0.5) == y.reshape(p.shape[:-1])
     elif y.ndim < p.ndim or y.shape[-1] == 1:
-        right = p.argmax(axis=-1) == y.reshape(len(p))
+        right = p.argmax(axis=-1) == y.reshape(p.shape[:-1])
     else:
         right = p.argmax(axis=-1) == y.argmax(axis=-1)
-    return right.mean(dtype=p.dtype)
+    return right.mean(axis=-1, dtype=p.dtype)
 
 
 METRICS = {"accuracy": accuracy}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from scratch_net.regularizers import penalty_of
+
 
 @dataclass
 class Loss:
@@ -33,6 +35,7 @@ class Network:
         # After another activation, from_logits means that the network's outputs are the logits.
         self.skips_activation = type(layers[-1].activation).__name__.lower() in loss.takes_logits_of
         self.from_logits = from_logits or self.skips_activation
+        self.stacks = True  # whether it can be given a stack of steps, each with weights of its own
         self.differences = None  # an engine of scratch_net.finite_differences in place of backpropagation
         self.regularized_outputs = any(layer.activity_regularizer is not None for layer in layers)
         optimizer.start(self.weights)
@@ -55,7 +58,7 @@ class Network:
         output = self.forward(x)
         loss = self.loss_of(y, output)
         gradients = self.gradients(y)
-        self.optimizer.update(self.weights, gradients.whole)
+        self.update(gradients)
         return loss
 
     def forward(self, x):
@@ -81,7 +84,9 @@ class Network:
             if layer.activity_regularizer is not None
         }
         return outputs | {
-            name: r.penalty(layer.weights[name]) for layer in self.layers for name, r in layer.regularizers.items()
+            name: penalty_of(r, layer.weights[name], layer.ndim(name))
+            for layer in self.layers
+            for name, r in layer.regularizers.items()
         }
 
     def penalty_gradients(self):
@@ -106,6 +111,9 @@ class Network:
         for name, g in from_outputs.items():
             penalty[name] = penalty[name] + g if name in penalty else g
         return Gradients(whole, data, penalty)
+
+    def update(self, gradients):
+        self.optimizer.update(self.weights, gradients.whole)
 
     def loss_gradient(self, y, z, output):
         """(da, dz) of the last layer, one of them None: dL/da, or dL/dz where the loss skips the activation."""

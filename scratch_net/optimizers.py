@@ -1,7 +1,7 @@
 """Optimizers: from gradients to new weights, in place; `slots` are what an optimizer remembers from step to step.
 
-w is a weight, g its gradient, both of the same shape; t counts the updates from 1. The operations stand in the order in
-which Keras takes them, so that the same gradients and slots give the same bits. In float64 Keras still passes some
+w is a weight, g its gradient, both of the same shape; t counts the updates from 1. A stack of steps, `iterations` then
+an array, is taken at once. The operations stand in the order in which Keras takes them, so that the same gradients and slots give the same bits. In float64 Keras still passes some
 constants through float32 (`keras_constant`); the comments say where.
 
 Source: keras/src/optimizers/sgd.py, adam.py, rmsprop.py.
@@ -34,10 +34,16 @@ class Optimizer:
         for name, w in weights.items():
             slots = [self.slots[f"{name}/{slot}"] for slot in self.slot_names]
             self.step(w, gradients[name], w.dtype.type(self.learning_rate), *slots)
-        self.iterations += 1
+        self.iterations = self.iterations + 1  # may be an array that somebody else keeps
 
     def step(self, w, g, rate, *slots):
         raise NotImplementedError
+
+    def of_step(self, function, w):
+        """`function(t)` of the step that is taken; in a stack of steps a number for each, shaped to multiply w."""
+        if np.ndim(self.iterations) == 0:
+            return function(self.iterations + 1)
+        return np.array([function(t + 1) for t in self.iterations.tolist()]).reshape(-1, *(1,) * (w.ndim - 1))
 
 
 class SGD(Optimizer):
@@ -80,16 +86,20 @@ class Adam(Optimizer):
         self.slot_names = ("momentum", "velocity", "velocity_hat") if amsgrad else ("momentum", "velocity")
 
     def step(self, w, g, rate, m, v, v_hat=None):
-        one, t = w.dtype.type(1), w.dtype.type(self.iterations + 1)
-        b1 = keras_constant(self.beta_1, w.dtype)  # float32 in the bias correction only
-        b2 = keras_constant(self.beta_2, w.dtype)
-        alpha = rate * np.sqrt(one - b2**t) / (one - b1**t)
+        alpha = self.of_step(lambda t: self.alpha(w.dtype.type(t), rate), w)
         m += (g - m) * (1 - self.beta_1)
         v += (g * g - v) * (1 - self.beta_2)
         if v_hat is not None:
             np.maximum(v_hat, v, out=v_hat)
             v = v_hat
         w -= (m * alpha) / (np.sqrt(v) + self.epsilon)
+
+    def alpha(self, t, rate):
+        """The rate, corrected for moments that began at zero."""
+        one = t.dtype.type(1)
+        b1 = keras_constant(self.beta_1, t.dtype)  # float32 here only
+        b2 = keras_constant(self.beta_2, t.dtype)
+        return rate * np.sqrt(one - b2**t) / (one - b1**t)
 
 
 class RMSprop(Optimizer):

@@ -10,7 +10,7 @@ def record_step(network, x, y):
     output = network.forward(x)
     loss = network.loss_of(y, output)
     gradients = network.gradients(y)
-    network.optimizer.update(network.weights, gradients.whole)
+    network.update(gradients)
     parts = gradients.penalty
     return {
         "pre_activation": {layer.name: layer.z for layer in network.layers},
@@ -43,7 +43,6 @@ def delta_words(network):
 
 
 def counter_words(optimizer, dtype):
-    return {
-        "optimizer/iterations": np.int64(optimizer.iterations),
-        "optimizer/learning_rate": dtype.type(optimizer.learning_rate),
-    }
+    iterations = np.asarray(optimizer.iterations, np.int64)
+    rate = np.full(iterations.shape, optimizer.learning_rate, dtype)
+    return {"optimizer/iterations": iterations, "optimizer/learning_rate": rate}

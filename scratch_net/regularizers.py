@@ -14,6 +14,11 @@ def keras_constant(value, dtype):
     return np.dtype(dtype).type(np.float32(value))
 
 
+def penalty_of(regularizer, w, ndim):
+    """What a regularizer adds for an array of `ndim` axes; for a stack of such arrays one number for each."""
+    return regularizer.penalty(w) if w.ndim == ndim else np.array([regularizer.penalty(one) for one in w])
+
+
 class L1:
     """`l1 * sum |w|`; gradient `l1 * sign(w)`, 0 at 0."""
 

@@ -1,7 +1,8 @@
-"""The local lane: one step taken apart, each operation given the reference's own inputs to it.
+"""The local lane: steps taken apart, each operation given the reference's own inputs to it.
 
 What differs here was made by that one operation; nothing is inherited. An operation whose inputs the reference did not
-record is left out. `ref` and `before` are mappings from (phase, tensor, part) to arrays.
+record is left out. `ref` and `before` are mappings from (phase, tensor, part) to arrays, of one step or, with the steps
+as first axis, of many: no step waits for another here, so that all of them are computed at once.
 """
 
 from __future__ import annotations
@@ -9,12 +10,10 @@ from __future__ import annotations
 from scratch_net.record import counter_words, loss_words
 
 
-def replay_step(network, ref, before):
-    """Everything `network` makes of the reference's inputs in one step, in the vocabulary of a step."""
+def replay(network, ref, before):
+    """Everything `network` makes of the reference's inputs, in the vocabulary of a step. `before` is overwritten."""
     weights = {name: before["update", name, "whole"] for name in network.weights}
-    if network.differences is not None:  # that engine tries other values in place
-        weights = {name: w.copy() for name, w in weights.items()}
-    for layer in network.layers:  # the reference's weights, read only
+    for layer in network.layers:
         layer.kernel, layer.bias = weights[f"{layer.name}/kernel"], weights.get(f"{layer.name}/bias")
     _place_inputs(network, ref)
     y = ref["batch", "y", "whole"]
@@ -24,8 +23,8 @@ def replay_step(network, ref, before):
         **gradients,
         **_forward(network),
         **(_loss(network, y) if network.layers[-1].z is not None or not network.skips_activation else {}),
-        **_update(network, ref, before, weights),
         "metrics": {name: metric(y, network.layers[-1].a) for name, metric in network.metrics.items()},
+        **_update(network, ref, before, weights),  # last: in place
     }
 
 
@@ -87,9 +86,8 @@ def _gradients(network, y):
 
 def _update(network, ref, before, weights):
     optimizer = network.optimizer
-    weights = {name: w.copy() for name, w in weights.items()}
     gradients = {name: ref["gradient", name, "whole"] for name in weights}
-    optimizer.slots = {name: before["update", name, "whole"].copy() for name in optimizer.slots}
-    optimizer.iterations = int(before["update", "optimizer/iterations", "whole"])
+    optimizer.slots = {name: before["update", name, "whole"] for name in optimizer.slots}
+    optimizer.iterations = before["update", "optimizer/iterations", "whole"]
     optimizer.update(weights, gradients)
     return {"optimizer": optimizer.slots | counter_words(optimizer, network.dtype), "weights": weights}

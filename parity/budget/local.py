@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from parity.budget.losses import LossBudget, softmax_error
-from parity.budget.rounding import ELEMENTARY_ULPS, RSQRT_ULPS, gamma, underflow, unit_roundoff
+from parity.budget.rounding import ELEMENTARY_ULPS, RSQRT_ROUNDOFFS, gamma, underflow, unit_roundoff
 from parity.config import Experiment
 from parity.protocol import Array, Key, Part, Phase, Records
 
@@ -221,7 +221,7 @@ class LocalBudget:
         if config.centered:
             denominator = denominator - of("update", f"{name}/average_gradient") ** 2
         increment = np.abs(config.learning_rate * of("gradient", name)) / np.sqrt(np.maximum(denominator, self.tiny))
-        error = 2 * (3 + 2 * RSQRT_ULPS) * self.u * increment
+        error = 2 * (3 + RSQRT_ROUNDOFFS) * self.u * increment
         if config.momentum:
             error = error + 2 * self.u * np.abs(of("update", f"{name}/momentum"))
         return np.asarray(exact + (error if slot else error + 2 * self.u * np.abs(of("update", name))))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,25 @@ def stable(text: str) -> list[str]:
     return lines
 
 
+def same(made: str, committed: str) -> bool:
+    """The same words, and figures that differ by no more than one in the last digit that is shown.
+
+    What a report does not mark as rounding is ten thousand times larger than it: it has three digits that hold, and
+    the last of them may still be rounded the other way.
+    """
+    figure = r"\d+\.?\d*(?:e[+-]\d+)?"
+    if re.sub(figure, "#", made) != re.sub(figure, "#", committed):
+        return False
+    pairs = zip(re.findall(figure, made), re.findall(figure, committed), strict=True)
+    return all(abs(Decimal(a) - Decimal(b)) <= max(last_place(a), last_place(b)) for a, b in pairs if a != b)
+
+
+def last_place(figure: str) -> Decimal:
+    """One in the third digit, where that is what is shown; nothing in whole numbers, which count something."""
+    value = Decimal(figure)
+    return Decimal(0) if re.fullmatch(r"\d+", figure) else Decimal(1).scaleb(value.adjusted() - 2)
+
+
 def needs(folder: Path) -> None:
     if load_case(folder).data and not os.environ.get(MNIST_VARIABLE):
         pytest.skip(f"needs the MNIST test images: set {MNIST_VARIABLE} to a folder that has them")
@@ -49,7 +69,8 @@ def test_a_case_shows_what_it_must_and_its_report_is_the_committed_one(folder):
     needs(folder)
     ran = list(run_case(folder))
     assert [problem for run, result in ran for problem in unexpected(run, result)] == []
-    assert stable(report(folder, ran)) == stable((folder / "report.md").read_text())
+    made, committed = stable(report(folder, ran)), stable((folder / "report.md").read_text())
+    assert [line for pair in zip(made, committed, strict=True) if not same(*pair) for line in pair] == []
 
 
 def test_the_book_is_complete():

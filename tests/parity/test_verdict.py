@@ -116,13 +116,14 @@ def test_when_a_step_is_found_does_not_depend_on_the_chunks(key, step):
     """Taken step by step, the verdict and the place are those of all steps at once."""
     whole = spoilt({key: step})
     parts = Judge(EXPERIMENT, "float64")
+    before = whole.reference.states_before()
     for at in range(6):
         rows = slice(at, at + 1)
         reference = dataclasses.replace(
             whole.reference,
             first_step=at + 1,
             arrays={k: a[rows] for k, a in whole.reference.arrays.items()},
-            before=whole.reference.state_before(at),
+            before={k: a[at] for k, a in before.items()},
         )
         parts.take(Pair(reference, *({k: a[rows] for k, a in said.items()} for said in (whole.free, whole.local))))
     together = judged(whole)
