@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from parity.sides import LoadedSide
 
 CHUNK_BYTES = 32 * 2**20  # what one side may record in a chunk: every tensor of a chunk costs a row of calls
 CHUNK_STEPS = 64
+
+_Taken = TypeVar("_Taken")
 
 
 def draw_weights(
@@ -88,15 +91,21 @@ def lockstep(
 ) -> Iterator[Pair]:
     """Train both sides and yield what they did, chunk by chunk; memory does not grow with the number of steps.
 
-    A pair stays valid until the one after the next is asked for.
+    The reference, which waits for nobody, takes its next chunk while the candidate takes this one. A pair stays valid
+    until the one after the next is asked for.
     """
     schedule = Schedule.of(experiment, len(dataset))
     for side in (reference, candidate):
         _asked(side, 0, "start", experiment, {name: array.copy() for name, array in weights.items()})
     before, own_before = (_state(side, weights) for side in (reference, candidate))
-    for chunk in schedule.chunks(_chunk_length(experiment, dataset, weights, schedule)):
+    chunks = schedule.chunks(_chunk_length(experiment, dataset, weights, schedule))
+
+    def take(chunk: Chunk) -> tuple[Chunk, Array, Array, dict[Key, Array]]:
         x, y = dataset.x[chunk.rows], dataset.y[chunk.rows]
-        records = Records(chunk.first_step, _take_steps(experiment, reference, chunk, x, y), before)
+        return chunk, x, y, _take_steps(experiment, reference, chunk, x, y)
+
+    for chunk, x, y, recorded in _ahead(take, chunks):
+        records = Records(chunk.first_step, recorded, before)
         free: dict[Key, Array] = {}
         local: Mapping[Key, Array] = {}
         own: Mapping[Key, Array] = {}
@@ -110,6 +119,19 @@ def lockstep(
         yield Pair(records, free, local, own, own_before)
         before = records.state_after()
         own_before = own_records.state_after() if free else own_before
+
+
+def _ahead(function: Callable[[Chunk], _Taken], chunks: Iterable[Chunk]) -> Iterator[_Taken]:
+    """`map`, but the next result is computed in a thread while this one is used."""
+    with ThreadPoolExecutor(1, "reference") as thread:
+        waiting: Future[_Taken] | None = None
+        for chunk in chunks:
+            started = thread.submit(function, chunk)
+            if waiting is not None:
+                yield waiting.result()
+            waiting = started
+        if waiting is not None:
+            yield waiting.result()
 
 
 def _state(side: LoadedSide, weights: Mapping[str, Array]) -> dict[Key, Array]:

@@ -183,8 +183,8 @@ class Side(Protocol):
     def steps(self, x: Array, y: Array) -> Mapping[str, Any]:
         """Several updates at once: x of shape (steps, batch, features); the vocabulary with the steps as first axis.
 
-        The arrays returned stay valid only until the next call; those of a side with `lasting = True`, and what it
-        replays, until the next chunk of steps was taken and replayed, which saves a copy of them.
+        The arrays returned stay valid only until the next call; those of a side with `lasting = True` until two more
+        chunks were taken, what it replays until one more was replayed, which saves a copy of them.
         """
 
     def initial_weights(self, experiment: Experiment, inputs: int, precision: Precision) -> Mapping[str, Array]:

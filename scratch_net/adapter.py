@@ -111,8 +111,8 @@ class ScratchSide:
         self.network = build(experiment, weights, self.choices)
         self._replayed = build(experiment, weights, self.choices)
         # Memory that was written before is several times faster to write to than new memory. What a call returned lasts
-        # through the next chunk: one run of steps and two replays each.
-        self._stacks = {"steps": deque([Stacks(), Stacks()]), "replay": deque([Stacks() for _ in range(4)])}
+        # through two more runs of steps, or one more chunk with its two replays.
+        self._stacks = {"steps": deque([Stacks() for _ in range(3)]), "replay": deque([Stacks() for _ in range(4)])}
 
     def initial_state(self) -> dict[str, Array]:
         optimizer = self.network.optimizer

@@ -1,8 +1,9 @@
 """Optimizers: from gradients to new weights, in place; `slots` are what an optimizer remembers from step to step.
 
 w is a weight, g its gradient, both of the same shape; t counts the updates from 1. A stack of steps, `iterations` then
-an array, is taken at once. The operations stand in the order in which Keras takes them, so that the same gradients and slots give the same bits. In float64 Keras still passes some
-constants through float32 (`keras_constant`); the comments say where.
+an array, is taken at once. The operations stand in the order in which Keras takes them, so that the same gradients and
+slots give the same bits. In float64 Keras still passes some constants through float32 (`keras_constant`); the comments
+say where.
 
 Source: keras/src/optimizers/sgd.py, adam.py, rmsprop.py.
 """
