@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from parity.config import Experiment, Precision
 from parity.data import Dataset, Schedule, load_dataset
 from parity.lockstep import draw_weights, lockstep, start_weights
+from parity.errors import UsageError
 from parity.protocol import Lane
 from parity.result import Result, Run
 from parity.sides import LoadedSide, load_side
@@ -47,6 +48,7 @@ def diff(
     """
     began = time.perf_counter()
     dataset = load_dataset(experiment)
+    experiment = _told(experiment, len(dataset))
     sides = load_side(reference), load_side(candidate)
     timings = {"load": time.perf_counter() - began}
     runs: list[Run] = []
@@ -74,6 +76,14 @@ def diff(
         timings=timings | {"total": time.perf_counter() - began},
         interrupted=interrupted,
     )
+
+
+def _told(experiment: Experiment, examples: int) -> Experiment:
+    """The experiment that knows how many examples it has."""
+    if experiment.examples not in {None, examples}:
+        msg = f"examples = {experiment.examples}, but the data has {examples}; leave the key out"
+        raise UsageError(msg)
+    return experiment.model_copy(update={"examples": examples})
 
 
 def _train(

@@ -54,7 +54,12 @@ def build(experiment: Experiment, weights: Mapping[str, Array], choices: Mapping
     metrics = {name: METRICS[name] for name in experiment.metrics}
     from_logits = getattr(experiment.loss, "from_logits", False)
     network = Network(layers, loss, optimizer, metrics, from_logits=from_logits)
-    return conventions.apply(network, choices or {})
+    training = conventions.Training(
+        batch_size=experiment.batch_size if isinstance(experiment.batch_size, int) else experiment.examples,
+        examples=experiment.examples,
+        scale=experiment.data.scale,
+    )
+    return conventions.apply(network, choices or {}, training)
 
 
 def initial_weights(experiment: Experiment, inputs: int, dtype: str) -> dict[str, Array]:

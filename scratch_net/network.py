@@ -115,6 +115,10 @@ class Network:
     def update(self, gradients):
         self.optimizer.update(self.weights, gradients.whole)
 
+    def reported(self, loss, y):  # noqa: ARG002  # others may need it
+        """The loss that is told of a step, which need not be the one that its gradient belongs to."""
+        return loss
+
     def loss_gradient(self, y, z, output):
         """(da, dz) of the last layer, one of them None: dL/da, or dL/dz where the loss skips the activation."""
         if self.skips_activation:

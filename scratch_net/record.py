@@ -11,6 +11,7 @@ def record_step(network, x, y):
     loss = network.loss_of(y, output)
     gradients = network.gradients(y)
     network.update(gradients)
+    loss = network.reported(loss, y)
     parts = gradients.penalty
     return {
         "pre_activation": {layer.name: layer.z for layer in network.layers},

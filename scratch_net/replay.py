@@ -54,7 +54,7 @@ def _forward(network):
 
 
 def _loss(network, y):
-    return loss_words(network.loss_of(y, network.layers[-1].a))
+    return loss_words(network.reported(network.loss_of(y, network.layers[-1].a), y))
 
 
 def _gradients(network, y):

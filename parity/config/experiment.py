@@ -49,6 +49,8 @@ class Experiment(Frozen):
     epochs: Annotated[int, Field(ge=1)] | None = None
     steps: Annotated[int, Field(ge=1)] | None = None
     """Number of updates; give either epochs or steps. Neither is one epoch."""
+    examples: Annotated[int, Field(ge=1)] | None = None
+    """How many there are to train on; filled in when the data is loaded, for those who divide by it."""
     precision: Literal[Precision, "both"] = "both"
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     initial_weights: dict[str, Numbers] | str | None = None

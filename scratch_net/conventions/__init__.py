@@ -1,0 +1,73 @@
+"""The choices other people make: each swaps one part of a network for another way of writing it.
+
+The network itself is written with Keras' choices and knows nothing of these. A convention has a code (`l2.penalty`) and
+each of its other choices (`half`) is a function that changes a network that was built with Keras' choices. They are
+applied in the order of the tables, whatever the order they were asked for in, so that any of them go together.
+
+A choice must hold for a single step and for a stack of steps (see `scratch_net.replay`), or set `network.stacks = False`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from scratch_net.conventions import engines, regularization
+from scratch_net.conventions.engines import NUMBERS
+
+# code -> choice -> what it does to a network. Keras' own choice needs no entry but has a name.
+FAMILIES = (engines, regularization)
+KERAS_CHOICE = {code: choice for family in FAMILIES for code, choice in family.KERAS_CHOICE.items()}
+CHOICES = {code: choices for family in FAMILIES for code, choices in family.CHOICES.items()}
+
+
+@dataclass(frozen=True)
+class Training:
+    """What some choices depend on beside the network; None where it is not known."""
+
+    batch_size: int | None = None
+    """As the experiment says it; the last batch of an epoch may be smaller."""
+    examples: int | None = None
+    """How many there are to train on."""
+    scale: float = 1.0
+    """What the inputs were divided by."""
+
+
+def apply(network, choices, training=None):
+    """Make a network with Keras' choices one with the given choices: {"l2.penalty": "half", ...}."""
+    network.training = training or Training()
+    for code in CHOICES:
+        if (choice := choices.get(code, KERAS_CHOICE[code])) != KERAS_CHOICE[code]:
+            CHOICES[code][choice](network)
+    for code, set_number in NUMBERS.items():
+        if code in choices:
+            set_number(network, float(choices[code]))
+    return network
+
+
+def check(choices):
+    """Raise ValueError for a code or choice that does not exist, naming those that do."""
+    if "gradient.step" in choices:
+        _check_difference_step(choices)
+    for code, choice in choices.items():
+        if code in NUMBERS:
+            continue
+        if code not in CHOICES:
+            msg = f"no convention {code!r}; there are {', '.join((*CHOICES, *NUMBERS))}"
+            raise ValueError(msg)
+        if choice not in (known := (KERAS_CHOICE[code], *CHOICES[code])):
+            msg = f"{code} has no choice {choice!r}; there are {', '.join(known)}"
+            raise ValueError(msg)
+
+
+def _check_difference_step(choices):
+    try:
+        step = float(choices["gradient.step"])
+    except ValueError:
+        step = math.nan
+    if not 0 < step < math.inf:
+        msg = f"gradient.step must be a positive number, for example 1e-4; received {choices['gradient.step']!r}"
+        raise ValueError(msg)
+    if choices.get("gradient.engine") not in {"forward", "central"}:
+        msg = "gradient.step needs gradient.engine=forward or gradient.engine=central"
+        raise ValueError(msg)
