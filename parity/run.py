@@ -9,8 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from parity.config import Experiment, Precision
 from parity.data import Dataset, Schedule, load_dataset
-from parity.lockstep import draw_weights, lockstep, start_weights
 from parity.errors import UsageError
+from parity.lockstep import draw_weights, lockstep, start_weights
 from parity.protocol import Lane
 from parity.result import Result, Run
 from parity.sides import LoadedSide, load_side

@@ -115,7 +115,7 @@ class Network:
     def update(self, gradients):
         self.optimizer.update(self.weights, gradients.whole)
 
-    def reported(self, loss, y):  # noqa: ARG002  # others may need it
+    def reported(self, loss, y):  # others may need it
         """The loss that is told of a step, which need not be the one that its gradient belongs to."""
         return loss
 

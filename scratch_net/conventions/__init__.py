@@ -4,7 +4,7 @@ The network itself is written with Keras' choices and knows nothing of these. A 
 each of its other choices (`half`) is a function that changes a network that was built with Keras' choices. They are
 applied in the order of the tables, whatever the order they were asked for in, so that any of them go together.
 
-A choice must hold for a single step and for a stack of steps (see `scratch_net.replay`), or set `network.stacks = False`.
+A choice holds for a single step and for a stack of steps (see `scratch_net.replay`), or sets `network.stacks = False`.
 """
 
 from __future__ import annotations
