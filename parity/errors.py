@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from enum import IntEnum
 from traceback import walk_tb
 
@@ -40,6 +42,13 @@ class SideError(ParityError):
     def raised(cls, side: str, doing: str, error: BaseException) -> SideError:
         """What a side's own code raised, with its file and line."""
         return cls(f"{side} raised {type(error).__name__} {doing}: {error} ({_place(error)})")
+
+
+def nearest(given: object, allowed: Iterable[str]) -> str:
+    """`; did you mean 'sigmoid'?`, or nothing where no name is near."""
+    spelled = {name.lower(): name for name in allowed}
+    close = difflib.get_close_matches(str(given).lower(), spelled, n=1, cutoff=0.6)
+    return f"; did you mean {spelled[close[0]]!r}?" if close else ""
 
 
 def _place(error: BaseException) -> str:

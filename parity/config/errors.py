@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -11,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from parity.config.base import Frozen
-from parity.errors import UsageError
+from parity.errors import UsageError, nearest
 
 _SHOWN = 60  # characters of a received value
 
@@ -24,13 +23,6 @@ class ConfigError(UsageError):
         self.mistakes = tuple(mistakes)
         count = f"{len(self.mistakes)} mistake{'s' if len(self.mistakes) != 1 else ''}"
         super().__init__("\n".join([f"{self.source}: {count}", *(f"  {line}" for line in self.mistakes)]))
-
-
-def nearest(given: object, allowed: Iterable[str]) -> str:
-    """`; did you mean 'sigmoid'?`, or nothing where no name is near."""
-    spelled = {name.lower(): name for name in allowed}
-    close = difflib.get_close_matches(str(given).lower(), spelled, n=1, cutoff=0.6)
-    return f"; did you mean {spelled[close[0]]!r}?" if close else ""
 
 
 def shown(value: object) -> str:

@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from parity.config.errors import ConfigError, mistakes_in, nearest
+from parity.config.errors import ConfigError, mistakes_in
 from parity.config.experiment import Experiment, inconsistencies
-from parity.errors import UsageError
+from parity.errors import UsageError, nearest
 
 _LARGEST = 64 * 2**20  # bytes of an experiment file; anything near it is not one
 

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parity.config.errors import nearest
-from parity.errors import UsageError
+from parity.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from parity.result import Result

@@ -15,8 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from parity.config.errors import nearest
-from parity.errors import ParityError, SideError, UsageError
+from parity.errors import ParityError, SideError, UsageError, nearest
 
 BUILT_IN = {"keras": "keras_ref.adapter:KerasSide", "scratch": "scratch_net.adapter:ScratchSide"}
 _REQUIRED = ("start", "step", "weights")
