@@ -1,0 +1,78 @@
+"""An entry of the catalogue: a convention, Keras' choice and the choices that others make."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from parity.errors import UsageError, nearest
+
+Line = Annotated[str, Field(pattern=r"^\S(.*\S)?$")]
+"""One line, not empty, nothing around it."""
+LineOrNothing = Annotated[str, Field(pattern=r"^(\S(.*\S)?)?$")]
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class KerasChoice(_Entry):
+    name: Line
+    formula: Line
+    source: Line
+    """The file of Keras' that computes it."""
+
+
+class Choice(_Entry):
+    """Another choice, and what a side that makes it looks like beside Keras."""
+
+    name: Line
+    formula: Line
+    made_by: Line
+    shows: Line
+    """In which phase and tensor, and the shape of `candidate - Keras` there."""
+    fix_reference: LineOrNothing = ""
+    """Keras code that makes Keras choose this, too."""
+    no_fix_reference: LineOrNothing = ""
+    """Why there is none."""
+    fix_candidate: Line
+    """NumPy code that makes a hand-written network choose as Keras does."""
+    sources: Annotated[tuple[Line, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _fixed_or_told_why_not(self) -> Self:
+        if bool(self.fix_reference) == bool(self.no_fix_reference):
+            msg = f"choice {self.name!r} needs either fix_reference or no_fix_reference"
+            raise ValueError(msg)
+        return self
+
+
+class Convention(_Entry):
+    """A place where implementations choose differently."""
+
+    code: Annotated[str, Field(pattern=r"^[a-z0-9_]+\.[a-z0-9_]+$")]
+    title: Line
+    keras: KerasChoice
+    choices: Annotated[tuple[Choice, ...], Field(min_length=1)]
+    """The choices other than Keras'."""
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        names = [self.keras.name, *(choice.name for choice in self.choices)]
+        if len(set(names)) < len(names):
+            msg = f"{self.code} names a choice twice: {', '.join(names)}"
+            raise ValueError(msg)
+        return self
+
+    def choice(self, name: str) -> Choice:
+        """One of the choices that are not Keras'.
+
+        Raises:
+            UsageError: there is none of that name.
+        """
+        others = {choice.name: choice for choice in self.choices}
+        if name not in others:
+            msg = f"{self.code} has no choice {name!r} beside Keras' own {self.keras.name!r}"
+            raise UsageError(f"{msg}; there are {', '.join(others)}{nearest(name, others)}")
+        return others[name]
