@@ -45,6 +45,7 @@ def test_the_command_line_works_from_the_wheel(installed, outside):
     assert "parity diff" in run(installed / "parity", "--help", **outside)
     assert "keras-parity" in run(installed / "python", "-m", "pip", "list", **outside)
     assert '"title": "Experiment"' in run(installed / "parity", "schema", **outside)
+    assert "lam / 2 * sum(W**2)" in run(installed / "parity", "conventions", "l2.penalty", **outside)
 
 
 def test_two_numpy_networks_are_compared_without_tensorflow(installed, outside):

@@ -13,6 +13,7 @@ from parity.errors import ExitCode, ParityError
 # Command -> its line in the overview. The module of the same name has the command, also under the same name.
 COMMANDS = {
     "diff": "Train both sides of an experiment and say where they part.",
+    "conventions": "List where implementations choose differently, and how to make them agree.",
     "schema": "Print the JSON Schema of an experiment.",
 }
 

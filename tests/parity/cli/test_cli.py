@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from parity.cli import COMMANDS, main
+from parity.conventions import Convention, catalogue, select
 
 EXPERIMENT = """
 data = { source = "regression", features = 3, samples = 64 }
@@ -73,6 +74,8 @@ def test_against_keras(experiment):
         ["diff", "EXPERIMENT", "--set", "stepz=3"],
         ["diff", "EXPERIMENT", "--set", "layers.1.units=2"],
         ["diff", "EXPERIMENT", "--bogus"],
+        ["conventions", "l2.penality"],
+        ["conventions", "l2.penalty", "half"],
         ["dif"],
         ["--bogus"],
     ],
@@ -134,6 +137,50 @@ def test_reports_are_written_whatever_the_verdict(experiment):
     assert json.loads((folder / "json").read_text())["exit_code"] == 1
     assert "DIVERGED" in (folder / "markdown").read_text()
     assert (folder / "csv").read_text().startswith("precision,step,phase,")
+
+
+# The catalogue ----------------------------------------------------------------------------------------------------
+
+
+def test_the_overview_of_the_conventions_has_every_code_and_choice(capsys):
+    assert call("conventions") == 0
+    said = capsys.readouterr().out.split()
+    for entry in catalogue().values():
+        assert entry.code in said
+        assert {entry.keras.name, *(choice.name for choice in entry.choices)} <= {word.strip(",") for word in said}
+
+
+def test_the_beginning_of_codes_lists_those_alone(capsys):
+    assert call("conventions", "adam") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines if "." in line.partition(" ")[0]] == [
+        code for code in catalogue() if code.startswith("adam.")
+    ]
+
+
+@pytest.mark.parametrize("code", catalogue())
+def test_a_convention_is_shown_whole_and_its_code_unbroken(code, capsys):
+    assert call("conventions", code) == 0
+    said = capsys.readouterr().out
+    words, lines = " ".join(said.split()), [line.strip() for line in said.splitlines()]
+    entry = catalogue()[code]
+    assert said.startswith(f"{code}: {entry.title}\n")
+    for choice in entry.choices:
+        assert {choice.fix_candidate, *choice.sources} <= set(lines)
+        assert choice.fix_reference in lines or choice.no_fix_reference in words
+        assert choice.made_by in words
+        assert choice.shows in words
+
+
+@pytest.mark.parametrize("arguments", [[], ["l2"], ["l2.penalty"]], ids=" ".join)
+def test_the_conventions_as_json(arguments, capsys):
+    assert call("conventions", *arguments, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert set(said) == {"schema_version", "names", "conventions"}
+    chosen = select(*arguments) if arguments else tuple(catalogue().values())
+    assert [Convention.model_validate(entry) for entry in said["conventions"]] == list(chosen)
+    for entry in said["conventions"]:
+        assert set(entry) == {"code", "title", "keras", "choices"}
 
 
 # In a process of its own ------------------------------------------------------------------------------------------
