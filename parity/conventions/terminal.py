@@ -13,7 +13,7 @@ from rich.text import Text
 from parity.conventions import NAMES, Choice, Convention
 
 _WIDTH = 120  # where there is no terminal to ask
-_WORD = re.compile(r"[^\W\d]\w*")
+_WORD = re.compile(r"(?<![\w'])[^\W\d]\w*")  # not the s of Keras'
 
 
 def _console() -> Console:

@@ -8,7 +8,7 @@ import inspect
 import numpy as np
 import pytest
 
-from parity.conventions import catalogue
+from parity.conventions import catalogue, convention
 
 IN_LAYER = {"kernel_regularizer", "bias_regularizer", "activity_regularizer", "activation", "kernel_initializer"}
 IN_COMPILE = {"loss", "loss_weights", "optimizer", "metrics"}
@@ -123,3 +123,12 @@ def test_a_statement_runs(code, line, keras, runtime):
     model.optimizer.build(model.trainable_variables)
     names = {"keras": keras, "tf": runtime.tf, "np": np, "model": model, "layer": layer, "optimizer": model.optimizer}
     exec(line, names | given | NUMBERS | SIZES)  # noqa: S102  # the catalogue's own
+
+
+def test_what_the_reference_can_be_told_has_a_line_in_the_catalogue(runtime):
+    from keras_ref.adapter import CHOICES, KERAS_CHOICE
+
+    assert CHOICES
+    for code, choices in CHOICES.items():
+        assert KERAS_CHOICE[code] == convention(code).keras.name
+        assert all(convention(code).choice(name).fix_reference for name in choices)
