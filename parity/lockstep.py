@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -95,14 +95,12 @@ def lockstep(
     until the one after the next is asked for.
     """
     schedule = Schedule.of(experiment, len(dataset))
-    for side in (reference, candidate):
-        _asked(side, 0, "start", experiment, {name: array.copy() for name, array in weights.items()})
-    before, own_before = (_state(side, weights) for side in (reference, candidate))
+    before, own_before = (start_side(side, experiment, weights) for side in (reference, candidate))
     chunks = schedule.chunks(_chunk_length(experiment, dataset, weights, schedule))
 
     def take(chunk: Chunk) -> tuple[Chunk, Array, Array, dict[Key, Array]]:
         x, y = dataset.x[chunk.rows], dataset.y[chunk.rows]
-        return chunk, x, y, _take_steps(experiment, reference, chunk, x, y)
+        return chunk, x, y, take_steps(experiment, reference, chunk, x, y)
 
     for chunk, x, y, recorded in _ahead(take, chunks):
         records = Records(chunk.first_step, recorded, before)
@@ -111,11 +109,11 @@ def lockstep(
         own: Mapping[Key, Array] = {}
         replays = candidate.can("replay")
         if "local" in lanes and replays:
-            local = _replay(experiment, candidate, records)
+            local = replay(experiment, candidate, records)
         if "free" in lanes:
-            free = _take_steps(experiment, candidate, chunk, x, y)
+            free = take_steps(experiment, candidate, chunk, x, y)
             own_records = Records(chunk.first_step, free, own_before)
-            own = _replay(experiment, candidate, own_records) if replays else {}
+            own = replay(experiment, candidate, own_records) if replays else {}
         yield Pair(records, free, local, own, own_before)
         before = records.state_after()
         own_before = own_records.state_after() if free else own_before
@@ -134,15 +132,18 @@ def _ahead(function: Callable[[Chunk], _Taken], chunks: Iterable[Chunk]) -> Iter
             yield waiting.result()
 
 
-def _state(side: LoadedSide, weights: Mapping[str, Array]) -> dict[Key, Array]:
-    """Weights and slots before the first step."""
+def start_side(side: LoadedSide, experiment: Experiment, weights: Mapping[str, Array]) -> dict[Key, Array]:
+    """Start a side; returns weights and slots before the first step."""
+    _asked(side, 0, "start", experiment, {name: array.copy() for name, array in weights.items()})
     slots = _asked(side, 0, "initial_state") if side.can("initial_state") else {}
     return {Key("update", name): np.array(array) for name, array in {**slots, **weights}.items()}
 
 
-def _replay(experiment: Experiment, side: LoadedSide, records: Records) -> dict[Key, Array]:
-    """What the side makes of recorded inputs."""
-    said = _asked(side, records.first_step, "replay", records)
+def replay(
+    experiment: Experiment, side: LoadedSide, records: Records, method: Literal["replay", "retrace"] = "replay"
+) -> dict[Key, Array]:
+    """What the side makes of recorded inputs: of each operation's, or (`retrace`) of each step's."""
+    said = _asked(side, records.first_step, method, records)
     return _kept(side, _read(experiment, side, records.first_step, said, len(records)))
 
 
@@ -163,7 +164,7 @@ def _chunk_length(experiment: Experiment, dataset: Dataset, weights: Mapping[str
     return int(np.clip(CHUNK_BYTES // step_bytes, 1, CHUNK_STEPS))
 
 
-def _take_steps(experiment: Experiment, side: LoadedSide, chunk: Chunk, x: Array, y: Array) -> dict[Key, Array]:
+def take_steps(experiment: Experiment, side: LoadedSide, chunk: Chunk, x: Array, y: Array) -> dict[Key, Array]:
     """The steps of a chunk on one side: all at once where it can, one after the other where it cannot."""
     if side.can("steps"):
         said = _asked(side, chunk.first_step, "steps", x, y)

@@ -196,6 +196,15 @@ class Side(Protocol):
     def replay(self, reference: Records) -> Mapping[str, Any]:
         """The local lane: each phase recomputed from the reference's own inputs to that phase."""
 
+    def retrace(self, records: Records) -> Mapping[str, Any]:
+        """Each recorded batch trained on once more, from the recorded weights and slots that its step began with.
+
+        Slots that were not recorded are carried on from step to step, as in a run.
+        """
+
+    def conventions(self) -> Mapping[str, tuple[str, ...]]:
+        """Code -> the choices this side can be made with, other than Keras'."""
+
     def with_conventions(self, choices: Mapping[str, str]) -> Side:
         """The same side made with other conventions."""
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from parity.config import Experiment
 from parity.config.philox import KerasRandom, layer_seeds
-from parity.protocol import Array, Records
+from parity.protocol import Array, Key, Records
 from scratch_net import conventions
 from scratch_net.activations import ACTIVATIONS
 from scratch_net.initializers import INITIALIZERS, RANDOM
@@ -105,6 +105,9 @@ class ScratchSide:
     def with_conventions(self, choices: Mapping[str, str]) -> ScratchSide:
         return ScratchSide({**self.choices, **choices})
 
+    def conventions(self) -> dict[str, tuple[str, ...]]:
+        return {code: tuple(choices) for code, choices in conventions.CHOICES.items()}
+
     def environment(self) -> dict[str, str]:
         blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
         return {"numpy": np.__version__, "blas": f"{blas['name']} {blas['version']}"}
@@ -155,6 +158,24 @@ class ScratchSide:
             for index in range(len(reference)):
                 of_step = {key: array[index] for key, array in before.items()}
                 stacks.put(index, replay(self._replayed, reference.step(index), of_step))
+        return stacks.said
+
+
+    def retrace(self, records: Records) -> dict[str, Any]:
+        """Each step taken from where the recorded one began, see the protocol."""
+        network, before = self.network, records.states_before()
+        kept = network.weights | network.optimizer.slots
+        placed = {name: before[key] for name in kept if (key := Key("update", name)) in before}
+        counters = before.get(Key("update", "optimizer/iterations"))
+        x, y = (records.arrays[Key("batch", name)] for name in ("x", "y"))
+        stacks = self._next_stacks("steps", len(x))
+        with np.errstate(all="ignore"):
+            for index in range(len(x)):
+                for name, stack in placed.items():
+                    kept[name][...] = stack[index]
+                if counters is not None:
+                    network.optimizer.iterations = int(counters[index])
+                stacks.put(index, record_step(network, x[index], y[index]))
         return stacks.said
 
 

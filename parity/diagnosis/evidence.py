@@ -1,0 +1,98 @@
+"""What is to be explained: the candidate's own run, recorded around the places where it can show what it does.
+
+Each piece is a `Records` of consecutive steps on batches of one size, with the batches and with the weights (and slots,
+if the candidate tells them) that each step began from. A step can then be repeated by somebody else from where it
+began, so that nothing is inherited from step to step: only what is carried and not told is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from parity.config import Experiment
+from parity.data import Chunk, Dataset, Schedule
+from parity.lockstep import start_side, take_steps
+from parity.protocol import Array, Key, Records
+from parity.sides import LoadedSide
+
+AFTER = 3
+"""Steps after the first divergence: a cause must explain more than the step that gave it away."""
+MOST = 100
+"""Steps recorded at most: a partial batch that comes later is not looked for."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The candidate's first steps, piece by piece."""
+
+    pieces: tuple[Records, ...]
+    dtype: str
+
+    @property
+    def steps(self) -> int:
+        return sum(len(piece) for piece in self.pieces)
+
+    @property
+    def keys(self) -> list[Key]:
+        """What the candidate tells, its batches left out: they are what it was given."""
+        return [key for key in self.pieces[0].arrays if key.phase != "batch"]
+
+    @property
+    def in_float32(self) -> bool:
+        """Whether every weight the candidate tells is a float32 number."""
+        return all(
+            np.array_equal(array, array.astype(np.float32).astype(array.dtype), equal_nan=True)
+            for piece in self.pieces
+            for key, array in piece.arrays.items()
+            if key.phase == "update" and array.dtype.kind == "f"
+        )
+
+    def first(self, steps: int) -> Evidence:
+        """The first steps only."""
+        pieces, left = [], steps
+        for piece in self.pieces:
+            if left > 0:
+                arrays = {key: array[:left] for key, array in piece.arrays.items()}
+                pieces.append(Records(piece.first_step, arrays, piece.before))
+                left -= len(piece)
+        return Evidence(tuple(pieces), self.dtype)
+
+    def without(self, phases: set[str]) -> Evidence:
+        """As a candidate would be seen that tells nothing of these phases."""
+        return Evidence(
+            tuple(
+                Records(p.first_step, {k: a for k, a in p.arrays.items() if k.phase not in phases}, p.before)
+                for p in self.pieces
+            ),
+            self.dtype,
+        )
+
+
+def take_evidence(
+    experiment: Experiment, side: LoadedSide, dataset: Dataset, weights: Mapping[str, Array], until: int
+) -> Evidence:
+    """Train a side from the start for some steps beyond `until`, and to the first smaller batch if that is near."""
+    schedule = Schedule.of(experiment, len(dataset))
+    whole = schedule.examples // schedule.batch_size
+    partial = whole + 1 if schedule.examples % schedule.batch_size and not schedule.drop_remainder else 0
+    steps = min(max(until + AFTER, partial if partial <= MOST else 0), MOST, schedule.steps)
+    before = start_side(side, experiment, weights)
+    pieces = []
+    for chunk in _until(schedule, steps):
+        x, y = dataset.x[chunk.rows], dataset.y[chunk.rows]
+        told = take_steps(experiment, side, chunk, x, y)
+        told |= {Key("batch", "x"): x, Key("batch", "y"): y}
+        piece = Records(chunk.first_step, {key: np.array(array) for key, array in told.items()}, before)
+        pieces.append(piece)
+        before = piece.state_after()
+    return Evidence(tuple(pieces), str(dataset.x.dtype))
+
+
+def _until(schedule: Schedule, steps: int) -> Iterator[Chunk]:
+    for chunk in schedule.chunks(steps):
+        if chunk.first_step > steps:
+            return
+        yield Chunk(chunk.first_step, chunk.rows[: steps - chunk.first_step + 1])

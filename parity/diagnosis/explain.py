@@ -1,0 +1,172 @@
+"""From a divergence to its causes: evidence is taken, sets of conventions are tried, what holds is proved and told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from parity.config import Experiment, Precision
+from parity.conventions import convention
+from parity.data import Dataset
+from parity.diagnosis.evidence import Evidence, take_evidence
+from parity.diagnosis.search import Search, Set, Tried
+from parity.diagnosis.stand_in import StandIn
+from parity.protocol import Array, Key, execution_order
+from parity.sides import LoadedSide
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One convention in which the candidate differs, proved by a run with it."""
+
+    code: str
+    choice: str
+    statement: str
+    reference_formula: str
+    candidate_formula: str
+    fix_reference: str
+    fix_candidate: str
+    residual_used: float
+    """The largest share of a budget that is left when the steps are repeated with all causes."""
+    effect: float
+    """The largest relative change that this cause alone makes: all others corrected, this one not."""
+    effect_on: Key
+    alternatives: tuple[str, ...] = ()
+    """Other conventions (`code=choice`) that would do as well in its place, as far as this run can tell."""
+    separate_by: str = ""
+    """A change of the experiment in which they would differ."""
+    confirmed: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.code}={self.choice}"
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A set of conventions that was tried and does not explain what is seen."""
+
+    choices: tuple[str, ...]
+    first_unexplained: Key
+    step: int
+    used: float
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What explains a divergence, or that nothing does."""
+
+    causes: tuple[Cause, ...]
+    precision: Precision
+    steps: int
+    tried: int
+    seconds: float
+    rejected: tuple[Rejected, ...] = ()
+    unable: str = ""
+    """Why there was nothing to be found out."""
+
+    @property
+    def explained(self) -> bool:
+        return bool(self.causes)
+
+
+def diagnose(
+    experiment: Experiment,
+    stand_in: LoadedSide,
+    reference: LoadedSide,
+    candidate: LoadedSide,
+    dataset: Dataset,
+    weights: Mapping[str, Array],
+    until: int,
+    tell: Callable[[int], None] = lambda _: None,
+) -> Diagnosis:
+    """Find the conventions in which the candidate differs from the reference.
+
+    Args:
+        experiment: what both trained.
+        stand_in: a side that can be made with any convention and makes Keras' by itself.
+        reference: the side that is trusted; what it makes other than Keras is no cause.
+        candidate: the side that is judged.
+        dataset: the data in the precision to be looked at; float64 shows formulas best.
+        weights: what both sides start from.
+        until: the step at which they first part.
+        tell: called with the number of sets tried so far.
+    """
+    began = time.perf_counter()
+    stand = StandIn(experiment, stand_in, weights)
+    precision: Precision = "float64" if dataset.x.dtype == np.float64 else "float32"
+
+    def ended(causes: tuple[Cause, ...], steps: int, tried: int, **more: object) -> Diagnosis:
+        return Diagnosis(causes, precision, steps, tried, time.perf_counter() - began, **more)  # type: ignore[arg-type]
+
+    trusted = Search(stand, take_evidence(experiment, reference, dataset, weights, until))
+    if not trusted.prove(frozenset()).explains:
+        found, _ = trusted.run()
+        if not found:
+            unable = f"the NumPy network, which tries conventions out, does not itself compute what {reference.name} does"
+            return ended((), trusted.evidence.steps, trusted.tried, unable=unable)
+        makes = found[0].choices
+    else:
+        makes = frozenset()
+
+    evidence = take_evidence(experiment, candidate, dataset, weights, until)
+    search = Search(stand, evidence, tell)
+    found, best = search.run()
+    if not found:
+        return ended((), evidence.steps, search.tried, rejected=tuple(_rejected(experiment, one) for one in best[:3]))
+    return ended(_causes(search, found[0], makes), evidence.steps, search.tried)
+
+
+def _causes(search: Search, found: Tried, makes: Set) -> tuple[Cause, ...]:
+    """The conventions of a set that explains everything, the one with the largest effect first."""
+    of_reference = dict(makes)
+    causes = []
+    for code, choice in found.choices - makes:
+        entry = convention(code)
+        other = entry.choice(choice)
+        effect, on = _effect(search, found.choices, (code, choice))
+        alternatives = search.alternatives(found.choices, (code, choice))
+        own = of_reference.get(code)
+        causes.append(
+            Cause(
+                code=code,
+                choice=choice,
+                statement=entry.title,
+                reference_formula=entry.keras.formula if own is None else entry.choice(own).formula,
+                candidate_formula=other.formula,
+                fix_reference=other.fix_reference or other.no_fix_reference,
+                fix_candidate=other.fix_candidate,
+                residual_used=found.worst,
+                effect=effect,
+                effect_on=on,
+                alternatives=tuple(f"{code}={choice}" for code, choice in alternatives),
+            )
+        )
+    return tuple(sorted(causes, key=lambda cause: -cause.effect))
+
+
+def _effect(search: Search, choices: Set, cause: tuple[str, str]) -> tuple[float, Key]:
+    """How much of a tensor changes, at most, when this cause alone is taken away."""
+    with_it = search.stand_in.take(search.evidence, dict(choices))
+    without = search.stand_in.take(search.evidence, dict(choices - {cause}))
+    largest, on = 0.0, search.evidence.keys[0]
+    for key in search.evidence.keys:
+        for one, other in zip(with_it, without, strict=True):
+            if key not in one or key not in other or one[key].dtype.kind != "f":
+                continue
+            size = float(np.abs(one[key]).max(initial=0.0))
+            apart = float(np.abs(one[key] - other[key]).max(initial=0.0))
+            if size and apart / size > largest:
+                largest, on = apart / size, key
+    return largest, on
+
+
+def _rejected(experiment: Experiment, tried: Tried) -> Rejected:
+    """Where a set leaves something over first."""
+    over = {key: int((used > 1).argmax()) for key, used in tried.used.items() if (used > 1).any()}
+    step = min(over.values())
+    key = execution_order([key for key, at in over.items() if at == step], experiment.layer_names)[0]
+    choices = tuple(f"{code}={choice}" for code, choice in sorted(tried.choices))
+    return Rejected(choices, key, step + 1, float(tried.used[key].max()))

@@ -1,0 +1,142 @@
+"""Which set of conventions makes the stand-in take the candidate's very steps.
+
+Hand-written networks differ in several places at once, and each place hides behind the others. The search therefore
+adds one convention at a time to the sets that explain most so far (a beam, so that a wrong first step is left behind),
+and goes on until a set explains everything: every tensor that the candidate tells, at every step, within its budget.
+How much is left unexplained is measured by
+
+    score = sum over tensors of log10(used), where used > 1
+
+in which a cause counts when it brings any tensor nearer, even if another cause still keeps it apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from parity.diagnosis.evidence import Evidence
+from parity.diagnosis.stand_in import IN_FLOAT32, StandIn, Told, Used, computes_in_float32
+
+QUICK = 3
+"""Steps on which sets are tried; one that explains them must explain all of the evidence."""
+BEAM = 6
+MOST_CAUSES = 7
+WORST = 1e30  # what an infinite difference counts for
+
+Set = frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A set of conventions, and what it leaves unexplained."""
+
+    choices: Set
+    used: Used = field(repr=False)
+
+    @property
+    def score(self) -> float:
+        worst = [min(float(used.max(initial=0.0)), WORST) for used in self.used.values()]
+        return float(sum(np.log10(used) for used in worst if used > 1))
+
+    @property
+    def explains(self) -> bool:
+        return bool(self.used) and all((used <= 1).all() for used in self.used.values())
+
+    @property
+    def worst(self) -> float:
+        """The largest share of a budget."""
+        return max((float(used.max(initial=0.0)) for used in self.used.values()), default=np.nan)
+
+
+class Search:
+    """Tries sets of conventions on evidence; remembers what it tried."""
+
+    def __init__(self, stand_in: StandIn, evidence: Evidence, tell: Callable[[int], None] = lambda _: None) -> None:
+        self.stand_in, self.evidence, self.tell = stand_in, evidence, tell
+        self.quick = evidence.first(QUICK)
+        self._budgets: dict[tuple[int, bool], Told] = {}
+        self._tried: dict[tuple[int, Set], Tried] = {}
+        self.singles = [single for single in stand_in.choices if _possible(single, evidence)]
+
+    @property
+    def tried(self) -> int:
+        return len({choices for _, choices in self._tried})
+
+    def try_set(self, choices: Set, evidence: Evidence | None = None) -> Tried:
+        """Take the steps with these conventions; on the first few only, if no other evidence is named."""
+        evidence = evidence or self.quick
+        key = (evidence.steps, choices)
+        if key not in self._tried:
+            budgets = self._budgets_of(evidence, choices)
+            self._tried[key] = Tried(choices, self.stand_in.used(evidence, dict(choices), budgets))
+            self.tell(len(self._tried))
+        return self._tried[key]
+
+    def prove(self, choices: Set) -> Tried:
+        """Hold a set against all of the evidence, with budgets of its own."""
+        mapping = dict(choices)
+        budgets = self.stand_in.budgets(self.evidence, mapping)
+        return Tried(choices, self.stand_in.used(self.evidence, mapping, budgets))
+
+    def run(self) -> tuple[list[Tried], list[Tried]]:
+        """The smallest sets that explain everything, and otherwise the best that do not."""
+        on, beam = self.quick, [self.try_set(frozenset())]
+        if beam[0].explains:  # the first steps show nothing yet
+            on, beam = self.evidence, [self.try_set(frozenset(), self.evidence)]
+        best = beam
+        for _ in range(MOST_CAUSES):
+            grown = [self.try_set(larger, on) for larger in self._larger(beam)]
+            explained = [tried for tried in grown if tried.explains]
+            proved = [held for tried in explained if (held := self.prove(tried.choices)).explains]
+            if proved:
+                return proved, []
+            if explained and on is self.quick:  # enough for the first steps, not for all
+                on = self.evidence
+                grown = [self.try_set(tried.choices, on) for tried in explained + sorted(grown, key=_rank)[:BEAM]]
+            beam = sorted([tried for tried in grown if not tried.explains], key=_rank)[:BEAM]
+            best = sorted({tried.choices: tried for tried in best + beam}.values(), key=_rank)[:BEAM]
+            if not beam:
+                break
+        return [], best
+
+    def alternatives(self, choices: Set, cause: tuple[str, str]) -> list[tuple[str, str]]:
+        """What could stand in the place of one cause, as far as this evidence can tell."""
+        rest = choices - {cause}
+        codes = {code for code, _ in rest}
+        others = [single for single in self.singles if single != cause and single[0] not in codes]
+        return [
+            other
+            for other in others
+            if self.try_set(rest | {other}).explains and self.prove(rest | {other}).explains
+        ]
+
+    def _larger(self, beam: list[Tried]) -> list[Set]:
+        """Every set with one more convention than one of these has."""
+        found = {
+            tried.choices | {single}: None
+            for tried in beam
+            for single in self.singles
+            if single[0] not in {code for code, _ in tried.choices}
+        }
+        return list(found)
+
+    def _budgets_of(self, evidence: Evidence, choices: Set) -> Told:
+        """Budgets for ranking: those of Keras' own choices do for all that compute in the same precision."""
+        coarse = computes_in_float32(dict(choices))
+        if (key := (evidence.steps, coarse)) not in self._budgets:
+            self._budgets[key] = self.stand_in.budgets(evidence, IN_FLOAT32 if coarse else {})
+        return self._budgets[key]
+
+
+def _possible(single: tuple[str, str], evidence: Evidence) -> bool:
+    """An engine is no cause; and who computes in float32 has no other numbers."""
+    if single[0] == "gradient.engine":
+        return False
+    return dict([single]) != IN_FLOAT32 or (evidence.dtype == "float64" and evidence.in_float32)
+
+
+def _rank(tried: Tried) -> tuple[float, int, list[tuple[str, str]]]:
+    return tried.score, len(tried.choices), sorted(tried.choices)

@@ -1,0 +1,133 @@
+"""The stand-in: a side that can be made with any convention takes the candidate's steps once more.
+
+Each step is taken from where the candidate's own step began, so that what differs was made in that very step. How far
+rounding alone can drive two such steps apart has no useful bound (what is carried through a whole step comes out
+thousands of times too wide), so it is measured: the same step, in float64, from weights, slots and batches that are
+moved by relative `MOVED`, is a step whose every number is off by what an error of that size at the beginning makes of
+it. Scaled from there to the precision of the run, and with `MARGIN` for the many operations that round on the way, that
+is the budget of a tensor in a step:
+
+    budget = MARGIN * (max |moved - straight| * u / MOVED + u * max |straight|)
+
+A backward stable algorithm errs no more than some such move of its inputs does (Higham 2002, section 1.5). MARGIN is
+what tests/parity/diagnosis/test_stand_in.py holds against null runs, where at most a fraction of it may be used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from parity.budget.rounding import unit_roundoff
+from parity.config import Experiment
+from parity.diagnosis.evidence import Evidence
+from parity.lockstep import replay, start_side
+from parity.protocol import Array, Key, Records
+from parity.sides import LoadedSide
+
+MOVED = 2.0**-24
+MEMBERS = 2
+MARGIN = 64.0
+IN_FLOAT32 = {"precision.compute": "float32"}
+
+Choices = Mapping[str, str]
+Told = list[dict[Key, Array]]  # a mapping for each piece of the evidence
+Used = dict[Key, Array]  # difference over budget at every step
+
+
+class StandIn:
+    """Takes the steps of evidence with one set of conventions or another."""
+
+    def __init__(self, experiment: Experiment, side: LoadedSide, weights: Mapping[str, Array]) -> None:
+        self.experiment, self.side, self.weights = experiment, side, weights
+
+    @property
+    def choices(self) -> list[tuple[str, str]]:
+        """Every convention that it can be made with."""
+        return [(code, choice) for code, choices in self.side.side.conventions().items() for choice in choices]
+
+    def take(self, evidence: Evidence, choices: Choices) -> Told:
+        """The steps of the evidence as a side with these choices takes them."""
+        dtype = evidence.pieces[0].arrays[Key("batch", "x")].dtype
+        made = LoadedSide(self.side.name, self.side.side.with_conventions(choices))
+        start_side(made, self.experiment, {name: array.astype(dtype) for name, array in self.weights.items()})
+        return [
+            {key: np.array(array) for key, array in replay(self.experiment, made, piece, "retrace").items()}
+            for piece in evidence.pieces
+        ]
+
+    def budgets(self, evidence: Evidence, choices: Choices) -> Told:
+        """For each key the budget of each step."""
+        u = unit_roundoff("float32" if computes_in_float32(choices) else evidence.dtype)
+        wide = Evidence(tuple(_changed(piece, lambda array, _: array) for piece in evidence.pieces), "float64")
+        straight = self.take(wide, choices)
+        budgets = [{key: u * _largest(array) for key, array in piece.items()} for piece in straight]
+        for member in range(MEMBERS):
+            random = np.random.default_rng(member)
+            moved = Evidence(
+                tuple(_changed(piece, lambda array, _: _moved(array, random)) for piece in wide.pieces), "float64"
+            )
+            for budget, told, taken in zip(budgets, straight, self.take(moved, choices), strict=True):
+                for key, array in taken.items():
+                    with np.errstate(invalid="ignore"):
+                        drift = _largest(array - told[key]) * u / MOVED
+                    budget[key] = np.fmax(budget[key], u * _largest(told[key]) + drift)
+        return [{key: MARGIN * budget for key, budget in piece.items()} for piece in budgets]
+
+    def used(self, evidence: Evidence, choices: Choices, budgets: Told) -> Used:
+        """How much of its budget the candidate uses against these choices: of every tensor it tells, at every step."""
+        taken = self.take(evidence, choices)
+        return {
+            key: np.concatenate(
+                [
+                    _used(piece.arrays[key], told.get(key), budget.get(key))
+                    for piece, told, budget in zip(evidence.pieces, taken, budgets, strict=True)
+                ]
+            )
+            for key in evidence.keys
+            if any(key in told for told in taken)
+        }
+
+
+def computes_in_float32(choices: Choices) -> bool:
+    """Whether these choices make float32's rounding errors in any precision."""
+    return IN_FLOAT32.items() <= choices.items()
+
+
+def _changed(records: Records, change: object) -> Records:
+    """The same records in float64, what a step begins from changed."""
+
+    def changed(key: Key, array: Array) -> Array:
+        if array.dtype.kind != "f":
+            return array
+        wide = np.asarray(array, np.float64)
+        begins = key.phase == "batch" or (key.phase == "update" and key.layer != "optimizer")
+        return change(wide, key) if begins else wide  # type: ignore[operator]
+
+    return Records(
+        records.first_step,
+        {key: changed(key, array) for key, array in records.arrays.items()},
+        {key: changed(key, array) for key, array in records.before.items()},
+    )
+
+
+def _moved(array: Array, random: np.random.Generator) -> Array:
+    return array * (1 + MOVED * random.uniform(-1, 1, array.shape))
+
+
+def _largest(array: Array) -> Array:
+    """The largest absolute value at each step, infinite where one is not a number."""
+    found = np.abs(array.reshape(len(array), -1)).max(axis=1, initial=0.0).astype(np.float64)
+    return np.where(np.isnan(found), 0.0, found)
+
+
+def _used(candidate: Array, told: Array | None, budget: Array | None) -> Array:
+    """The largest difference at each step over its budget; infinite where there is a difference and no budget."""
+    if told is None or budget is None or told.shape != candidate.shape:
+        return np.full(len(candidate), np.inf)
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        apart = np.abs(candidate.astype(np.float64) - told.astype(np.float64))
+        apart = np.where((candidate == told) | (np.isnan(candidate) & np.isnan(told)), 0.0, apart)
+        apart = np.where(np.isnan(apart), np.inf, apart).reshape(len(apart), -1).max(axis=1, initial=0.0)
+        return np.where(apart == 0, 0.0, apart / budget)
