@@ -2,15 +2,13 @@
 
 Each step is taken from where the candidate's own step began, so that what differs was made in that very step. How far
 rounding alone can drive two such steps apart has no useful bound (what is carried through a whole step comes out
-thousands of times too wide), so it is measured: the same step, in float64, from weights, slots and batches that are
-moved by relative `MOVED`, is a step whose every number is off by what an error of that size at the beginning makes of
-it. Scaled from there to the precision of the run, and with `MARGIN` for the many operations that round on the way, that
-is the budget of a tensor in a step:
+thousands of times too wide), so it is measured: the same step in float64 with an error of unit roundoff `SIZE` made on
+purpose in every operation (`rounding.size`), by some members with different errors. Scaled to the unit roundoff u of
+the run, the budget of a tensor in a step is
 
-    budget = MARGIN * (max |moved - straight| * u / MOVED + u * max |straight|)
+    MARGIN * (max over members and elements |member - straight| * u / SIZE + u * max |straight|)
 
-A backward stable algorithm errs no more than some such move of its inputs does (Higham 2002, section 1.5). MARGIN is
-what tests/parity/diagnosis/test_stand_in.py holds against null runs, where at most a fraction of it may be used.
+MARGIN covers what so few members miss; tests/parity/diagnosis/test_stand_in.py holds that null runs use a fraction.
 """
 
 from __future__ import annotations
@@ -26,9 +24,9 @@ from parity.lockstep import replay, start_side
 from parity.protocol import Array, Key, Records
 from parity.sides import LoadedSide
 
-MOVED = 2.0**-24
+SIZE = 2.0**-24
 MEMBERS = 2
-MARGIN = 64.0
+MARGIN = 16.0
 IN_FLOAT32 = {"precision.compute": "float32"}
 
 Choices = Mapping[str, str]
@@ -60,20 +58,19 @@ class StandIn:
     def budgets(self, evidence: Evidence, choices: Choices) -> Told:
         """For each key the budget of each step."""
         u = unit_roundoff("float32" if computes_in_float32(choices) else evidence.dtype)
-        wide = Evidence(tuple(_changed(piece, lambda array, _: array) for piece in evidence.pieces), "float64")
-        straight = self.take(wide, choices)
-        budgets = [{key: u * _largest(array) for key, array in piece.items()} for piece in straight]
+        wide = Evidence(tuple(_in_float64(piece) for piece in evidence.pieces), "float64")
+        exact = {code: choice for code, choice in choices.items() if (code, choice) not in IN_FLOAT32.items()}
+        straight = self.take(wide, exact)
+        drifts = [{key: np.zeros(len(array)) for key, array in piece.items()} for piece in straight]
         for member in range(MEMBERS):
-            random = np.random.default_rng(member)
-            moved = Evidence(
-                tuple(_changed(piece, lambda array, _: _moved(array, random)) for piece in wide.pieces), "float64"
-            )
-            for budget, told, taken in zip(budgets, straight, self.take(moved, choices), strict=True):
+            rounded = self.take(wide, {**exact, "rounding.seed": str(member), "rounding.size": str(SIZE)})
+            for drift, told, taken in zip(drifts, straight, rounded, strict=True):
                 for key, array in taken.items():
-                    with np.errstate(invalid="ignore"):
-                        drift = _largest(array - told[key]) * u / MOVED
-                    budget[key] = np.fmax(budget[key], u * _largest(told[key]) + drift)
-        return [{key: MARGIN * budget for key, budget in piece.items()} for piece in budgets]
+                    drift[key] = np.maximum(drift[key], _largest(array - told[key]))
+        return [
+            {key: MARGIN * u * (drift[key] / SIZE + _largest(array)) for key, array in told.items()}
+            for told, drift in zip(straight, drifts, strict=True)
+        ]
 
     def used(self, evidence: Evidence, choices: Choices, budgets: Told) -> Used:
         """How much of its budget the candidate uses against these choices: of every tensor it tells, at every step."""
@@ -95,29 +92,21 @@ def computes_in_float32(choices: Choices) -> bool:
     return IN_FLOAT32.items() <= choices.items()
 
 
-def _changed(records: Records, change: object) -> Records:
-    """The same records in float64, what a step begins from changed."""
+def _in_float64(records: Records) -> Records:
+    """The same records in float64; labels and counters as they are."""
 
-    def changed(key: Key, array: Array) -> Array:
-        if array.dtype.kind != "f":
-            return array
-        wide = np.asarray(array, np.float64)
-        begins = key.phase == "batch" or (key.phase == "update" and key.layer != "optimizer")
-        return change(wide, key) if begins else wide  # type: ignore[operator]
+    def wide(array: Array) -> Array:
+        return np.asarray(array, np.float64) if array.dtype.kind == "f" else array
 
     return Records(
         records.first_step,
-        {key: changed(key, array) for key, array in records.arrays.items()},
-        {key: changed(key, array) for key, array in records.before.items()},
+        {key: wide(array) for key, array in records.arrays.items()},
+        {key: wide(array) for key, array in records.before.items()},
     )
 
 
-def _moved(array: Array, random: np.random.Generator) -> Array:
-    return array * (1 + MOVED * random.uniform(-1, 1, array.shape))
-
-
 def _largest(array: Array) -> Array:
-    """The largest absolute value at each step, infinite where one is not a number."""
+    """The largest absolute value at each step; a NaN has none."""
     found = np.abs(array.reshape(len(array), -1)).max(axis=1, initial=0.0).astype(np.float64)
     return np.where(np.isnan(found), 0.0, found)
 

@@ -12,13 +12,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from scratch_net.conventions import engines, regularization
-from scratch_net.conventions.engines import NUMBERS
+from scratch_net.conventions import engines, regularization, rounding
 
 # code -> choice -> what it does to a network. Keras' own choice needs no entry but has a name.
 FAMILIES = (engines, regularization)
 KERAS_CHOICE = {code: choice for family in FAMILIES for code, choice in family.KERAS_CHOICE.items()}
 CHOICES = {code: choices for family in FAMILIES for code, choices in family.CHOICES.items()}
+
+# code -> what a number does to a network, after the choices were made.
+NUMBERS = engines.NUMBERS | rounding.NUMBERS
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ def check(choices):
     """Raise ValueError for a code or choice that does not exist, naming those that do."""
     if "gradient.step" in choices:
         _check_difference_step(choices)
+    if "rounding.seed" in choices or "rounding.size" in choices:
+        _check_rounding(choices)
     for code, choice in choices.items():
         if code in NUMBERS:
             continue
@@ -60,12 +64,24 @@ def check(choices):
             raise ValueError(msg)
 
 
-def _check_difference_step(choices):
+def _check_rounding(choices):
+    if not choices.get("rounding.seed", "").isdecimal():
+        msg = f"rounding.seed must be a whole number, for example 1; received {choices.get('rounding.seed')!r}"
+        raise ValueError(msg)
+    if "rounding.size" in choices and not 0 < _number(choices["rounding.size"]) < 1:
+        msg = f"rounding.size must be a number between 0 and 1, for example 6e-8; received {choices['rounding.size']!r}"
+        raise ValueError(msg)
+
+
+def _number(text):
     try:
-        step = float(choices["gradient.step"])
+        return float(text)
     except ValueError:
-        step = math.nan
-    if not 0 < step < math.inf:
+        return math.nan
+
+
+def _check_difference_step(choices):
+    if not 0 < _number(choices["gradient.step"]) < math.inf:
         msg = f"gradient.step must be a positive number, for example 1e-4; received {choices['gradient.step']!r}"
         raise ValueError(msg)
     if choices.get("gradient.engine") not in {"forward", "central"}:

@@ -34,5 +34,4 @@ def _difference_step(network, value):
     network.differences.step = value
 
 
-# code -> what a number does to a network, after the choices were made.
 NUMBERS = {"gradient.step": _difference_step}

@@ -1,0 +1,93 @@
+"""Rounding errors on purpose: every operation is off by a random error of the size that rounding can give it.
+
+A network and the same network with such errors differ as two correct implementations in a precision of that unit
+roundoff do. With r = size and xi uniform in [-1, 1], a number for each element:
+
+    sums of n terms      + r xi sqrt(n) sum |terms|   how the errors of n additions add up (Higham and Mary 2019)
+    all other results    * (1 + ULPS r xi)            elementary functions err by some units in the last place
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+ULPS = 4.0
+
+
+class Rounding:
+    """Where the errors come from: a seeded generator and a size, the unit roundoff that is imitated."""
+
+    def __init__(self, seed):
+        self.random, self.size = np.random.default_rng(seed), None
+
+    def relative(self, array):
+        """The array, every number off by some units in the last place."""
+        array = np.asarray(array)
+        return array * (1 + ULPS * self._error(array)).astype(array.dtype)
+
+    def summed(self, array, terms, n):
+        """The array, each number of it a sum of n terms whose absolute values sum up to `terms`."""
+        return array + (np.sqrt(n) * self._error(array) * terms).astype(array.dtype)
+
+    def _error(self, array):
+        size = np.finfo(array.dtype).eps / 2 if self.size is None else self.size
+        return size * self.random.uniform(-1, 1, array.shape)
+
+
+def _set_seed(network, seed):
+    rounding = network.rounding = Rounding(int(seed))
+    network.stacks = False
+    for layer in network.layers:
+        _round_layer(layer, rounding)
+    _round_network(network, rounding)
+
+
+def _set_size(network, size):
+    network.rounding.size = size
+
+
+def _round_layer(layer, rounding):
+    affine, forward, backward = layer.affine, layer.activation.forward, layer.backward_activation
+    backward_weights, backward_input = layer.backward_weights, layer.backward_input
+
+    def rounded_affine(x):
+        terms = np.abs(x) @ np.abs(layer.kernel)
+        if layer.bias is not None:
+            terms += np.abs(layer.bias)
+        return rounding.summed(affine(x), terms, x.shape[-1])
+
+    def rounded_weights(x, dz):
+        terms = {layer.kernel_name: np.abs(x).T @ np.abs(dz), layer.bias_name: np.abs(dz).sum(axis=0)}
+        return {name: rounding.summed(g, terms[name], len(x)) for name, g in backward_weights(x, dz).items()}
+
+    def rounded_input(dz):
+        return rounding.summed(backward_input(dz), np.abs(dz) @ np.abs(layer.kernel).T, dz.shape[-1])
+
+    layer.affine = rounded_affine
+    layer.backward_weights = rounded_weights
+    layer.backward_input = rounded_input
+    layer.backward_activation = lambda da, z, a: rounding.relative(backward(da, z, a))
+    layer.activation.forward = lambda z: rounding.relative(forward(z))
+
+
+def _round_network(network, rounding):
+    data_loss, loss_gradient = network.data_loss, network.loss_gradient
+    penalties, penalty_gradients, update = network.penalties, network.penalty_gradients, network.update
+    network.data_loss = lambda y, z, output: rounding.relative(data_loss(y, z, output))
+    network.loss_gradient = lambda y, z, output: tuple(
+        None if g is None else rounding.relative(g) for g in loss_gradient(y, z, output)
+    )
+    network.penalties = lambda: {name: rounding.relative(p) for name, p in penalties().items()}
+    network.penalty_gradients = lambda: {name: rounding.relative(g) for name, g in penalty_gradients().items()}
+
+    def rounded_update(gradients):
+        gradients.whole = {name: rounding.relative(g) for name, g in gradients.whole.items()}
+        update(gradients)
+        for array in (network.weights | network.optimizer.slots).values():
+            array[...] = rounding.relative(array)
+
+    network.update = rounded_update
+
+
+# code -> what a number does to a network; in this order.
+NUMBERS = {"rounding.seed": _set_seed, "rounding.size": _set_size}
