@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from parity.config import Experiment, Precision
+from parity.diagnosis import Diagnosis
 from parity.errors import ExitCode
 from parity.ledger import Ledger
 from parity.protocol import Key, Lane
@@ -58,6 +59,8 @@ class Result:
     candidate: str
     runs: tuple[Run, ...]
     data_digest: str
+    diagnosis: Diagnosis | None = None
+    """Why they diverged; None where nothing did or nobody asked."""
     command: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from parity.config import Experiment, Precision
 from parity.data import Dataset, Schedule, load_dataset
+from parity.diagnosis import Diagnosis, diagnose
 from parity.errors import UsageError
 from parity.lockstep import draw_weights, lockstep, start_weights
-from parity.protocol import Lane
+from parity.protocol import Array, Lane
 from parity.result import Result, Run
 from parity.sides import LoadedSide, load_side
 from parity.verdict import Judge
 
 Progress = Callable[[Precision, int, int], None]
+STAND_IN = "scratch"  # the side that can be made with any convention
 BOTH_LANES: tuple[Lane, ...] = ("local", "free")
 
 
@@ -26,7 +28,9 @@ def diff(
     reference: str = "keras",
     candidate: str = "scratch",
     lanes: tuple[Lane, ...] = BOTH_LANES,
+    explain: bool = True,
     progress: Progress = lambda *_: None,
+    searching: Callable[[int], None] = lambda _: None,
     command: str = "",
 ) -> Result:
     """Train both sides side by side and compare everything they compute.
@@ -36,7 +40,9 @@ def diff(
         reference: the side that is trusted, by name.
         candidate: the side that is judged, by name.
         lanes: `local` gives each phase the reference's inputs, `free` lets the candidate go its own way.
+        explain: whether to look for the causes of a divergence.
         progress: called with the precision, the steps done and the steps planned.
+        searching: called with the number of sets of conventions tried while causes are looked for.
         command: how to run this again, for the reports.
 
     Returns:
@@ -52,24 +58,43 @@ def diff(
     sides = load_side(reference), load_side(candidate)
     timings = {"load": time.perf_counter() - began}
     runs: list[Run] = []
+    started_from: dict[Precision, Mapping[str, Array]] = {}
+    diagnosis: Diagnosis | None = None
     interrupted = False
     for precision in experiment.precisions:
         judge = Judge(experiment, precision)
         planned = Schedule.of(experiment, len(dataset)).steps
         started = time.perf_counter()
         try:
-            _train(experiment, sides, dataset.astype(precision), judge, lanes, lambda done: progress(*done))
+            converted = dataset.astype(precision)
+            weights = started_from[precision] = _common_start(experiment, sides, converted, judge)
+            _train(experiment, sides, converted, weights, judge, lanes, lambda done: progress(*done))
         except KeyboardInterrupt:
             interrupted = True
         runs.append(Run(precision, planned, judge, time.perf_counter() - started))
         timings[precision] = runs[-1].seconds
         if interrupted:
             break
+    diverged = next((run for run in runs if run.first is not None), None)
+    if explain and diverged is not None and not interrupted:
+        try:
+            diagnosis = diagnose(
+                experiment,
+                *(load_side(STAND_IN), *sides),
+                dataset.astype(diverged.precision),
+                started_from[diverged.precision],
+                max(1, diverged.first.step),
+                searching,
+            )
+        except KeyboardInterrupt:
+            interrupted = True
+        timings["diagnosis"] = diagnosis.seconds if diagnosis else 0.0
     return Result(
         experiment=experiment,
         reference=reference,
         candidate=candidate,
         runs=tuple(runs),
+        diagnosis=diagnosis,
         data_digest=dataset.digest,
         command=command,
         environment=_environment(sides),
@@ -86,21 +111,28 @@ def _told(experiment: Experiment, examples: int) -> Experiment:
     return experiment.model_copy(update={"examples": examples})
 
 
-def _train(
-    experiment: Experiment,
-    sides: tuple[LoadedSide, LoadedSide],
-    dataset: Dataset,
-    judge: Judge,
-    lanes: tuple[Lane, ...],
-    progress: Callable[[tuple[Precision, int, int]], None],
-) -> None:
-    """The path of the data: start, lockstep, judge."""
-    planned = Schedule.of(experiment, len(dataset)).steps
+def _common_start(
+    experiment: Experiment, sides: tuple[LoadedSide, LoadedSide], dataset: Dataset, judge: Judge
+) -> dict[str, Array]:
+    """The weights both sides start from; what both of them draw by themselves is compared."""
     inputs = dataset.x.shape[1]
     drawn = [draw_weights(side, experiment, inputs, judge.precision) for side in sides]
     if drawn[0] is not None and drawn[1] is not None:
         judge.take_start(drawn[0], drawn[1])
-    weights = start_weights(experiment, drawn, inputs, judge.precision)
+    return start_weights(experiment, drawn, inputs, judge.precision)
+
+
+def _train(
+    experiment: Experiment,
+    sides: tuple[LoadedSide, LoadedSide],
+    dataset: Dataset,
+    weights: Mapping[str, Array],
+    judge: Judge,
+    lanes: tuple[Lane, ...],
+    progress: Callable[[tuple[Precision, int, int]], None],
+) -> None:
+    """The path of the data: lockstep, judge."""
+    planned = Schedule.of(experiment, len(dataset)).steps
     # A chunk is judged while the sides train the next one: most of both runs without holding Python's lock.
     with ThreadPoolExecutor(1, "judge") as thread:
         judged: Future[None] | None = None

@@ -160,7 +160,6 @@ class ScratchSide:
                 stacks.put(index, replay(self._replayed, reference.step(index), of_step))
         return stacks.said
 
-
     def retrace(self, records: Records) -> dict[str, Any]:
         """Each step taken from where the recorded one began, see the protocol."""
         network, before = self.network, records.states_before()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     help="Also write a report: terminal, markdown, json or csv; - is standard output. Repeatable.",
 )
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the experiment.")
+@click.option("--explain/--no-explain", default=True, show_default=True, help="Look for the causes of a divergence.")
 @click.option("-q", "--quiet", is_flag=True, help="Only the verdict's line.")
 @click.option("-v", "--verbose", is_flag=True, help="Every tensor, and what was not compared.")
 def diff(
@@ -38,6 +39,7 @@ def diff(
     lane: str,
     reports: tuple[str, ...],
     overrides: tuple[str, ...],
+    explain: bool,
     quiet: bool,
     verbose: bool,
 ) -> None:
@@ -70,7 +72,9 @@ def diff(
             reference=reference,
             candidate=candidate,
             lanes=BOTH_LANES if lane == "both" else (lane,),  # type: ignore[arg-type]  # click checked the choice
+            explain=explain,
             progress=progress,
+            searching=progress.searching,
             command=shlex.join(["parity", *sys.argv[1:]]),
         )
     show(result, quiet=quiet, verbose=verbose, to_stderr=any(target.path == "-" for target in targets))

@@ -11,9 +11,10 @@ import numpy as np
 from parity.config import Experiment, Precision
 from parity.conventions import convention
 from parity.data import Dataset
-from parity.diagnosis.evidence import Evidence, take_evidence
+from parity.diagnosis.evidence import take_evidence
 from parity.diagnosis.search import Search, Set, Tried
 from parity.diagnosis.stand_in import StandIn
+from parity.errors import SideError
 from parity.protocol import Array, Key, execution_order
 from parity.sides import LoadedSide
 
@@ -101,18 +102,28 @@ def diagnose(
     def ended(causes: tuple[Cause, ...], steps: int, tried: int, **more: object) -> Diagnosis:
         return Diagnosis(causes, precision, steps, tried, time.perf_counter() - began, **more)  # type: ignore[arg-type]
 
-    trusted = Search(stand, take_evidence(experiment, reference, dataset, weights, until))
+    try:
+        of_reference, evidence = (
+            take_evidence(experiment, side, dataset, weights, until) for side in (reference, candidate)
+        )
+    except SideError as error:
+        return ended((), 0, 0, unable=f"a side did not run a second time: {error}")
+    trusted = Search(stand, of_reference)
     if not trusted.prove(frozenset()).explains:
         found, _ = trusted.run()
         if not found:
-            unable = f"the NumPy network, which tries conventions out, does not itself compute what {reference.name} does"
+            unable = (
+                f"the NumPy network, which tries conventions out, does not itself compute what {reference.name} does"
+            )
             return ended((), trusted.evidence.steps, trusted.tried, unable=unable)
         makes = found[0].choices
     else:
         makes = frozenset()
 
-    evidence = take_evidence(experiment, candidate, dataset, weights, until)
     search = Search(stand, evidence, tell)
+    if search.prove(makes).explains:
+        unable = "every step the candidate takes is the one the reference takes from the same weights and slots"
+        return ended((), evidence.steps, search.tried, unable=unable)
     found, best = search.run()
     if not found:
         return ended((), evidence.steps, search.tried, rejected=tuple(_rejected(experiment, one) for one in best[:3]))

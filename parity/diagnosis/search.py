@@ -108,9 +108,7 @@ class Search:
         codes = {code for code, _ in rest}
         others = [single for single in self.singles if single != cause and single[0] not in codes]
         return [
-            other
-            for other in others
-            if self.try_set(rest | {other}).explains and self.prove(rest | {other}).explains
+            other for other in others if self.try_set(rest | {other}).explains and self.prove(rest | {other}).explains
         ]
 
     def _larger(self, beam: list[Tried]) -> list[Set]:

@@ -12,6 +12,8 @@ from typing import IO, TYPE_CHECKING, Any
 from parity.verdict import Verdict
 
 if TYPE_CHECKING:
+    from parity.diagnosis import Cause
+    from parity.diagnosis.explain import Rejected
     from parity.result import Result, Run
     from parity.verdict import Divergence, Summary
 
@@ -37,8 +39,9 @@ def as_dict(result: Result) -> dict[str, Any]:
         "steps_compared": result.steps_compared,
         "tensors_compared": result.tensors_compared,
         "first_divergence": _divergence(result.first_divergence),
-        "causes": [],
-        "explained": result.verdict is Verdict.PARITY,
+        "causes": [_cause(cause) for cause in result.diagnosis.causes] if result.diagnosis else [],
+        "explained": result.verdict is Verdict.PARITY or (result.diagnosis is not None and result.diagnosis.explained),
+        "rejected": [_rejected(one) for one in result.diagnosis.rejected] if result.diagnosis else [],
         "not_compared": [{"what": item.what, "why": item.why} for item in result.not_compared],
         "sensitivity": None,
         "environment": dict(result.environment),
@@ -71,6 +74,33 @@ def _divergence(found: Divergence | None) -> dict[str, Any] | None:
         "used": _number(found.used),
         "lane": found.lane,
         "precision": found.precision,
+    }
+
+
+def _cause(cause: Cause) -> dict[str, Any]:
+    return {
+        "code": cause.code,
+        "choice": cause.choice,
+        "statement": cause.statement,
+        "reference_formula": cause.reference_formula,
+        "candidate_formula": cause.candidate_formula,
+        "fix_reference": cause.fix_reference,
+        "fix_candidate": cause.fix_candidate,
+        "confirmed": cause.confirmed,
+        "residual_used": _number(cause.residual_used),
+        "effect": _number(cause.effect),
+        "effect_on": str(cause.effect_on),
+        "alternatives": list(cause.alternatives),
+        "separate_by": cause.separate_by,
+    }
+
+
+def _rejected(one: Rejected) -> dict[str, Any]:
+    return {
+        "choices": list(one.choices),
+        "step": one.step,
+        "tensor": str(one.first_unexplained),
+        "used": _number(one.used),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import IO, TYPE_CHECKING
 
-from parity.report import facts
+from parity.report import causes, facts
 
 if TYPE_CHECKING:
     from parity.result import Result
@@ -25,6 +25,8 @@ def body(result: Result, level: int = 2) -> str:
     parts = [f"**{escape(facts.headline(result))}**", _list(facts.subject(result))]
     if (first := result.first_divergence) is not None:
         parts += [f"{heading} First divergence", _list(facts.divergence(first))]
+    for title, pairs in causes.sections(result.diagnosis):
+        parts += [f"{heading} {escape(title)}", _list(pairs)]
     parts += [f"{heading} Steps by tensors", _list(facts.runs(result))]
     for run in result.runs:
         parts.append(_table(facts.table(run)))

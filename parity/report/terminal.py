@@ -6,12 +6,12 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING, Self
 
 from rich.console import Console, Group
-from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from parity.config import Precision
-from parity.report import facts
+from parity.report import causes, facts
 from parity.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -30,13 +30,13 @@ class Progress:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("steps"),
             TimeRemainingColumn(),
             console=console,
             transient=True,
             disable=quiet or not console.is_terminal,
         )
         self._tasks: dict[Precision, int] = {}
+        self._search: TaskID | None = None
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -51,6 +51,12 @@ class Progress:
         if precision not in self._tasks:
             self._tasks[precision] = self._bar.add_task(precision, total=planned)
         self._bar.update(self._tasks[precision], completed=done)  # type: ignore[arg-type]  # rich's TaskID is an int
+
+    def searching(self, tried: int) -> None:
+        """While causes are looked for; nobody knows how long that takes."""
+        if self._search is None:
+            self._search = self._bar.add_task("looking for causes: sets of conventions tried", total=None)
+        self._bar.update(self._search, completed=tried)
 
 
 def show(result: Result, *, quiet: bool = False, verbose: bool = False, to_stderr: bool = False) -> None:
@@ -74,6 +80,8 @@ def _body(result: Result, *, verbose: bool) -> Group:
     parts: list[Text | Table] = [_pairs(facts.subject(result)), Text()]
     if (first := result.first_divergence) is not None:
         parts += [Text("First divergence", style="bold"), _pairs(facts.divergence(first)), Text()]
+    for title, pairs in causes.sections(result.diagnosis):
+        parts += [Text(title, style="bold"), _pairs(pairs), Text()]
     parts += [_pairs(facts.runs(result)), Text()]
     for run in result.runs:
         parts += [_table(facts.table(run), verbose=verbose), Text()]

@@ -1,0 +1,55 @@
+"""What explains a divergence, as words: each cause with both formulas, its size, the fix on either side, the proof."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from parity.diagnosis import Cause, Diagnosis
+from parity.diagnosis.explain import Rejected
+from parity.report.facts import number, percent, place
+
+Pairs = list[tuple[str, str]]
+
+
+def sections(diagnosis: Diagnosis | None) -> Iterator[tuple[str, Pairs]]:
+    """A title and labelled lines for each cause, or for there being none."""
+    if diagnosis is None:
+        return
+    if not diagnosis.causes:
+        yield "Cause: UNEXPLAINED", _unexplained(diagnosis)
+    for index, cause in enumerate(diagnosis.causes, 1):
+        among = f" {index} of {len(diagnosis.causes)}" if len(diagnosis.causes) > 1 else ""
+        yield f"Cause{among}: {cause}", list(_cause(cause, diagnosis))
+
+
+def _cause(cause: Cause, diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
+    yield "what", cause.statement
+    yield "reference", cause.reference_formula
+    yield "candidate", cause.candidate_formula
+    yield "effect", f"changes {place(cause.effect_on)} by {number(100 * cause.effect, 3)} %"
+    yield "fix the reference", cause.fix_reference
+    yield "fix the candidate", cause.fix_candidate
+    if cause.alternatives:
+        yield "or", f"{', '.join(cause.alternatives)}: this run cannot tell them apart"
+    if cause.separate_by:
+        yield "to tell them apart", cause.separate_by
+    yield "proof", _proof(diagnosis)
+
+
+def _proof(diagnosis: Diagnosis) -> str:
+    repeated = ", ".join(map(str, diagnosis.causes))
+    used = max(cause.residual_used for cause in diagnosis.causes)
+    rest = f"at most ≈{percent(used)}" if used else "equal to the last bit"
+    return f"{diagnosis.steps} steps repeated with {repeated}: {rest}, {diagnosis.precision}"
+
+
+def _unexplained(diagnosis: Diagnosis) -> Pairs:
+    if diagnosis.unable:
+        return [("why", diagnosis.unable)]
+    tried = f"{diagnosis.tried} sets of known conventions; none makes the NumPy network take the candidate's steps"
+    return [("tried", tried), *(("nearest", _rejected(one)) for one in diagnosis.rejected)]
+
+
+def _rejected(one: Rejected) -> str:
+    made = ", ".join(one.choices) or "Keras' own choices"
+    return f"{made}: leaves step {one.step}, {place(one.first_unexplained)}, {number(one.used, 2)} × its budget"
