@@ -75,15 +75,16 @@ def diff(
         timings[precision] = runs[-1].seconds
         if interrupted:
             break
-    diverged = next((run for run in runs if run.first is not None), None)
+    diverged = next(((run.precision, run.first) for run in runs if run.first is not None), None)
     if explain and diverged is not None and not interrupted:
+        precision, first = diverged
         try:
             diagnosis = diagnose(
                 experiment,
                 *(load_side(STAND_IN), *sides),
-                dataset.astype(diverged.precision),
-                started_from[diverged.precision],
-                max(1, diverged.first.step),
+                dataset.astype(precision),
+                started_from[precision],
+                first.step,
                 searching,
             )
         except KeyboardInterrupt:

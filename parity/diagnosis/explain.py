@@ -99,35 +99,32 @@ def diagnose(
     stand = StandIn(experiment, stand_in, weights)
     precision: Precision = "float64" if dataset.x.dtype == np.float64 else "float32"
 
-    def ended(causes: tuple[Cause, ...], steps: int, tried: int, **more: object) -> Diagnosis:
-        return Diagnosis(causes, precision, steps, tried, time.perf_counter() - began, **more)  # type: ignore[arg-type]
-
     try:
-        of_reference, evidence = (
-            take_evidence(experiment, side, dataset, weights, until) for side in (reference, candidate)
-        )
+        told = [take_evidence(experiment, side, dataset, weights, until) for side in (reference, candidate)]
     except SideError as error:
-        return ended((), 0, 0, unable=f"a side did not run a second time: {error}")
-    trusted = Search(stand, of_reference)
-    if not trusted.prove(frozenset()).explains:
+        return Diagnosis((), precision, 0, 0, 0.0, unable=f"a side did not run a second time: {error}")
+    trusted, search = Search(stand, told[0]), Search(stand, told[1], tell)
+
+    def ended(causes: tuple[Cause, ...] = (), rejected: tuple[Rejected, ...] = (), unable: str = "") -> Diagnosis:
+        seconds = time.perf_counter() - began
+        return Diagnosis(causes, precision, search.evidence.steps, search.tried, seconds, rejected, unable)
+
+    makes: Set = frozenset()
+    if not trusted.prove(makes).explains:
         found, _ = trusted.run()
         if not found:
-            unable = (
-                f"the NumPy network, which tries conventions out, does not itself compute what {reference.name} does"
+            return ended(
+                unable=f"the NumPy network, which tries conventions out, does not compute what {reference.name} does"
             )
-            return ended((), trusted.evidence.steps, trusted.tried, unable=unable)
         makes = found[0].choices
-    else:
-        makes = frozenset()
-
-    search = Search(stand, evidence, tell)
     if search.prove(makes).explains:
-        unable = "every step the candidate takes is the one the reference takes from the same weights and slots"
-        return ended((), evidence.steps, search.tried, unable=unable)
+        return ended(
+            unable="every step the candidate takes is what the reference takes from the same weights and slots"
+        )
     found, best = search.run()
     if not found:
-        return ended((), evidence.steps, search.tried, rejected=tuple(_rejected(experiment, one) for one in best[:3]))
-    return ended(_causes(search, found[0], makes), evidence.steps, search.tried)
+        return ended(rejected=tuple(_rejected(experiment, one) for one in best[:3]))
+    return ended(_causes(search, found[0], makes))
 
 
 def _causes(search: Search, found: Tried, makes: Set) -> tuple[Cause, ...]:
