@@ -13,7 +13,7 @@ from parity.conventions import convention
 from parity.data import Dataset
 from parity.diagnosis.evidence import take_evidence
 from parity.diagnosis.search import Search, Set, Tried
-from parity.diagnosis.stand_in import StandIn
+from parity.diagnosis.stand_in import Choices, StandIn
 from parity.errors import SideError
 from parity.protocol import Array, Key, execution_order
 from parity.sides import LoadedSide
@@ -128,37 +128,41 @@ def diagnose(
 
 
 def _causes(search: Search, found: Tried, makes: Set) -> tuple[Cause, ...]:
-    """The conventions of a set that explains everything, the one with the largest effect first."""
-    of_reference = dict(makes)
+    """Where the candidate's choices are not the reference's, the one with the largest effect first."""
+    of_candidate, of_reference = dict(found.choices), dict(makes)
     causes = []
-    for code, choice in found.choices - makes:
+    for code in of_candidate.keys() | of_reference.keys():
+        choice, own = of_candidate.get(code), of_reference.get(code)
+        if choice == own:
+            continue
         entry = convention(code)
-        other = entry.choice(choice)
-        effect, on = _effect(search, found.choices, (code, choice))
-        alternatives = search.alternatives(found.choices, (code, choice))
-        own = of_reference.get(code)
+        effect, on = _effect(search, of_candidate, of_reference, code)
+        alternatives = search.alternatives(found.choices, (code, choice)) if choice else []
+        fixes = entry.choice(choice or str(own))
         causes.append(
             Cause(
                 code=code,
-                choice=choice,
+                choice=choice or entry.keras.name,
                 statement=entry.title,
-                reference_formula=entry.keras.formula if own is None else entry.choice(own).formula,
-                candidate_formula=other.formula,
-                fix_reference=other.fix_reference or other.no_fix_reference,
-                fix_candidate=other.fix_candidate,
+                reference_formula=entry.choice(own).formula if own else entry.keras.formula,
+                candidate_formula=entry.choice(choice).formula if choice else entry.keras.formula,
+                fix_reference=(fixes.fix_reference or fixes.no_fix_reference) if choice else fixes.fix_candidate,
+                fix_candidate=fixes.fix_candidate if own is None else f"compute {entry.choice(own).formula}",
                 residual_used=found.worst,
                 effect=effect,
                 effect_on=on,
                 alternatives=tuple(f"{code}={choice}" for code, choice in alternatives),
             )
         )
-    return tuple(sorted(causes, key=lambda cause: -cause.effect))
+    return tuple(sorted(causes, key=lambda cause: (-cause.effect, cause.code)))
 
 
-def _effect(search: Search, choices: Set, cause: tuple[str, str]) -> tuple[float, Key]:
-    """How much of a tensor changes, at most, when this cause alone is taken away."""
-    with_it = search.stand_in.take(search.evidence, dict(choices))
-    without = search.stand_in.take(search.evidence, dict(choices - {cause}))
+def _effect(search: Search, choices: Choices, of_reference: Choices, code: str) -> tuple[float, Key]:
+    """How much of a tensor changes, at most, when this convention alone is the reference's."""
+    others = {other: choice for other, choice in choices.items() if other != code}
+    corrected = others | {code: of_reference[code]} if code in of_reference else others
+    with_it = search.stand_in.take(search.evidence, choices)
+    without = search.stand_in.take(search.evidence, corrected)
     largest, on = 0.0, search.evidence.keys[0]
     for key in search.evidence.keys:
         for one, other in zip(with_it, without, strict=True):

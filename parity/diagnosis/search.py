@@ -85,6 +85,8 @@ class Search:
         """The smallest sets that explain everything, and otherwise the best that do not."""
         on, beam = self.quick, [self.try_set(frozenset())]
         if beam[0].explains:  # the first steps show nothing yet
+            if (nothing := self.prove(frozenset())).explains:
+                return [nothing], []
             on, beam = self.evidence, [self.try_set(frozenset(), self.evidence)]
         best = beam
         for _ in range(MOST_CAUSES):
