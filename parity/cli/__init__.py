@@ -14,6 +14,7 @@ from parity.errors import ExitCode, ParityError
 COMMANDS = {
     "diff": "Train both sides of an experiment and say where they part.",
     "conventions": "List where implementations choose differently, and how to make them agree.",
+    "selftest": "Plant known mistakes and count how many are found and named.",
     "schema": "Print the JSON Schema of an experiment.",
 }
 

@@ -7,7 +7,7 @@ began, so that nothing is inherited from step to step: only what is carried and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,15 +60,14 @@ class Evidence:
                 left -= len(piece)
         return Evidence(tuple(pieces), self.dtype)
 
-    def without(self, phases: set[str]) -> Evidence:
-        """As a candidate would be seen that tells nothing of these phases."""
-        return Evidence(
-            tuple(
-                Records(p.first_step, {k: a for k, a in p.arrays.items() if k.phase not in phases}, p.before)
-                for p in self.pieces
-            ),
-            self.dtype,
-        )
+    def only(self, told: Callable[[Key], bool]) -> Evidence:
+        """As a candidate would be seen that tells no more than this; its batches are always known."""
+
+        def known(arrays: Mapping[Key, Array]) -> dict[Key, Array]:
+            return {key: array for key, array in arrays.items() if key.phase == "batch" or told(key)}
+
+        pieces = tuple(Records(piece.first_step, known(piece.arrays), known(piece.before)) for piece in self.pieces)
+        return Evidence(pieces, self.dtype)
 
 
 def take_evidence(

@@ -12,6 +12,7 @@ in which a cause counts when it brings any tensor nearer, even if another cause 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -27,6 +28,12 @@ MOST_CAUSES = 7
 WORST = 1e30  # what an infinite difference counts for
 
 Set = frozenset[tuple[str, str]]
+
+# Conventions that are factors of one number: of the data's gradient, of the penalty's.
+FACTORS = (
+    ("loss.batch", "loss.outputs", "loss.factor", "learning_rate.scale"),
+    ("l2.penalty", "l2.scale", "l2.decay"),
+)
 
 
 @dataclass(frozen=True)
@@ -112,6 +119,20 @@ class Search:
         return [
             other for other in others if self.try_set(rest | {other}).explains and self.prove(rest | {other}).explains
         ]
+
+    def readings(self, choices: Set) -> list[Set]:
+        """Other sets that do as well, where what can be seen is only the product of several factors."""
+        found = []
+        for family in FACTORS:
+            rest = frozenset((code, choice) for code, choice in choices if code not in family)
+            if rest == choices:
+                continue
+            options = [[None, *(single for single in self.singles if single[0] == code)] for code in family]
+            for combined in itertools.product(*options):
+                reading = rest | {single for single in combined if single}
+                if reading != choices and self.try_set(reading).explains and self.prove(reading).explains:
+                    found.append(reading)
+        return sorted(found, key=lambda reading: (len(reading), sorted(reading)))
 
     def _larger(self, beam: list[Tried]) -> list[Set]:
         """Every set with one more convention than one of these has."""
