@@ -1,106 +1,29 @@
 """Other penalties than Keras'.
 
 `l2.*` are about the l2 penalty, also where it stands beside an l1; `l2.layers` and `l2.bias` move a layer's kernel
-regularizer as it is. A regularizer that a choice changed is still an L2, and asks the one it was made of. The table has
-an order: what changes the told penalty, the factor and the gradient comes after what says which penalties there are.
+regularizer as it is. In the table, what says which penalties there are comes before what changes how they are told,
+their factor, and their gradient.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from scratch_net.conventions.other_l2 import (
+    AbsentL2,
+    DividedL2,
+    HalfL2,
+    PenaltyAloneL2,
+    changed,
+    each_l2,
+    parts_of,
+    sum_of,
+)
 from scratch_net.network import Loss
-from scratch_net.regularizers import L1L2, L2, penalty_of
+from scratch_net.regularizers import L2, penalty_of
 
 WEIGHTS = ("kernel_regularizer", "bias_regularizer")
 EVERYWHERE = (*WEIGHTS, "activity_regularizer")
-
-
-class OtherL2(L2):
-    """An L2 made of another one."""
-
-    def __init__(self, inner):
-        super().__init__(inner.l2, inner.constant)
-        self.inner = inner
-
-    def penalty(self, w):
-        return self.inner.penalty(w)
-
-    def gradient(self, w):
-        return self.inner.gradient(w)
-
-
-class HalfL2(OtherL2):
-    """`l2 / 2 * sum w**2`, gradient `l2 * w`: so that the factor two of the derivative cancels."""
-
-    def penalty(self, w):
-        return self.inner.penalty(w) / 2
-
-    def gradient(self, w):
-        return self.inner.gradient(w) / 2
-
-
-class DividedL2(OtherL2):
-    """`l2 / n * sum w**2`, gradient `2 * l2 / n * w`, with `n = count()` examples."""
-
-    def __init__(self, inner, count):
-        super().__init__(inner)
-        self.count = count
-
-    def penalty(self, w):
-        return self.inner.penalty(w) / self.count()
-
-    def gradient(self, w):
-        return self.inner.gradient(w) / self.count()
-
-
-class AbsentL2(OtherL2):
-    """No penalty."""
-
-    def penalty(self, w):
-        return w.dtype.type(0)
-
-    def gradient(self, w):
-        return np.zeros_like(w)
-
-
-class PenaltyAloneL2(OtherL2):
-    """A penalty in the loss that no gradient is taken of."""
-
-    minimised = False  # whether somebody is looking for slopes, see `_without_gradient`
-
-    def penalty(self, w):
-        return w.dtype.type(0) if self.minimised else self.inner.penalty(w)
-
-    def gradient(self, w):
-        return np.zeros_like(w)
-
-
-def _parts(regularizer):
-    """What a regularizer is the sum of."""
-    if regularizer is None:
-        return []
-    return regularizer.parts if isinstance(regularizer, L1L2) else [regularizer]
-
-
-def _sum(parts):
-    """One regularizer that is the sum of `parts`."""
-    both = L1L2(0, 0)
-    both.parts = parts
-    return both
-
-
-def _changed(regularizer, change):
-    """The regularizer with `change(l2)` in place of each l2 in it."""
-    if isinstance(regularizer, L1L2):
-        return _sum([_changed(part, change) for part in regularizer.parts])
-    return change(regularizer) if isinstance(regularizer, L2) else regularizer
-
-
-def _each_l2(network, change, places):
-    for layer in network.layers:
-        for place in places:
-            setattr(layer, place, _changed(getattr(layer, place), change))
 
 
 def _exact_constant(network):
@@ -109,12 +32,12 @@ def _exact_constant(network):
     def exact(value, dtype):
         return np.dtype(dtype).type(value)
 
-    _each_l2(network, lambda r: L2(r.l2, exact), EVERYWHERE)
+    each_l2(network, lambda r: L2(r.l2, exact), EVERYWHERE)
 
 
 def _over_batch(network):
     """`lambda / B`, B examples in this very batch."""
-    _each_l2(network, lambda r: DividedL2(r, lambda: network.layers[0].x.shape[-2]), WEIGHTS)
+    each_l2(network, lambda r: DividedL2(r, lambda: network.layers[0].x.shape[-2]), WEIGHTS)
 
 
 def _over_dataset(network):
@@ -122,7 +45,7 @@ def _over_dataset(network):
     if (count := network.training.examples) is None:
         msg = "l2.scale=over_dataset divides by the number of examples, which is not known here"
         raise ValueError(msg)
-    _each_l2(network, lambda r: DividedL2(r, lambda: count), WEIGHTS)
+    each_l2(network, lambda r: DividedL2(r, lambda: count), WEIGHTS)
 
 
 def _without_layer(index):
@@ -135,8 +58,9 @@ def _without_layer(index):
 def _biases_too(network):
     """Each bias is also penalized as its layer's kernel is."""
     for layer in network.layers:
-        own, of_kernel = layer.bias_regularizer, layer.kernel_regularizer
-        layer.bias_regularizer = _sum([*_parts(own), *_parts(of_kernel)]) if own and of_kernel else own or of_kernel
+        if layer.kernel_regularizer is not None:
+            parts = [*parts_of(layer.bias_regularizer), *parts_of(layer.kernel_regularizer)]
+            layer.bias_regularizer = sum_of(parts)
 
 
 def _exchange(regularizers):
@@ -152,8 +76,7 @@ def _told(change):
 
     def install(network):
         regularizers = [
-            (layer, {place: _changed(getattr(layer, place), change) for place in EVERYWHERE})
-            for layer in network.layers
+            (layer, {place: changed(getattr(layer, place), change) for place in EVERYWHERE}) for layer in network.layers
         ]
         loss_of, before = network.loss_of, network.reported
 
@@ -174,7 +97,7 @@ def _told(change):
 
 
 def _half(network):
-    _each_l2(network, HalfL2, EVERYWHERE)
+    each_l2(network, HalfL2, EVERYWHERE)
 
 
 def _without_gradient(network):
@@ -185,7 +108,7 @@ def _without_gradient(network):
         alone.append(PenaltyAloneL2(r))
         return alone[-1]
 
-    _each_l2(network, change, WEIGHTS)
+    each_l2(network, change, WEIGHTS)
     before = network.gradients
 
     def gradients(y):
@@ -205,7 +128,7 @@ def _decay(factor):
 
     def install(network):
         decayed = [
-            (name, part) for name, r in network.regularizers.items() for part in _parts(r) if isinstance(part, L2)
+            (name, part) for name, r in network.regularizers.items() for part in parts_of(r) if isinstance(part, L2)
         ]
         _without_gradient(network)
         optimizer = network.optimizer

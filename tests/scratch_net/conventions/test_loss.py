@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scratch_net.conventions.loss import CHOICES
+from scratch_net.conventions import crossentropy, loss as losses
 from scratch_net.losses import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
@@ -185,7 +185,8 @@ def test_binary_crossentropy_of_probabilities(clip):
 def test_every_choice_is_tested():
     clips = {("loss.clip", choice) for choice in CLIPPED if choice != "1e-7"}
     others = {("loss.probabilities", "as_given"), ("loss.input", "probabilities"), ("loss.smoothing", "scaled")}
-    assert clips | others | set(FORMULAS) == {(code, c) for code, choices in CHOICES.items() for c in choices}
+    tables = losses.CHOICES | crossentropy.CHOICES
+    assert clips | others | set(FORMULAS) == {(code, choice) for code, choices in tables.items() for choice in choices}
 
 
 def test_probabilities_stop_where_logits_go_on():

@@ -11,6 +11,7 @@ from parity.config import validate
 from parity.protocol import Key, Records, keyed
 from scratch_net import conventions
 from scratch_net.adapter import ScratchSide, initial_weights
+from scratch_net.conventions import crossentropy, loss, regularization
 
 CHOICES = [(code, choice) for code, choices in conventions.CHOICES.items() for choice in choices]
 STEPS, BATCH, INPUTS = 2, 3, 2
@@ -82,3 +83,22 @@ def test_the_order_in_which_choices_are_asked_for_is_nothing(name):
         assert one.keys() == other.keys()
         for key, array in one.items():
             np.testing.assert_array_equal(array, other[key], err_msg=f"{key} of {of}")
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("family", [crossentropy, loss, regularization], ids=lambda family: family.__name__)
+def test_what_a_step_shows_its_replay_shows(family, name):
+    """The choices that are made within one operation are seen when that operation alone is given Keras' inputs."""
+    of = EXPERIMENTS[name]
+    keras, arrays, before = steps(of, {}, "float64")
+    records = Records(1, {key: array.copy() for key, array in arrays.items()}, before)
+    replayed = keyed(keras.replay(records), "dense_1", STEPS)
+    for code, choices in family.CHOICES.items():
+        for choice in choices:
+            side, run, _ = steps(of, {code: choice}, "float64")
+            again = keyed(side.replay(records), "dense_1", STEPS)
+            assert _differ(again, replayed) == _differ(run, records.arrays), (code, choice)
+
+
+def _differ(one, other):
+    return one.keys() != other.keys() or any(not np.array_equal(one[k], other[k], equal_nan=True) for k in one)
