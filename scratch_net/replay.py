@@ -63,6 +63,7 @@ def _gradients(network, y):
         parts = {"gradient/data": {name: gradients.data[name] for name in gradients.penalty}}
         return {"gradient": gradients.whole, **parts, "gradient/penalty": gradients.penalty}
     deltas, data = {}, {}
+    # A reference that skips the last activation has no dL/da: a network that does not skip it goes on from its own.
     da, dz = network.loss_gradient(y, network.layers[-1].z, network.layers[-1].a)
     for layer in reversed(network.layers):
         if layer.activity_regularizer is not None:
@@ -70,7 +71,7 @@ def _gradients(network, y):
             da = from_penalty if da is None else da + from_penalty
         if da is not None:
             deltas[f"{layer.name}/output"] = da
-            through = layer.backward_activation(layer.da, layer.z, layer.a)
+            through = layer.backward_activation(da if layer.da is None else layer.da, layer.z, layer.a)
             dz = through if dz is None else dz + through
         deltas[f"{layer.name}/pre_activation"] = dz
         data |= layer.backward_weights(layer.x, layer.dz)

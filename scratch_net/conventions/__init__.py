@@ -12,10 +12,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from scratch_net.conventions import engines, regularization, rounding
+from scratch_net.conventions import crossentropy, engines, loss, regularization, reporting, rounding
 
 # code -> choice -> what it does to a network. Keras' own choice needs no entry but has a name.
-FAMILIES = (engines, regularization)
+FAMILIES = (engines, crossentropy, loss, regularization, reporting)
 KERAS_CHOICE = {code: choice for family in FAMILIES for code, choice in family.KERAS_CHOICE.items()}
 CHOICES = {code: choices for family in FAMILIES for code, choices in family.CHOICES.items()}
 
