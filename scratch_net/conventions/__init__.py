@@ -12,10 +12,22 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from scratch_net.conventions import engines, regularization, rounding
+from scratch_net.conventions import (
+    data,
+    engines,
+    gradient,
+    initialization,
+    optimizer,
+    precision,
+    regularization,
+    rounding,
+)
+from scratch_net.conventions.initialization import initializers
+
+__all__ = ["CHOICES", "KERAS_CHOICE", "NUMBERS", "Training", "apply", "check", "initializers"]
 
 # code -> choice -> what it does to a network. Keras' own choice needs no entry but has a name.
-FAMILIES = (engines, regularization)
+FAMILIES = (initialization, engines, precision, data, gradient, regularization, optimizer)
 KERAS_CHOICE = {code: choice for family in FAMILIES for code, choice in family.KERAS_CHOICE.items()}
 CHOICES = {code: choices for family in FAMILIES for code, choices in family.CHOICES.items()}
 
