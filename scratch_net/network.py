@@ -140,8 +140,7 @@ class Network:
         da, dz = self.loss_gradient(y, top.z, top.a)
         for layer in reversed(self.layers):
             if penalize_outputs and layer.activity_regularizer is not None:
-                from_penalty = layer.activity_gradient(layer.a)
-                da = from_penalty if da is None else da + from_penalty
+                da = layer.penalized(da)
             if da is not None:
                 through = layer.backward_activation(da, layer.z, layer.a)
                 dz = through if dz is None else dz + through

@@ -79,8 +79,7 @@ def _gradients(network, y):
     da, dz = network.loss_gradient(y, network.layers[-1].z, network.layers[-1].a)
     for layer in reversed(network.layers):
         if layer.activity_regularizer is not None:
-            from_penalty = layer.activity_gradient(layer.a)
-            da = from_penalty if da is None else da + from_penalty
+            da = layer.penalized(da)
         if da is not None:
             deltas[f"{layer.name}/output"] = da
             through = layer.backward_activation(layer.da, layer.z, layer.a)

@@ -58,7 +58,7 @@ def _float32(network):
         _round_result(network, method)
     for layer in network.layers:
         _round_result(layer.activation, "forward")
-        for method in ("affine", "activity_gradient", "backward_activation", "backward_weights", "backward_input"):
+        for method in ("affine", "penalized", "backward_activation", "backward_weights", "backward_input"):
             _round_result(layer, method)
     network.metrics = {
         name: lambda y, p, metric=metric: rounded(metric(y, p)) for name, metric in network.metrics.items()
