@@ -177,3 +177,14 @@ def test_updated_first_means_the_very_weights_that_the_step_leaves(name):
             left = one.arrays[Key("update", f"{layer}/kernel")][0]
             told = one.arrays[Key("gradient", f"{beneath}/output")][0]
             assert told.tobytes() == (dz @ left.T).tobytes()
+
+
+def test_a_bias_without_a_gradient_has_none_of_its_penalty_either():
+    """It keeps its value, as `layer.bias.trainable = False` makes Keras' keep it."""
+    for one in steps("penalized biases", {"gradient.bias": "missing"})[0]:
+        for layer in LAYERS:
+            for part in ("data", "penalty", "whole"):
+                assert not one.arrays[Key("gradient", f"{layer}/bias", part)].any()
+            assert one.arrays[Key("loss", f"{layer}/bias", "penalty")] > 0
+            key = Key("update", f"{layer}/bias")
+            assert one.arrays[key][0].tobytes() == one.before[key].tobytes()

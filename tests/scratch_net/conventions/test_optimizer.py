@@ -223,6 +223,14 @@ def test_an_update_an_example_is_training_on_batches_of_one(name):
             _assert_same(said[word], last[word], word)
 
 
+@pytest.mark.parametrize("choice", ["skipped", "full_size"])
+def test_no_batch_of_one_is_a_smaller_batch(choice):
+    ours, _ = steps("sgd", {"update.each": "example", "data.partial_batch": choice})
+    each, _ = steps("sgd", {"update.each": "example"})
+    for one, other in zip(ours, each, strict=True):
+        assert all(one.arrays[key].tobytes() == array.tobytes() for key, array in other.arrays.items())
+
+
 def _assert_same(ours, theirs, word):
     pairs = [(ours, theirs)] if not isinstance(ours, dict) else [(ours[name], theirs[name]) for name in theirs]
     assert all(np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in pairs), word
@@ -252,3 +260,15 @@ def test_a_rate_outside_gives_the_same_weights_from_another_slot():
                 _assert_near(
                     other.arrays[Key("update", name)] * factor, expected, 3**step * max(np.abs(expected).max(), 1)
                 )
+
+
+def test_a_slot_that_the_reference_does_not_have_is_as_at_the_start():
+    """A centered RMSprop that replays one that is not: its mean gradient is one step's."""
+    side, _ = started("rmsprop", {"rmsprop.centered": "flipped"})
+    of = experiment("rmsprop").optimizer
+    for one in steps("rmsprop", {})[0]:
+        slots = side.replay(one)["optimizer"]
+        for weight in WEIGHTS:
+            g = one.arrays[Key("gradient", weight)]
+            assert slots[f"{weight}/average_gradient"].tobytes() == ((1 - of.rho) * g).tobytes()
+            assert slots[f"{weight}/velocity"].tobytes() == one.arrays[Key("update", f"{weight}/velocity")].tobytes()
