@@ -12,13 +12,16 @@ import numpy as np
 
 from parity.budget import LocalBudget
 from parity.config import Experiment, Precision
+from parity.config.tolerances import Tolerance
 from parity.errors import ExitCode
 from parity.ledger import Ledger
 from parity.measure import Rows, Steps, measure
 from parity.protocol import Array, Key, Lane, Pair, Phase, Records, execution_order
+from parity.tolerance import Needed, Tolerances
 
 TRAINING: frozenset[Phase] = frozenset({"loss", "gradient", "update"})
 AGAIN = "reference is what the candidate makes of the same state when it is asked again: its run carried something else"
+FIXED = "held against the fixed tolerance {}, not against what rounding can explain"
 
 
 class Verdict(StrEnum):
@@ -33,7 +36,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Divergence:
-    """The first element that rounding cannot explain."""
+    """The first element that rounding cannot explain, or that is beyond a tolerance that was set."""
 
     step: int
     key: Key
@@ -45,6 +48,8 @@ class Divergence:
     budget: float
     note: str = ""
     """What else there is to say: of shapes that differ, or of what the reference is in the free lane."""
+    fixed: bool = False
+    """Whether the budget is a tolerance that was set, not derived."""
 
     @property
     def difference(self) -> float:
@@ -79,8 +84,12 @@ class Summary:
     used_step: int = 0
     beyond: int = 0
     first_beyond: int | None = None
+    rule: Tolerance | None = None
+    """The fixed tolerance that it was held against in place of a budget."""
+    needed: Needed = field(default_factory=Needed)
 
-    def take(self, first_step: int, rows: Rows) -> None:
+    def take(self, first_step: int, rows: Rows, precision: Precision) -> None:
+        self.needed.take(rows, precision)
         absolute, used = rows["absolute"]["value"], rows["used"]["value"]
         self.steps += len(rows)
         self.differing += int(np.count_nonzero(absolute))
@@ -122,6 +131,7 @@ class Judge:
 
     def __post_init__(self) -> None:
         self._budget = LocalBudget(self.experiment, self.precision)
+        self.tolerances = Tolerances(self.experiment)
 
     @property
     def verdict(self) -> Verdict:
@@ -135,6 +145,14 @@ class Judge:
     @property
     def tensors(self) -> int:
         return len({key for _, key in self.summaries})
+
+    @property
+    def needed(self) -> dict[Lane, Needed]:
+        """The smallest tolerance that, given to every tensor, would have passed: in each lane."""
+        lanes: dict[Lane, Needed] = {}
+        for (lane, _), summary in self.summaries.items():
+            lanes[lane] = lanes.get(lane, Needed()).then(summary.needed)
+        return lanes
 
     @property
     def not_compared(self) -> list[NotCompared]:
@@ -153,7 +171,7 @@ class Judge:
         records = pair.reference
         self.steps += len(records)
         if not pair.local:
-            self.missing.setdefault("local lane", "not asked for, or the candidate does not replay: nothing is judged")
+            self.missing.setdefault("local lane", f"not asked for, or the candidate does not replay: {self._left}")
         for key in execution_order(records.arrays, self.experiment.layer_names):
             of_key = records.arrays[key]
             if key.phase == "batch":  # both were handed the same arrays: what each says it got must be just that
@@ -161,10 +179,11 @@ class Judge:
             else:
                 lanes = {lane: said[key] for lane, said in pair.lanes.items() if key in said}
             for lane, array in lanes.items():
-                budget = partial(self._budget_of, key, records) if lane == "local" else None
-                self._hold(key, lane, records.first_step, of_key, array, budget)
+                derived = partial(self._budget_of, key, records) if lane == "local" else None
+                self._hold(key, lane, records.first_step, of_key, array, derived)
             self._note_missing(key, pair, lanes)
         self._hold_to_itself(pair)
+        self.tolerances.check(key for key in records.arrays if key in pair.free or key in pair.local)
         for key in (pair.free.keys() | pair.local.keys()) - records.arrays.keys():
             self.missing.setdefault(str(key), "the reference does not record it")
 
@@ -179,7 +198,9 @@ class Judge:
             own, free = pair.own[key], pair.free[key]
             if own.shape != free.shape or own.dtype != free.dtype:
                 continue  # told where it is held against the reference
-            rows = measure(own, free, partial(self._budget.of, key, records))
+            rows = measure(own, free, self.tolerances.allowed(key, own, partial(self._budget.of, key, records)))
+            if self.tolerances.rule(key) is not None and ("free", key) in self.summaries:
+                self.summaries["free", key].needed.take(rows, self.precision)
             if (np.isnan(rows["used"]["value"]) & (rows["absolute"]["value"] > 0)).any():
                 self.unheld.setdefault(
                     str(key), "it differs from its own replay, and the candidate does not record why"
@@ -188,14 +209,19 @@ class Judge:
             if over.size:
                 step = records.first_step + int(over[0])
                 found = self._divergence(key, "free", step, rows[over[0]], own.shape[1:])
-                self._diverge(replace(found, note=AGAIN))
+                self._diverge(replace(found, note="; ".join(filter(None, (AGAIN, found.note)))))
 
     def _budget_of(self, key: Key, records: Records, rows: Steps) -> Array | float | None:
         """Asked for the steps that differ only."""
         budget = self._budget.of(key, records, rows)
-        if budget is None:
+        if budget is None and self.tolerances.rule(key) is None:
             self.unheld.setdefault(str(key), "it differs, and the reference does not record what its budget depends on")
         return budget
+
+    @property
+    def _left(self) -> str:
+        """What still judges without the local lane."""
+        return "only fixed tolerances judge" if self.tolerances.rules else "nothing is judged"
 
     def _note_missing(self, key: Key, pair: Pair, lanes: Mapping[Lane, Array]) -> None:
         if not lanes:
@@ -210,9 +236,9 @@ class Judge:
         first_step: int,
         reference: Array,
         candidate: Array,
-        budget: float | Callable[[Steps], Array | float | None] | None,
+        derived: float | Callable[[Steps], Array | float | None] | None,
     ) -> None:
-        """Hold the candidate's tensor against the reference's."""
+        """Hold the candidate's tensor against the reference's: as the budget allows, or the rule for that tensor."""
         if reference.shape != candidate.shape or reference.dtype != candidate.dtype:
             note = (
                 f"the candidate gave {candidate.dtype} of shape {candidate.shape[1:]}, "
@@ -221,11 +247,12 @@ class Judge:
             self.missing.setdefault(f"{key}, {lane} lane", note)
             self._diverge(Divergence(first_step, key, lane, self.precision, (), math.nan, math.nan, 0.0, note))
             return
-        rows = measure(reference, candidate, budget)
+        rows = measure(reference, candidate, self.tolerances.allowed(key, reference, derived))
         self.ledger.append(key, lane, first_step, rows)
         if (summary := self.summaries.get((lane, key))) is None:
             summary = self.summaries[lane, key] = Summary(key, lane, reference.shape[1:])
-        summary.take(first_step, rows)
+            summary.rule = self.tolerances.rule(key)
+        summary.take(first_step, rows, self.precision)
         if first_step and key.phase not in self.judged and not np.isnan(rows["used"]["value"]).all():
             self.judged.add(key.phase)
         if self.nonfinite is None and (same := rows["nonfinite_both"].nonzero()[0]).size:
@@ -238,6 +265,7 @@ class Judge:
         """The element that uses most of its budget; among elements that had to be equal, the most different."""
         worst = row["used"] if math.isfinite(row["used"]["value"]) else row["absolute"]
         difference = abs(float(worst["candidate"]) - float(worst["reference"]))
+        rule = self.tolerances.rule(key)
         return Divergence(
             step=step,
             key=key,
@@ -247,6 +275,8 @@ class Judge:
             reference=float(worst["reference"]),
             candidate=float(worst["candidate"]),
             budget=difference / float(row["used"]["value"]) if math.isfinite(row["used"]["value"]) else 0.0,
+            note="" if rule is None else FIXED.format(rule),
+            fixed=rule is not None,
         )
 
     def _diverge(self, found: Divergence) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from parity.config import Precision
 from parity.protocol import PHASES, Key, Lane, execution_order
 from parity.result import Result, Run
+from parity.tolerance import Needed
 from parity.verdict import TRAINING, Divergence, Summary, Verdict
 
 SHOWN_STEPS = 6
@@ -76,8 +77,21 @@ def place(key: Key) -> str:
     return f"{key.phase}, {key.tensor}{part}"
 
 
+def at_least(value: float) -> str:
+    """Three significant digits, rounded up: who sets a tolerance to what is shown must pass."""
+    if not 0 < value < math.inf:
+        return number(value)
+    last = 10.0 ** (math.floor(math.log10(value)) - 2)
+    return next(text for more in range(3) if float(text := f"{value + more * last:.3g}") >= value)
+
+
 def headline(result: Result) -> str:
     """The verdict and what it means."""
+    fixed = bool(result.experiment.tolerance)
+    if fixed and result.verdict is Verdict.PARITY:
+        return f"{result.verdict}: every tensor agrees within the tolerance set for it, or what rounding can explain"
+    if (first := result.first_divergence) is not None and first.fixed:
+        return f"{result.verdict}: there is a difference beyond the tolerance that was set"
     if result.interrupted and result.first_divergence is None:
         return f"{result.verdict}: interrupted; nothing had diverged until then"
     return f"{result.verdict}: {_MEANING[result.verdict]}"
@@ -127,12 +141,35 @@ def divergence(found: Divergence) -> Iterator[tuple[str, str]]:
     used = (
         "; these had to be equal to the last bit"
         if math.isinf(found.used)
-        else f", {number(found.used, 2)} × its budget"
+        else f", {number(found.used, 2)} × its {'tolerance' if found.fixed else 'budget'}"
     )
     yield "difference", f"{number(found.difference)}{used}"
     yield "seen in", f"{found.precision}, {found.lane} lane"
     if found.note:
         yield "note", found.note
+
+
+def tolerances(result: Result) -> Iterator[tuple[str, str]]:
+    """What was judged by a fixed tolerance, and what would have been enough; nothing where none was set."""
+    if not result.experiment.tolerance:
+        return
+    for run in result.runs:
+        for lane, needed in run.judge.needed.items():
+            yield f"{run.precision}, everything, {lane} lane", f"would pass with {_enough(needed)}"
+        fixed = [summary for summary in run.summaries.values() if summary.rule is not None]
+        for summary in sorted(fixed, key=lambda summary: not summary.beyond):  # what was beyond comes first
+            label = f"{run.precision}, {place(summary.key)}, {summary.lane} lane"
+            yield label, f"{summary.rule}; would pass with {_enough(summary.needed)}"
+
+
+def _enough(needed: Needed) -> str:
+    """Each alone, the others zero."""
+    if not math.isfinite(needed.atol):
+        return "no tolerance: it is not finite"
+    if not needed.atol:
+        return "zero: equal to the last bit"
+    ways = [f"{name} {at_least(value)}" for name, value in vars(needed).items() if math.isfinite(value)]
+    return f"≈{', or '.join(ways)} alone"
 
 
 def runs(result: Result) -> Iterator[tuple[str, str]]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _STYLE = {Verdict.PARITY: "bold green", Verdict.DIVERGED: "bold red", Verdict.CANNOT_JUDGE: "bold yellow"}
 _WIDTH = 120  # where there is no terminal to ask
+_FEW = 3  # entries of a list without -v
 
 
 class Progress:
@@ -86,12 +87,19 @@ def _body(result: Result, *, verbose: bool) -> Group:
     for run in result.runs:
         parts += [_table(facts.table(run), verbose=verbose), Text()]
     parts.append(Text(facts.lane_notes({lane for run in result.runs for lane, _ in run.summaries}), style="dim"))
-    if missing := result.not_compared:
-        shown = missing if verbose else missing[:3]
-        parts += [Text(), Text("Not compared", style="bold"), _pairs((item.what, item.why) for item in shown)]
-        if len(shown) < len(missing):
-            parts.append(Text(f"  and {len(missing) - len(shown)} more: -v shows all"))
+    parts += _section("Fixed tolerances", list(facts.tolerances(result)), verbose=verbose)
+    missing = [(item.what, item.why) for item in result.not_compared]
+    parts += _section("Not compared", missing, verbose=verbose)
     return Group(*parts)
+
+
+def _section(title: str, pairs: list[tuple[str, str]], *, verbose: bool) -> list[Text | Table]:
+    """Nothing where there is nothing to say; the first few without -v."""
+    if not pairs:
+        return []
+    shown = pairs if verbose else pairs[:_FEW]
+    more = [Text(f"  and {len(pairs) - len(shown)} more: -v shows all")] if len(shown) < len(pairs) else []
+    return [Text(), Text(title, style="bold"), _pairs(shown), *more]
 
 
 def _pairs(pairs: object) -> Table:
