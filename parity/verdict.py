@@ -13,6 +13,8 @@ import numpy as np
 from parity.budget import LocalBudget
 from parity.config import Experiment, Precision
 from parity.config.tolerances import Tolerance
+from parity.coverage import Coverage
+from parity.data import Schedule
 from parity.errors import ExitCode
 from parity.ledger import Ledger
 from parity.measure import Rows, Steps, measure
@@ -128,10 +130,13 @@ class Judge:
     missing: dict[str, str] = field(default_factory=dict)
     unheld: dict[str, str] = field(default_factory=dict)
     """What differs although nobody could say whether it may: while there is any, there is no parity."""
+    schedule: Schedule | None = None
+    """Which examples are in which step, where the steps were not recorded somewhere else."""
 
     def __post_init__(self) -> None:
         self._budget = LocalBudget(self.experiment, self.precision)
         self.tolerances = Tolerances(self.experiment)
+        self.coverage = Coverage(self.experiment, self.schedule)
 
     @property
     def verdict(self) -> Verdict:
@@ -183,6 +188,7 @@ class Judge:
                 self._hold(key, lane, records.first_step, of_key, array, derived)
             self._note_missing(key, pair, lanes)
         self._hold_to_itself(pair)
+        self.coverage.take(records)
         self.tolerances.check(key for key in records.arrays if key in pair.free or key in pair.local)
         for key in (pair.free.keys() | pair.local.keys()) - records.arrays.keys():
             self.missing.setdefault(str(key), "the reference does not record it")

@@ -44,6 +44,10 @@ def as_dict(result: Result) -> dict[str, Any]:
         "explained": result.verdict is Verdict.PARITY or (result.diagnosis is not None and result.diagnosis.explained),
         "rejected": [_rejected(one) for one in result.diagnosis.rejected] if result.diagnosis else [],
         "not_compared": [{"what": item.what, "why": item.why} for item in result.not_compared],
+        "not_exercised": [
+            {"what": item.what, "why": item.why, "looked_at": item.looked_at, "precisions": list(precisions)}
+            for item, precisions in result.not_exercised
+        ],
         "tolerances": _tolerances(result),
         "sensitivity": None,
         "environment": dict(result.environment),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from parity.config import Precision
+from parity.coverage import SETTING
 from parity.protocol import PHASES, Key, Lane, execution_order
 from parity.result import Result, Run
 from parity.tolerance import Needed
@@ -147,6 +148,15 @@ def divergence(found: Divergence) -> Iterator[tuple[str, str]]:
     yield "seen in", f"{found.precision}, {found.lane} lane"
     if found.note:
         yield "note", found.note
+
+
+def not_exercised(result: Result) -> Iterator[tuple[str, str]]:
+    """Settings that could be wrong without this run showing it."""
+    every = {run.precision for run in result.runs}
+    for item, precisions in result.not_exercised:
+        where = "" if set(precisions) == every else f", {' and '.join(precisions)}"
+        looked = "" if item.looked_at == SETTING else f" (looked at: {item.looked_at})"
+        yield f"{item.what}{where}", f"{item.why}{looked}"
 
 
 def tolerances(result: Result) -> Iterator[tuple[str, str]]:
