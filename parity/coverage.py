@@ -228,7 +228,11 @@ def _epsilon(experiment: Experiment) -> Callable[[Look], bool]:
     def mattered(look: Look) -> bool:
         rate = recorded_rate(look.records, look.row)
         again = (update_of(optimizer, look.records, look.row, name) for name in _weights(experiment))
-        return any((update(rate, optimizer.epsilon) != update(rate, 0.0)).any() for update in again)
+        return any(
+            (array != update(rate, 0.0)[name]).any()
+            for update in again
+            for name, array in update(rate, optimizer.epsilon).items()
+        )
 
     return mattered
 

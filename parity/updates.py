@@ -15,7 +15,7 @@ import numpy as np
 
 from parity.protocol import Array, Key, Records
 
-Update = Callable[[Any, Any], Array]  # rate, epsilon -> the weight after the step
+Update = Callable[[Any, Any], dict[str, Array]]  # rate, epsilon -> the weight after the step, and its momentum
 
 
 def update_of(optimizer: Any, records: Records, row: int, name: str, span: slice = slice(None)) -> Update:
@@ -38,13 +38,14 @@ def update_of(optimizer: Any, records: Records, row: int, name: str, span: slice
     w, g = before(), _flat(records.arrays[Key("gradient", name)][row])
     match optimizer.class_name:
         case "SGD" if not optimizer.momentum:
-            return lambda rate, _: np.asarray(w - g * rate)
+            return lambda rate, _: {name: w - g * rate}
         case "SGD":
             momentum, mu = before("momentum"), w.dtype.type(np.float32(optimizer.momentum))
 
-            def sgd(rate: Any, _: Any) -> Array:
+            def sgd(rate: Any, _: Any) -> dict[str, Array]:
                 moved = momentum * mu - g * rate
-                return np.asarray(w + (moved * mu - g * rate if optimizer.nesterov else moved))
+                step = moved * mu - g * rate if optimizer.nesterov else moved
+                return {name: w + step, f"{name}/momentum": moved}
 
             return sgd
         case "Adam":
@@ -52,14 +53,18 @@ def update_of(optimizer: Any, records: Records, row: int, name: str, span: slice
             b1, b2 = (w.dtype.type(np.float32(beta)) for beta in (optimizer.beta_1, optimizer.beta_2))
             correction = np.sqrt(1 - b2**t), 1 - b1**t
             m, root = after("momentum"), np.sqrt(after("velocity_hat" if optimizer.amsgrad else "velocity"))
-            return lambda rate, epsilon: w - (m * (rate * correction[0] / correction[1])) / (root + epsilon)
+            return lambda rate, epsilon: {name: w - (m * (rate * correction[0] / correction[1])) / (root + epsilon)}
         case _:
             v, a = after("velocity"), after("average_gradient") if optimizer.centered else None
-            inherited = optimizer.momentum * before("momentum") if optimizer.momentum else w.dtype.type(0)
+            momentum = before("momentum") if optimizer.momentum else None
 
-            def rmsprop(rate: Any, epsilon: Any) -> Array:
+            def rmsprop(rate: Any, epsilon: Any) -> dict[str, Array]:
                 root = np.sqrt(v + epsilon if a is None else v - a * a + epsilon)
-                return np.asarray(w - (inherited + rate * g / root))
+                moved = rate * g / root
+                if momentum is None:
+                    return {name: w - moved}
+                moved = optimizer.momentum * momentum + moved
+                return {name: w - moved, f"{name}/momentum": moved}
 
             return rmsprop
 

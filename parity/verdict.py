@@ -19,6 +19,7 @@ from parity.errors import ExitCode
 from parity.ledger import Ledger
 from parity.measure import Rows, Steps, measure
 from parity.protocol import Array, Key, Lane, Pair, Phase, Records, execution_order
+from parity.sensitivity import Sensitivity
 from parity.tolerance import Needed, Tolerances
 
 TRAINING: frozenset[Phase] = frozenset({"loss", "gradient", "update"})
@@ -137,6 +138,7 @@ class Judge:
         self._budget = LocalBudget(self.experiment, self.precision)
         self.tolerances = Tolerances(self.experiment)
         self.coverage = Coverage(self.experiment, self.schedule)
+        self.sensitivity = Sensitivity(self.experiment, self.precision)
 
     @property
     def verdict(self) -> Verdict:
@@ -189,6 +191,7 @@ class Judge:
             self._note_missing(key, pair, lanes)
         self._hold_to_itself(pair)
         self.coverage.take(records)
+        self.sensitivity.take(records, pair.local, self._allowed)
         self.tolerances.check(key for key in records.arrays if key in pair.free or key in pair.local)
         for key in (pair.free.keys() | pair.local.keys()) - records.arrays.keys():
             self.missing.setdefault(str(key), "the reference does not record it")
@@ -228,6 +231,11 @@ class Judge:
     def _left(self) -> str:
         """What still judges without the local lane."""
         return "only fixed tolerances judge" if self.tolerances.rules else "nothing is judged"
+
+    def _allowed(self, key: Key, records: Records, rows: Steps) -> Array | float | None:
+        """What a tensor of the local lane may differ by."""
+        limit = self.tolerances.allowed(key, records.arrays[key], partial(self._budget.of, key, records))
+        return limit(rows) if callable(limit) else limit
 
     def _note_missing(self, key: Key, pair: Pair, lanes: Mapping[Lane, Array]) -> None:
         if not lanes:

@@ -49,7 +49,19 @@ def as_dict(result: Result) -> dict[str, Any]:
             for item, precisions in result.not_exercised
         ],
         "tolerances": _tolerances(result),
-        "sensitivity": None,
+        "sensitivity": [
+            {
+                "precision": run.precision,
+                "what": found.what,
+                "unit": found.unit,
+                "error": found.error,
+                "step": found.step or None,
+                "seen_in": str(found.seen_in) if found.seen_in else None,
+                "elements": list(found.elements) if found.elements else None,
+            }
+            for run in result.runs
+            for found in run.judge.sensitivity.findings
+        ],
         "environment": dict(result.environment),
         "timings": {name: round(seconds, 6) for name, seconds in result.timings.items()},
         "data_digest": result.data_digest,

@@ -12,6 +12,7 @@ from parity.config import Precision
 from parity.coverage import SETTING
 from parity.protocol import PHASES, Key, Lane, execution_order
 from parity.result import Result, Run
+from parity.sensitivity import Finding
 from parity.tolerance import Needed
 from parity.verdict import TRAINING, Divergence, Summary, Verdict
 
@@ -148,6 +149,32 @@ def divergence(found: Divergence) -> Iterator[tuple[str, str]]:
     yield "seen in", f"{found.precision}, {found.lane} lane"
     if found.note:
         yield "note", found.note
+
+
+def sensitivity(result: Result) -> Iterator[tuple[str, str]]:
+    """The smallest error in each constant that the local lane would have shown."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for run in result.runs:
+        for finding in run.judge.sensitivity.findings:
+            places = found.setdefault(finding.what, {})
+            places.setdefault(_seen_in(finding), []).append(f"{_smallest(finding)} in {run.precision}")
+    for what, places in found.items():
+        yield what, ", ".join(f"{' and '.join(texts)}{where}" for where, texts in places.items())
+
+
+def _smallest(finding: Finding) -> str:
+    if finding.error is None:
+        return "not even twice the value"
+    return f"{finding.error:g} ulp" if finding.unit == "ulp" else f"≈{number(finding.error, 2)}"
+
+
+def _seen_in(finding: Finding) -> str:
+    if finding.seen_in is None:
+        return ""
+    where = f"{finding.seen_in}, step {finding.step}"
+    if finding.elements is not None:
+        return ", of {} of the {} of {}".format(*finding.elements, where)
+    return f" of itself; {where}"
 
 
 def not_exercised(result: Result) -> Iterator[tuple[str, str]]:

@@ -33,6 +33,8 @@ def body(result: Result, level: int = 2) -> str:
     parts.append(facts.lane_notes({lane for run in result.runs for lane, _ in run.summaries}))
     if fixed := list(facts.tolerances(result)):
         parts += [f"{heading} Fixed tolerances", _capped(fixed)]
+    if errors := list(facts.sensitivity(result)):
+        parts += [f"{heading} The smallest error that would have been seen", _list(errors)]
     if idle := list(facts.not_exercised(result)):
         parts += [f"{heading} Not exercised", _capped(idle)]
     if missing := result.not_compared:

@@ -90,6 +90,7 @@ def _body(result: Result, *, verbose: bool) -> Group:
     parts += _section("Fixed tolerances", list(facts.tolerances(result)), verbose=verbose)
     missing = [(item.what, item.why) for item in result.not_compared]
     parts += _section("Not compared", missing, verbose=verbose)
+    parts += _section("The smallest error that would have been seen", list(facts.sensitivity(result)), verbose=True)
     parts += _section("Not exercised", list(facts.not_exercised(result)), verbose=verbose)
     return Group(*parts)
 
