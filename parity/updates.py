@@ -40,10 +40,10 @@ def update_of(optimizer: Any, records: Records, row: int, name: str, span: slice
         case "SGD" if not optimizer.momentum:
             return lambda rate, _: {name: w - g * rate}
         case "SGD":
-            momentum, mu = before("momentum"), w.dtype.type(np.float32(optimizer.momentum))
+            moving, mu = before("momentum"), w.dtype.type(np.float32(optimizer.momentum))
 
             def sgd(rate: Any, _: Any) -> dict[str, Array]:
-                moved = momentum * mu - g * rate
+                moved = moving * mu - g * rate
                 step = moved * mu - g * rate if optimizer.nesterov else moved
                 return {name: w + step, f"{name}/momentum": moved}
 

@@ -269,8 +269,10 @@ class Judge:
         summary.take(first_step, rows, self.precision)
         if first_step and key.phase not in self.judged and not np.isnan(rows["used"]["value"]).all():
             self.judged.add(key.phase)
-        if self.nonfinite is None and (same := rows["nonfinite_both"].nonzero()[0]).size:
-            self.nonfinite = (first_step + int(same[0]), key)
+        if (same := rows["nonfinite_both"].nonzero()[0]).size:
+            step = first_step + int(same[0])
+            if self.nonfinite is None or step < self.nonfinite[0]:
+                self.nonfinite = (step, key)
         over = (rows["used"]["value"] > 1).nonzero()[0]
         if over.size:
             self._diverge(self._divergence(key, lane, first_step + int(over[0]), rows[over[0]], reference.shape[1:]))

@@ -159,22 +159,20 @@ def sensitivity(result: Result) -> Iterator[tuple[str, str]]:
             places = found.setdefault(finding.what, {})
             places.setdefault(_seen_in(finding), []).append(f"{_smallest(finding)} in {run.precision}")
     for what, places in found.items():
-        yield what, ", ".join(f"{' and '.join(texts)}{where}" for where, texts in places.items())
+        yield what, " and ".join(f"{' and '.join(texts)}{where}" for where, texts in places.items())
 
 
 def _smallest(finding: Finding) -> str:
     if finding.error is None:
-        return "not even twice the value"
+        return "nothing up to twice the value"
     return f"{finding.error:g} ulp" if finding.unit == "ulp" else f"≈{number(finding.error, 2)}"
 
 
 def _seen_in(finding: Finding) -> str:
     if finding.seen_in is None:
         return ""
-    where = f"{finding.seen_in}, step {finding.step}"
-    if finding.elements is not None:
-        return ", of {} of the {} of {}".format(*finding.elements, where)
-    return f" of itself; {where}"
+    elements = "" if finding.elements is None else "{} of the {} elements of ".format(*finding.elements)
+    return f" seen in {elements}{finding.seen_in} at step {finding.step}"
 
 
 def not_exercised(result: Result) -> Iterator[tuple[str, str]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import IO, TYPE_CHECKING
 
 from parity.report import causes, facts
+from parity.report.following import following
 
 if TYPE_CHECKING:
     from parity.result import Result
@@ -34,11 +35,16 @@ def body(result: Result, level: int = 2) -> str:
     if fixed := list(facts.tolerances(result)):
         parts += [f"{heading} Fixed tolerances", _capped(fixed)]
     if errors := list(facts.sensitivity(result)):
-        parts += [f"{heading} The smallest error that would have been seen", _list(errors)]
+        parts += [f"{heading} The smallest relative error that would have been seen", _list(errors)]
     if idle := list(facts.not_exercised(result)):
         parts += [f"{heading} Not exercised", _capped(idle)]
     if missing := result.not_compared:
         parts += [f"{heading} Not compared", _capped([(item.what, item.why) for item in missing])]
+    if items := list(following(result)):
+        parts.append(f"{heading} Next")
+        for item in items:
+            parts.append(escape(item.why) + (":" if item.command else ""))
+            parts += [f"```sh\n{item.command}\n```"] if item.command else []
     return "\n\n".join(parts) + "\n"
 
 

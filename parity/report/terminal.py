@@ -12,6 +12,7 @@ from rich.text import Text
 
 from parity.config import Precision
 from parity.report import causes, facts
+from parity.report.following import following
 from parity.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def show(result: Result, *, quiet: bool = False, verbose: bool = False, to_stder
     console.print(Text(facts.headline(result), style=_STYLE[result.verdict]))
     if not quiet:
         console.print(_body(result, verbose=verbose))
+        _print_following(result, console)
 
 
 def write(result: Result, stream: IO[str]) -> None:
@@ -75,6 +77,18 @@ def write(result: Result, stream: IO[str]) -> None:
     console = Console(file=stream, width=_WIDTH, no_color=True, highlight=False)
     console.print(facts.headline(result))
     console.print(_body(result, verbose=True))
+    _print_following(result, console)
+
+
+def _print_following(result: Result, console: Console) -> None:
+    """What to run next; a command on one line, however long, so that it can be copied."""
+    items = list(following(result))
+    if items:
+        console.print(Text("\nNext", style="bold"))
+    for item in items:
+        console.print(Text(f"  {item.why}{':' if item.command else ''}"))
+        if item.command:
+            console.print(Text(f"    {item.command}"), soft_wrap=True)
 
 
 def _body(result: Result, *, verbose: bool) -> Group:
@@ -90,7 +104,8 @@ def _body(result: Result, *, verbose: bool) -> Group:
     parts += _section("Fixed tolerances", list(facts.tolerances(result)), verbose=verbose)
     missing = [(item.what, item.why) for item in result.not_compared]
     parts += _section("Not compared", missing, verbose=verbose)
-    parts += _section("The smallest error that would have been seen", list(facts.sensitivity(result)), verbose=True)
+    errors = list(facts.sensitivity(result))
+    parts += _section("The smallest relative error that would have been seen", errors, verbose=True)
     parts += _section("Not exercised", list(facts.not_exercised(result)), verbose=verbose)
     return Group(*parts)
 

@@ -185,8 +185,9 @@ def test_every_report_says_it(founding):
     }
     assert all(item["step"] == 1 and item["error"] > 0 for item in said)
     told = dict(facts.sensitivity(result))
-    assert told["one kernel element"].startswith("1 ulp in float64 and 1 ulp in float32, of 1920 of the 1920 of update")
-    assert "in float32 of itself; gradient dense/kernel (penalty), step 1" in told["layers.0.kernel_regularizer.l2"]
+    wanted = "1 ulp in float64 and 1 ulp in float32 seen in 1920 of the 1920 elements of update dense/kernel at step 1"
+    assert told["one kernel element"] == wanted
+    assert "in float32 seen in gradient dense/kernel (penalty) at step 1" in told["layers.0.kernel_regularizer.l2"]
 
 
 def test_what_was_not_judged_has_no_sensitivity():
@@ -198,7 +199,7 @@ def test_a_constant_that_does_nothing_is_said_not_to_be_seen():
     given = experiment(optimizer={"class_name": "Adam", "epsilon": 1e-30}, layers=hidden(kernel_regularizer="l2"))
     result = diff(given, reference="scratch")
     told = dict(facts.sensitivity(result))["epsilon"]
-    assert told == "not even twice the value in float64 and not even twice the value in float32"
+    assert told == "nothing up to twice the value in float64 and nothing up to twice the value in float32"
     zero = experiment(optimizer={"class_name": "SGD", "learning_rate": 0}, layers=hidden(kernel_regularizer={"l2": 0}))
     named = dict(facts.sensitivity(diff(zero, reference="scratch")))
     assert set(named) == {"one kernel element"}

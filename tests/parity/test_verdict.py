@@ -146,6 +146,15 @@ def test_the_same_nan_on_both_sides_is_never_parity(bad):
     assert judge.nonfinite == (4, key)
 
 
+def test_the_first_nan_is_that_of_the_earliest_step():
+    late, early = Key("forward", "z/output"), Key("update", "a/bias")
+    reference = {k: a.copy() for k, a in PAIR.reference.arrays.items()}
+    local, free = ({k: a.copy() for k, a in said.items()} for said in (PAIR.local, PAIR.free))
+    for said in (reference, local, free):
+        said[late][3] = said[early][1] = math.nan
+    assert judged(Pair(dataclasses.replace(PAIR.reference, arrays=reference), free, local)).nonfinite == (2, early)
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("key", [key for key in ORDER if PAIR.local[key].dtype.kind == "f"], ids=str)
 def test_a_nan_on_one_side_diverges(bad, key):
