@@ -61,7 +61,7 @@ class Planted(ScratchSide):
 def planted(experiment, what, error, monkeypatch, reference="keras"):
     monkeypatch.setattr(Planted, "what", what, raising=False)
     monkeypatch.setattr(Planted, "error", error, raising=False)
-    return diff(experiment, reference=reference, candidate=f"{__name__}:Planted")
+    return diff(experiment, reference=reference, candidate=f"{__name__}:Planted", explain=False)
 
 
 def experiment(**settings):
