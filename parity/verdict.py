@@ -22,7 +22,7 @@ from parity.protocol import Array, Key, Lane, Pair, Phase, Records, execution_or
 from parity.sensitivity import Sensitivity
 from parity.tolerance import Needed, Tolerances
 
-TRAINING: frozenset[Phase] = frozenset({"loss", "gradient", "update"})
+WEIGHT_PHASES: tuple[Phase, ...] = ("gradient", "update")  # with the loss, those that train
 AGAIN = "reference is what the candidate makes of the same state when it is asked again: its run carried something else"
 FIXED = "held against the fixed tolerance {}, not against what rounding can explain"
 
@@ -126,8 +126,8 @@ class Judge:
     nonfinite: tuple[int, Key] | None = None
     """The first step and tensor where both sides held the same NaN or infinity."""
     steps: int = 0
-    judged: set[str] = field(default_factory=set)
-    """Phases in which at least one tensor was held against a budget; equal initial weights are no training yet."""
+    judged: set[Key] = field(default_factory=set)
+    """What was held against a budget in some step; equal initial weights are no training yet."""
     missing: dict[str, str] = field(default_factory=dict)
     unheld: dict[str, str] = field(default_factory=dict)
     """What differs although nobody could say whether it may: while there is any, there is no parity."""
@@ -142,12 +142,23 @@ class Judge:
 
     @property
     def verdict(self) -> Verdict:
-        """Parity needs every phase that trains to have been judged; comparing nothing is never parity."""
+        """Parity needs all that trains to have been judged, of every weight; comparing nothing is never parity."""
         if self.first is not None:
             return Verdict.DIVERGED
-        if self.nonfinite is not None or self.unheld or not self.judged >= TRAINING:
+        if self.nonfinite is not None or self.unheld or self.skipped:
             return Verdict.CANNOT_JUDGE
         return Verdict.PARITY
+
+    @property
+    def skipped(self) -> list[Key]:
+        """What trains and was held against nothing: leaving a tensor out must not help anybody to parity."""
+        weights = [
+            f"{layer.name}/{kind}"
+            for layer in self.experiment.layers
+            for kind in ("kernel", "bias")[: 1 + layer.use_bias]
+        ]
+        training = [Key("loss", "loss"), *(Key(phase, name) for phase in WEIGHT_PHASES for name in weights)]
+        return [key for key in training if key not in self.judged]
 
     @property
     def tensors(self) -> int:
@@ -267,8 +278,8 @@ class Judge:
             summary = self.summaries[lane, key] = Summary(key, lane, reference.shape[1:])
             summary.rule = self.tolerances.rule(key)
         summary.take(first_step, rows, self.precision)
-        if first_step and key.phase not in self.judged and not np.isnan(rows["used"]["value"]).all():
-            self.judged.add(key.phase)
+        if first_step and key not in self.judged and not np.isnan(rows["used"]["value"]).all():
+            self.judged.add(key)
         if (same := rows["nonfinite_both"].nonzero()[0]).size:
             step = first_step + int(same[0])
             if self.nonfinite is None or step < self.nonfinite[0]:

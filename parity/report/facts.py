@@ -10,11 +10,11 @@ import numpy as np
 
 from parity.config import Precision
 from parity.coverage import SETTING
-from parity.protocol import PHASES, Key, Lane, execution_order
+from parity.protocol import Key, Lane, execution_order
 from parity.result import Result, Run
 from parity.sensitivity import Finding
 from parity.tolerance import Needed
-from parity.verdict import TRAINING, Divergence, Summary, Verdict
+from parity.verdict import Divergence, Judge, Summary, Verdict
 
 SHOWN_STEPS = 6
 NOISE = 1e4  # units in the last place: a free-running difference below it is shown as rounding
@@ -222,12 +222,18 @@ def _run_line(run: Run) -> str:
     if run.verdict is Verdict.CANNOT_JUDGE or run.worst is None:
         if run.judge.unheld:
             return f"{run.verdict}: differs, and cannot be held against a budget: {next(iter(run.judge.unheld))}"
-        left_out = sorted(TRAINING - run.judge.judged, key=PHASES.index)
-        return f"{run.verdict}: not held against a budget: {', '.join(left_out) or 'every step'}"
+        return f"{run.verdict}: not held against a budget: {left_out(run.judge) or 'every step'}"
     worst = Figure(percent(run.worst.used), rounding=True)
     if run.worst.used == 0:
         return f"{run.verdict}: equal to the last bit"
     return f"{run.verdict}: at most {worst}"
+
+
+def left_out(judge: Judge) -> str:
+    """What trains and was not judged: whole phases, or the tensors of one that was judged in part."""
+    judged = {key.phase for key in judge.judged}
+    skipped = [key.phase if key.phase not in judged else str(key) for key in judge.skipped]
+    return ", ".join(dict.fromkeys(skipped))
 
 
 def shown_steps(run: Run) -> tuple[int, ...]:

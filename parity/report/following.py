@@ -7,15 +7,12 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from parity.protocol import PHASES
+from parity.report.facts import left_out
 from parity.result import Result, Run
-from parity.verdict import TRAINING, Verdict
+from parity.verdict import Verdict
 
 _NARROWED = ("--steps", "--precision", "--report")  # what the next command says itself
 _FLAGS = frozenset({"-q", "--quiet", "-v", "--verbose"})
-
-# What a side says of each phase that trains, in the vocabulary of `parity.protocol`.
-_WORDS = {"loss": "loss", "gradient": "gradient", "update": "weights"}
 
 
 @dataclass(frozen=True)
@@ -66,9 +63,8 @@ def _to_judge(result: Result, run: Run) -> Iterator[Following]:
     if judge.unheld:
         yield Following(f"have both sides record what they compute: {', '.join(judge.unheld)}")
         yield by_tolerance
-    elif left := [phase for phase in PHASES if phase in TRAINING - judge.judged]:
-        words = ", ".join(_WORDS[phase] for phase in left)
-        yield Following(f"have replay(reference) of {result.candidate} return {words} as well")
+    elif left := left_out(judge):
+        yield Following(f"have replay(reference) of {result.candidate} return what is missing: {left}")
 
 
 def _again(result: Result, *options: str, without: tuple[str, ...] = ()) -> str:

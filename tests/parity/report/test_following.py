@@ -96,7 +96,7 @@ def test_a_side_that_cannot_replay_is_told_what_to_add(call):
 def test_a_phase_that_is_left_out_is_named(call):
     code, printed = call("parity diff experiment.toml --reference scratch --candidate sides.py:NoGradients")
     assert code == 4
-    assert "have replay(reference) of sides.py:NoGradients return gradient as well" in printed
+    assert "have replay(reference) of sides.py:NoGradients return what is missing: gradient" in printed
 
 
 def test_what_comes_before_the_first_infinity_can_be_judged(call):
