@@ -127,6 +127,20 @@ def test_the_figure_is_the_smallest_error_that_is_seen(what, settings, precision
     assert planted(given, what, found.error / 4, monkeypatch).verdict is Verdict.PARITY
 
 
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize(("what", "settings"), [proved for proved in PROVED if proved[0].startswith("layers.")])
+def test_a_lambdas_figure_is_sharp_where_the_candidate_does_not_round_otherwise(what, settings, precision, monkeypatch):
+    """Beside itself the NumPy network uses nothing of what is allowed: half as much again is seen, a third less is not.
+
+    Two roundings of the changed constant and of what is made of it lie between, of six that the narrowest budget has.
+    """
+    given = experiment(**settings, precision=precision)
+    null = planted(given, what, 0.0, monkeypatch, reference="scratch")
+    (found,) = (finding for finding in null.runs[0].judge.sensitivity.findings if finding.what == what)
+    for times, verdict in ((1.5, Verdict.DIVERGED), (1 / 1.5, Verdict.PARITY)):
+        assert planted(given, what, times * found.error, monkeypatch, reference="scratch").verdict is verdict
+
+
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam", "RMSprop"])
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 def test_one_kernel_element(optimizer, precision, monkeypatch):
