@@ -62,8 +62,8 @@ def diff(
     diagnosis: Diagnosis | None = None
     interrupted = False
     for precision in experiment.precisions:
-        judge = Judge(experiment, precision)
-        planned = Schedule.of(experiment, len(dataset)).steps
+        schedule = Schedule.of(experiment, len(dataset))
+        judge = Judge(experiment, precision, schedule=schedule)
         started = time.perf_counter()
         try:
             converted = dataset.astype(precision)
@@ -71,7 +71,7 @@ def diff(
             _train(experiment, sides, converted, weights, judge, lanes, lambda done: progress(*done))
         except KeyboardInterrupt:
             interrupted = True
-        runs.append(Run(precision, planned, judge, time.perf_counter() - started))
+        runs.append(Run(precision, schedule.steps, judge, time.perf_counter() - started))
         timings[precision] = runs[-1].seconds
         if interrupted:
             break
