@@ -90,7 +90,7 @@ class Search:
             self._tried[key] = Tried(choices, apart(evidence.told, taken, budgets, self.keys))
             if not choices:
                 self._plain[evidence.steps] = taken
-            elif len(choices) == 1:
+            elif len(choices) == 1 and evidence.steps in self._plain:
                 self._begins[key] = _first(apart(taken, self._plain[evidence.steps], budgets, self.keys))
             self.tell(len(self._tried))
         return self._tried[key]
@@ -117,6 +117,7 @@ class Search:
                 return proved, []
             if explained and on is self.quick:  # enough for the first steps, not for all
                 on = self.evidence
+                self.try_set(frozenset(), on)
                 grown = [self.try_set(tried.choices, on) for tried in explained + sorted(grown, key=_rank)[:BEAM]]
             beam = sorted([tried for tried in grown if not tried.explains], key=_rank)[:BEAM]
             best = sorted({tried.choices: tried for tried in best + beam}.values(), key=_rank)[:BEAM]
