@@ -36,6 +36,11 @@ class Evidence:
         return sum(len(piece) for piece in self.pieces)
 
     @property
+    def batch(self) -> int:
+        """Examples in the first batch."""
+        return int(self.pieces[0].arrays[Key("batch", "x")].shape[1])
+
+    @property
     def keys(self) -> list[Key]:
         """What the candidate tells, its batches left out: they are what it was given."""
         return [key for key in self.pieces[0].arrays if key.phase != "batch"]
@@ -64,6 +69,15 @@ class Evidence:
                 pieces.append(Records(piece.first_step, arrays, piece.before))
                 left -= len(piece)
         return Evidence(tuple(pieces), self.dtype)
+
+    def thin(self, rows: int) -> Evidence:
+        """The same weights on the first examples of each batch: quick to take, nothing to hold a candidate against."""
+        began = self.only(lambda key: key.phase == "update")
+        pieces = tuple(
+            Records(p.first_step, {k: a[:, :rows] if k.phase == "batch" else a for k, a in p.arrays.items()}, p.before)
+            for p in began.pieces
+        )
+        return Evidence(pieces, self.dtype)
 
     def only(self, told: Callable[[Key], bool]) -> Evidence:
         """As a candidate would be seen that tells no more than this; its batches are always known."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,6 +26,8 @@ from parity.protocol import Key, execution_order
 QUICK = 3
 """Steps on which sets are tried; one that explains them must explain all of the evidence."""
 BEAM = 6
+THIN = 16
+"""Examples of a batch that show where the effect of a convention begins."""
 MOST_CAUSES = 7
 LEAST = 0.5
 """What a larger set must take from the score to count as nearer; rounding and chance take less."""
@@ -121,10 +123,9 @@ class Search:
             on, beam = self.evidence, [self.try_set(frozenset(), self.evidence)]
         best, stale, began = beam, 0, time.monotonic()
         for _ in range(MOST_CAUSES):
-            grown = [self.try_set(larger, on) for larger in self._larger(beam, on.steps)]
+            grown = [self.try_set(larger, on) for larger in self._larger(beam, on)]
             explained = [tried for tried in grown if tried.explains]
-            proved = [held for tried in explained if (held := self.prove(tried.choices)).explains]
-            if proved:
+            if proved := self._proved(explained):
                 return proved, []
             if explained and on is self.quick:  # enough for the first steps, not for all
                 on = self.evidence
@@ -143,7 +144,7 @@ class Search:
         rest = choices - {cause}
         return [
             next(iter(larger - rest))
-            for larger in self._larger([self.try_set(rest)], self.quick.steps)
+            for larger in self._larger([self.try_set(rest)], self.quick)
             if larger != choices and self.try_set(larger).explains and self.prove(larger).explains
         ]
 
@@ -161,20 +162,39 @@ class Search:
                     found.append(reading)
         return sorted(found, key=lambda reading: (len(reading), sorted(reading)))
 
-    def _larger(self, beam: list[Tried], steps: int) -> list[Set]:
-        """Every set with one more convention than one of these has, if that can explain any more.
+    def _proved(self, tried: Iterable[Tried]) -> list[Tried]:
+        """Those that explain the steps they were tried on, and all others."""
+        return [held for one in tried if one.explains and (held := self.prove(one.choices)).explains]
 
-        A convention whose effect begins, step by step and in execution order, where everything is explained already
-        would only spoil that.
-        """
+    def _larger(self, beam: list[Tried], on: Evidence) -> list[Set]:
+        """Every set with one more convention than one of these has, if that can explain any more."""
         found: dict[Set, None] = {}
         for tried in beam:
             codes = {code for code, _ in tried.choices}
-            for single in self.singles:
-                begins = self._begins.get((steps, frozenset([single])))
-                if single[0] not in codes and (begins is None or not tried.has_explained(*begins)):
-                    found[tried.choices | {single}] = None
+            singles = [single for single in self.singles if single[0] not in codes]
+            for single in self._promising(tried, singles, on):
+                found[tried.choices | {single}] = None
         return list(found)
+
+    def _promising(self, tried: Tried, singles: list[tuple[str, str]], on: Evidence) -> Iterator[tuple[str, str]]:
+        """Conventions that may explain what a set leaves over.
+
+        One whose effect begins, step by step and in execution order, where everything is explained already would only
+        spoil that. With large batches it pays to look first, with few of the examples, where an effect begins: only
+        one that begins where something is left over first is tried.
+        """
+        if on.batch <= THIN:
+            for single in singles:
+                begins = self._begins.get((on.steps, frozenset([single])))
+                if begins is None or not tried.has_explained(*begins):
+                    yield single
+            return
+        thin, where = on.thin(THIN), _first(tried.used)
+        taken, budgets = self.stand_in.take(thin, dict(tried.choices)), self.stand_in.budgets(thin, dict(tried.choices))
+        for single in singles:
+            other = self.stand_in.take(thin, dict(tried.choices | {single}))
+            if _first(apart(other, taken, budgets, self.keys)) == where:
+                yield single
 
     def _budgets_of(self, evidence: Evidence, choices: Set, told: frozenset[Key]) -> Told:
         """Budgets for ranking: those of one set do for all that tell the same tensors in the same precision."""
