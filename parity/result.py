@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from parity.config import Experiment, Precision
 from parity.diagnosis import Diagnosis
 from parity.errors import ExitCode
+from parity.gradcheck import GradCheck
 from parity.ledger import Ledger
 from parity.protocol import Key, Lane
 from parity.verdict import Divergence, Judge, NotCompared, Summary, Verdict
@@ -65,6 +66,8 @@ class Result:
     environment: Mapping[str, str] = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict)
     interrupted: bool = False
+    gradcheck: GradCheck | None = None
+    """Where it was asked for: each side's gradient against its own loss. No part of the verdict."""
 
     @property
     def verdict(self) -> Verdict:

@@ -11,6 +11,7 @@ from parity.config import Experiment, Precision
 from parity.data import Dataset, Schedule, load_dataset
 from parity.diagnosis import Diagnosis, diagnose
 from parity.errors import UsageError
+from parity.gradcheck import GradCheck, check_gradients
 from parity.lockstep import draw_weights, lockstep, start_weights
 from parity.protocol import Array, Lane
 from parity.result import Result, Run
@@ -32,6 +33,7 @@ def diff(
     progress: Progress = lambda *_: None,
     searching: Callable[[int], None] = lambda _: None,
     command: str = "",
+    gradcheck: bool = False,
 ) -> Result:
     """Train both sides side by side and compare everything they compute.
 
@@ -44,6 +46,7 @@ def diff(
         progress: called with the precision, the steps done and the steps planned.
         searching: called with the number of sets of conventions tried while causes are looked for.
         command: how to run this again, for the reports.
+        gradcheck: also check each side's gradient against its own loss, by differences in float64.
 
     Returns:
         The result; on Ctrl-C what was compared until then, with `interrupted` set.
@@ -90,6 +93,11 @@ def diff(
         except KeyboardInterrupt:
             interrupted = True
         timings["diagnosis"] = diagnosis.seconds if diagnosis else 0.0
+    checked = None
+    if gradcheck and not interrupted:
+        started = time.perf_counter()
+        checked = _gradcheck(experiment, sides, dataset.astype("float64"))
+        timings["gradcheck"] = time.perf_counter() - started
     return Result(
         experiment=experiment,
         reference=reference,
@@ -101,6 +109,7 @@ def diff(
         environment=_environment(sides),
         timings=timings | {"total": time.perf_counter() - began},
         interrupted=interrupted,
+        gradcheck=checked,
     )
 
 
@@ -110,6 +119,12 @@ def _told(experiment: Experiment, examples: int) -> Experiment:
         msg = f"examples = {experiment.examples}, but the data has {examples}; leave the key out"
         raise UsageError(msg)
     return experiment.model_copy(update={"examples": examples})
+
+
+def _gradcheck(experiment: Experiment, sides: tuple[LoadedSide, LoadedSide], dataset: Dataset) -> GradCheck:
+    inputs = dataset.x.shape[1]
+    drawn = [draw_weights(side, experiment, inputs, "float64") for side in sides]
+    return check_gradients(experiment, sides, dataset, start_weights(experiment, drawn, inputs, "float64"))
 
 
 def _common_start(

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 )
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the experiment.")
 @click.option("--explain/--no-explain", default=True, show_default=True, help="Look for the causes of a divergence.")
+@click.option(
+    "--gradcheck", is_flag=True, help="Also check each side's gradient against its own loss, by differences in float64."
+)
 @click.option("-q", "--quiet", is_flag=True, help="Only the verdict's line.")
 @click.option("-v", "--verbose", is_flag=True, help="Every tensor, and what was not compared.")
 def diff(
@@ -40,6 +43,7 @@ def diff(
     reports: tuple[str, ...],
     overrides: tuple[str, ...],
     explain: bool,
+    gradcheck: bool,
     quiet: bool,
     verbose: bool,
 ) -> None:
@@ -76,6 +80,7 @@ def diff(
             progress=progress,
             searching=progress.searching,
             command=shlex.join(["parity", *sys.argv[1:]]),
+            gradcheck=gradcheck,
         )
     show(result, quiet=quiet, verbose=verbose, to_stderr=any(target.path == "-" for target in targets))
     write_reports(result, targets)

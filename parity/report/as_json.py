@@ -9,11 +9,13 @@ import json
 import math
 from typing import IO, TYPE_CHECKING, Any
 
+from parity.gradcheck import Outcome
 from parity.verdict import Verdict
 
 if TYPE_CHECKING:
     from parity.diagnosis import Cause
     from parity.diagnosis.explain import Rejected
+    from parity.gradcheck import Element, GradCheck, SideCheck
     from parity.result import Result, Run
     from parity.verdict import Divergence, Summary
 
@@ -49,6 +51,7 @@ def as_dict(result: Result) -> dict[str, Any]:
         "data_digest": result.data_digest,
         "command": result.command,
         "interrupted": result.interrupted,
+        "gradcheck": None if result.gradcheck is None else _gradcheck(result.gradcheck),
         "runs": [_run(run) for run in result.runs],
     }
 
@@ -101,6 +104,42 @@ def _rejected(one: Rejected) -> dict[str, Any]:
         "step": one.step,
         "tensor": str(one.first_unexplained),
         "used": _number(one.used),
+    }
+
+
+def _gradcheck(check: GradCheck) -> dict[str, Any]:
+    return {
+        "seed": check.seed,
+        "elements_per_tensor": check.elements_per_tensor,
+        "sides": [_side_check(side) for side in check.sides],
+    }
+
+
+def _side_check(side: SideCheck) -> dict[str, Any]:
+    return {
+        "role": side.role,
+        "side": side.side,
+        "agrees": None if side.worst is None else not side.of(Outcome.WRONG),
+        "why_not": side.why_not or None,
+        "tensors": [{"tensor": tensor, "size": size} for tensor, size in side.sizes],
+        "elements": [_element(element) for element in side.elements],
+    }
+
+
+def _element(element: Element) -> dict[str, Any]:
+    return {
+        "tensor": element.tensor,
+        "index": list(element.index),
+        "step": element.step,
+        "analytic": _number(element.analytic),
+        "numeric": _number(element.numeric),
+        "error": _number(element.error),
+        "bound": _number(element.bound),
+        "used": _number(element.used),
+        "h": element.h,
+        "left": _number(element.left),
+        "right": _number(element.right),
+        "outcome": str(element.outcome),
     }
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from parity.config import Precision
+from parity.gradcheck import Outcome, SideCheck
 from parity.protocol import PHASES, Key, Lane, execution_order
 from parity.result import Result, Run
 from parity.verdict import TRAINING, Divergence, Summary, Verdict
@@ -156,6 +157,33 @@ def _run_line(run: Run) -> str:
     if run.worst.used == 0:
         return f"{run.verdict}: equal to the last bit"
     return f"{run.verdict}: at most {worst}"
+
+
+def gradcheck(result: Result) -> Iterator[tuple[str, str]]:
+    """One line for each side: whether its gradient is that of its own loss."""
+    if (check := result.gradcheck) is None:
+        return
+    for side in check.sides:
+        yield side.role, f"not checked: {side.why_not}" if side.why_not else _side_check(side)
+    sample = f"in float64, of each tensor at most {check.elements_per_tensor} elements (seed {check.seed}), "
+    yield "sample", sample + "at the first step where its gradient is not zero"
+
+
+def _side_check(side: SideCheck) -> str:
+    wrong, kinks = side.of(Outcome.WRONG), len(side.of(Outcome.NOT_DIFFERENTIABLE))
+    aside = f"; {kinks} elements are not differentiable there" if kinks else ""
+    if (worst := side.worst) is None:
+        return f"not checked: none of {len(side.elements)} elements is differentiable there"
+    if not wrong:
+        used = Figure(f"{100 * worst.used:.2g} %", rounding=True)
+        checked = f"{len(side.of(Outcome.AGREES))} elements of {len(side.sizes)} tensors"
+        return f"its gradient is that of its own loss: {checked}{aside}, at most {used} of the bound"
+    others = f"; so are {len(wrong) - 1} more of {len(side.elements)} elements" if len(wrong) > 1 else ""
+    return (
+        f"the {side.role}'s gradient is not that of its own loss: {worst.name} is {number(worst.analytic, 9)} at step "
+        f"{worst.step}, and the loss has the slope {number(worst.numeric, 9)}, give or take {number(worst.bound, 2)}"
+        f"{others}{aside}"
+    )
 
 
 def shown_steps(run: Run) -> tuple[int, ...]:

@@ -31,6 +31,8 @@ def body(result: Result, level: int = 2) -> str:
     for run in result.runs:
         parts.append(_table(facts.table(run)))
     parts.append(facts.lane_notes({lane for run in result.runs for lane, _ in run.summaries}))
+    if result.gradcheck is not None:
+        parts += [f"{heading} Gradient check", _list(facts.gradcheck(result))]
     if missing := result.not_compared:
         shown = [(item.what, item.why) for item in missing[:_CAP]]
         if len(missing) > _CAP:

@@ -86,6 +86,8 @@ def _body(result: Result, *, verbose: bool) -> Group:
     for run in result.runs:
         parts += [_table(facts.table(run), verbose=verbose), Text()]
     parts.append(Text(facts.lane_notes({lane for run in result.runs for lane, _ in run.summaries}), style="dim"))
+    if result.gradcheck is not None:
+        parts += [Text(), Text("Gradient check", style="bold"), _pairs(facts.gradcheck(result))]
     if missing := result.not_compared:
         shown = missing if verbose else missing[:3]
         parts += [Text(), Text("Not compared", style="bold"), _pairs((item.what, item.why) for item in shown)]
