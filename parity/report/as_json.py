@@ -10,6 +10,7 @@ import math
 from typing import IO, TYPE_CHECKING, Any
 
 from parity.gradcheck import Outcome
+from parity.report import facts
 from parity.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ def as_dict(result: Result) -> dict[str, Any]:
         "data_digest": result.data_digest,
         "command": result.command,
         "interrupted": result.interrupted,
+        "meaning": None
+        if result.meaning is None
+        else {"code": str(result.meaning), "statement": facts.meaning(result)},
         "gradcheck": None if result.gradcheck is None else _gradcheck(result.gradcheck),
         "runs": [_run(run) for run in result.runs],
     }

@@ -11,7 +11,7 @@ import numpy as np
 from parity.config import Precision
 from parity.gradcheck import Outcome, SideCheck
 from parity.protocol import PHASES, Key, Lane, execution_order
-from parity.result import Result, Run
+from parity.result import REORDERED_ULPS, Meaning, Result, Run
 from parity.verdict import TRAINING, Divergence, Summary, Verdict
 
 SHOWN_STEPS = 6
@@ -140,6 +140,32 @@ def runs(result: Result) -> Iterator[tuple[str, str]]:
     """One line for each precision."""
     for run in result.runs:
         yield run.precision, _run_line(run)
+    if said := meaning(result):
+        yield "meaning", said
+
+
+def meaning(result: Result) -> str:
+    """What the verdicts of the precisions say together; empty where nothing was judged."""
+    judged = {run.precision: run.verdict for run in result.runs}
+    coarse = judged.get("float32")
+    match result.meaning:
+        case None:
+            return ""
+        case Meaning.EQUAL if len(judged) == 2:
+            return "equal in both: the same formula, and nothing but rounding between the two sides"
+        case Meaning.EQUAL if coarse is None:
+            return "the same formula; whether float32 rounds it the same was not asked"
+        case Meaning.EQUAL:
+            return "equal in float32; a formula that differs by less than float32 shows would be seen in float64"
+        case Meaning.ROUNDING:
+            return "the same formula, rounded differently: parity in float64, beyond its budget in float32"
+        case Meaning.ORDER:
+            apart = f"at most {REORDERED_ULPS} ulp apart in float64, where the two had to be equal to the last bit"
+            return f"the same formula, its operations in another order: {apart}"
+        case Meaning.OPEN:
+            return "a different formula or different rounding: float64 would tell"
+    unseen = "; float32 is too coarse to show it" if coarse is Verdict.PARITY else ""
+    return f"a different formula: it shows in float64, where rounding is next to nothing{unseen}"
 
 
 def _run_line(run: Run) -> str:
