@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from parity.arbiter import REORDERED_ULPS, Arbitration
 from parity.config import Experiment, Precision
 from parity.diagnosis import Diagnosis
 from parity.errors import ExitCode
@@ -20,10 +21,6 @@ from parity.verdict import Divergence, Judge, NotCompared, Summary, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-# An update has at most 8 operations, and each side rounds each of them by up to half an ulp.
-REORDERED_ULPS = 8
 
 
 class Meaning(StrEnum):
@@ -98,6 +95,8 @@ class Result:
     environment: Mapping[str, str] = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict)
     interrupted: bool = False
+    arbiter: Arbitration | None = None
+    """Where float32 diverged in the local lane: which side float64 says is off."""
     gradcheck: GradCheck | None = None
     """Where it was asked for: each side's gradient against its own loss. No part of the verdict."""
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from parity.arbiter import Arbitration, arbitrate
 from parity.config import Experiment, Precision
 from parity.data import Dataset, Schedule, load_dataset
 from parity.diagnosis import Diagnosis, diagnose
@@ -93,11 +94,15 @@ def diff(
         except KeyboardInterrupt:
             interrupted = True
         timings["diagnosis"] = diagnosis.seconds if diagnosis else 0.0
-    checked = None
-    if gradcheck and not interrupted:
-        started = time.perf_counter()
-        checked = _gradcheck(experiment, sides, dataset.astype("float64"))
-        timings["gradcheck"] = time.perf_counter() - started
+    arbiter, checked = None, None
+    started = time.perf_counter()
+    try:
+        arbiter = None if interrupted else _arbitrated(experiment, sides, dataset, runs)
+        if gradcheck and not interrupted:
+            checked = _gradcheck(experiment, sides, dataset.astype("float64"))
+    except KeyboardInterrupt:
+        interrupted = True
+    timings["checks"] = time.perf_counter() - started
     return Result(
         experiment=experiment,
         reference=reference,
@@ -109,6 +114,7 @@ def diff(
         environment=_environment(sides),
         timings=timings | {"total": time.perf_counter() - began},
         interrupted=interrupted,
+        arbiter=arbiter,
         gradcheck=checked,
     )
 
@@ -122,9 +128,26 @@ def _told(experiment: Experiment, examples: int) -> Experiment:
 
 
 def _gradcheck(experiment: Experiment, sides: tuple[LoadedSide, LoadedSide], dataset: Dataset) -> GradCheck:
+    return check_gradients(experiment, sides, dataset, _weights_float64(experiment, sides, dataset))
+
+
+def _arbitrated(
+    experiment: Experiment, sides: tuple[LoadedSide, LoadedSide], dataset: Dataset, runs: list[Run]
+) -> Arbitration | None:
+    judge = next((run.judge for run in runs if run.precision == "float32"), None)
+    if judge is None or judge.evidence is None:
+        return None
+    weights = _weights_float64(experiment, sides, dataset)
+    return arbitrate(experiment, sides, dataset.astype("float64"), weights, judge)
+
+
+def _weights_float64(
+    experiment: Experiment, sides: tuple[LoadedSide, LoadedSide], dataset: Dataset
+) -> Mapping[str, Array]:
     inputs = dataset.x.shape[1]
-    drawn = [draw_weights(side, experiment, inputs, "float64") for side in sides]
-    return check_gradients(experiment, sides, dataset, start_weights(experiment, drawn, inputs, "float64"))
+    return start_weights(
+        experiment, [draw_weights(side, experiment, inputs, "float64") for side in sides], inputs, "float64"
+    )
 
 
 def _common_start(

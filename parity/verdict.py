@@ -97,6 +97,14 @@ class Summary:
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """What the first divergence was made of: the reference's records of its step, and what the candidate made of it."""
+
+    records: Records
+    candidate: Array
+
+
+@dataclass(frozen=True)
 class NotCompared:
     what: str
     why: str
@@ -119,6 +127,8 @@ class Judge:
     missing: dict[str, str] = field(default_factory=dict)
     unheld: dict[str, str] = field(default_factory=dict)
     """What differs although nobody could say whether it may: while there is any, there is no parity."""
+    evidence: Evidence | None = None
+    """Of the first divergence, where it is in the local lane."""
 
     def __post_init__(self) -> None:
         self._budget = LocalBudget(self.experiment, self.precision)
@@ -150,7 +160,7 @@ class Judge:
 
     def take(self, pair: Pair) -> None:
         """Measure and judge every tensor of a chunk of steps."""
-        records = pair.reference
+        records, known = pair.reference, self.first
         self.steps += len(records)
         if not pair.local:
             self.missing.setdefault("local lane", "not asked for, or the candidate does not replay: nothing is judged")
@@ -167,6 +177,8 @@ class Judge:
         self._hold_to_itself(pair)
         for key in (pair.free.keys() | pair.local.keys()) - records.arrays.keys():
             self.missing.setdefault(str(key), "the reference does not record it")
+        if self.first is not known and self.first is not None:
+            self.evidence = _evidence(self.first, pair)
 
     def _hold_to_itself(self, pair: Pair) -> None:
         """The free lane: every step of it must be what the candidate makes of the state that the step began with.
@@ -256,3 +268,14 @@ class Judge:
         elif found.step == self.first.step and found.key != self.first.key:
             both = execution_order((self.first.key, found.key), self.experiment.layer_names)
             self.first = found if both[0] == found.key else self.first
+
+
+def _evidence(first: Divergence, pair: Pair) -> Evidence | None:
+    """Copies: the sides use their arrays again."""
+    if first.lane != "local" or first.key not in pair.local:
+        return None
+    at = first.step - pair.reference.first_step
+    arrays = {key: np.array(array[at : at + 1]) for key, array in pair.reference.arrays.items()}
+    before = pair.reference.before if at == 0 else {k: array[at - 1] for k, array in pair.reference.arrays.items()}
+    kept = {key: np.array(array) for key, array in before.items() if key.phase == "update"}
+    return Evidence(Records(first.step, arrays, kept), np.array(pair.local[first.key][at : at + 1]))

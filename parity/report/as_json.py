@@ -14,6 +14,7 @@ from parity.report import facts
 from parity.verdict import Verdict
 
 if TYPE_CHECKING:
+    from parity.arbiter import Arbitration
     from parity.diagnosis import Cause
     from parity.diagnosis.explain import Rejected
     from parity.gradcheck import Element, GradCheck, SideCheck
@@ -55,6 +56,7 @@ def as_dict(result: Result) -> dict[str, Any]:
         "meaning": None
         if result.meaning is None
         else {"code": str(result.meaning), "statement": facts.meaning(result)},
+        "arbiter": None if result.arbiter is None else _arbiter(result.arbiter, facts.arbitration(result)),
         "gradcheck": None if result.gradcheck is None else _gradcheck(result.gradcheck),
         "runs": [_run(run) for run in result.runs],
     }
@@ -109,6 +111,22 @@ def _rejected(one: Rejected) -> dict[str, Any]:
         "tensor": str(one.first_unexplained),
         "used": _number(one.used),
     }
+
+
+def _arbiter(found: Arbitration, statement: str) -> dict[str, Any]:
+    said = {
+        "step": found.step,
+        "phase": found.key.phase,
+        "tensor": found.key.tensor,
+        "part": found.key.part,
+        "outcome": None if found.outcome is None else str(found.outcome),
+        "why_not": found.why_not or None,
+        "statement": statement,
+    }
+    if found.outcome is None:
+        return said
+    values = ("exact", "reference", "candidate", "candidate_float64", "limit")
+    return said | {"index": list(found.index)} | {name: _number(getattr(found, name)) for name in values}
 
 
 def _gradcheck(check: GradCheck) -> dict[str, Any]:

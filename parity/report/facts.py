@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from parity import arbiter
 from parity.config import Precision
 from parity.gradcheck import Outcome, SideCheck
 from parity.protocol import PHASES, Key, Lane, execution_order
-from parity.result import REORDERED_ULPS, Meaning, Result, Run
+from parity.result import Meaning, Result, Run
 from parity.verdict import TRAINING, Divergence, Summary, Verdict
 
 SHOWN_STEPS = 6
@@ -142,6 +143,8 @@ def runs(result: Result) -> Iterator[tuple[str, str]]:
         yield run.precision, _run_line(run)
     if said := meaning(result):
         yield "meaning", said
+    if said := arbitration(result):
+        yield "arbiter", said
 
 
 def meaning(result: Result) -> str:
@@ -160,12 +163,37 @@ def meaning(result: Result) -> str:
         case Meaning.ROUNDING:
             return "the same formula, rounded differently: parity in float64, beyond its budget in float32"
         case Meaning.ORDER:
-            apart = f"at most {REORDERED_ULPS} ulp apart in float64, where the two had to be equal to the last bit"
+            apart = (
+                f"at most {arbiter.REORDERED_ULPS} ulp apart in float64, where the two had to be equal to the last bit"
+            )
             return f"the same formula, its operations in another order: {apart}"
         case Meaning.OPEN:
             return "a different formula or different rounding: float64 would tell"
     unseen = "; float32 is too coarse to show it" if coarse is Verdict.PARITY else ""
     return f"a different formula: it shows in float64, where rounding is next to nothing{unseen}"
+
+
+def arbitration(result: Result) -> str:
+    """Which side the first difference in float32 is due to; empty where there is none to be judged."""
+    if (found := result.arbiter) is None:
+        return ""
+    where = f"float32, step {found.step}, {place(found.key)}"
+    if found.outcome is None:
+        return f"{where}: no answer, {found.why_not}"
+    at = f" at {list(found.index)}" if found.index else ""
+    exact = f"worked out in float64 from the same operands it is {number(found.exact, 9)}{at}"
+    values = f"the reference has {number(found.reference, 9)}, the candidate {number(found.candidate, 9)}"
+    match found.outcome:
+        case arbiter.Outcome.FUNCTION:
+            own = f"the candidate makes {number(found.candidate_float64, 9)} of them in float64 as well"
+            return f"{where}: a different function; {exact}, and {own}"
+        case arbiter.Outcome.NEITHER:
+            said = "both sides are within the budget of the exact value, on either side of it"
+        case arbiter.Outcome.BOTH:
+            said = "both sides are off"
+        case side:
+            said = f"the {side} is off"
+    return f"{where}: {said}; {exact}, {values}, and {number(found.limit, 2)} is allowed"
 
 
 def _run_line(run: Run) -> str:
