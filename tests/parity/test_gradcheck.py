@@ -261,6 +261,7 @@ def test_every_report_tells_it(side):
         reference="scratch",
         candidate=side("OffByAMillionth"),
         gradcheck=True,
+        explain=False,
     )
     (element, *others) = result.gradcheck.sides[1].of(Outcome.WRONG)
     assert others == []

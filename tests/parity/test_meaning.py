@@ -62,7 +62,11 @@ def meaning(tmp_path):
     def of(candidate: str, precision: str = "both"):
         side = candidate if candidate.startswith("scratch") else f"{tmp_path}/sides.py:{candidate}"
         result = diff(
-            validate({**TABLE, "precision": precision}), reference="scratch", candidate=side, lanes=("local",)
+            validate({**TABLE, "precision": precision}),
+            reference="scratch",
+            candidate=side,
+            lanes=("local",),
+            explain=False,
         )
         assert as_json.as_dict(result)["meaning"] == {"code": str(result.meaning), "statement": facts.meaning(result)}
         return result.meaning, facts.meaning(result)
