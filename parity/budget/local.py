@@ -217,11 +217,14 @@ class LocalBudget:
         if config.class_name != "RMSprop" or slot in {"velocity", "average_gradient"}:
             return exact
         name = f"{key.layer}/{weight}"
-        denominator = of("update", f"{name}/velocity") + config.epsilon
+        denominator = largest = of("update", f"{name}/velocity") + config.epsilon
         if config.centered:
             denominator = denominator - of("update", f"{name}/average_gradient") ** 2
-        increment = np.abs(config.learning_rate * of("gradient", name)) / np.sqrt(np.maximum(denominator, self.tiny))
+        denominator = np.maximum(denominator, self.tiny)
+        increment = np.abs(config.learning_rate * of("gradient", name)) / np.sqrt(denominator)
         error = 2 * (3 + RSQRT_ROUNDOFFS) * self.u * increment
+        if config.centered:  # v - a**2 + epsilon in any order: partial sums as large as v + epsilon
+            error = error + 2 * self.u * (largest + denominator) / denominator * increment / 2  # half: of the root
         if config.momentum:
             error = error + 2 * self.u * np.abs(of("update", f"{name}/momentum"))
         return np.asarray(exact + (error if slot else error + 2 * self.u * np.abs(of("update", name))))

@@ -17,8 +17,8 @@ from parity.random_experiments import ACTIVATIONS, LARGEST_BATCH, LARGEST_LAYER,
 from parity.run import diff
 from parity.verdict import Verdict
 
-SEED = 5
-RUNS = 12
+# Seed and number; the last ones once were false alarms.
+RUNS = [*((5, number) for number in range(12)), (1, 177), (1, 219)]
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +68,9 @@ def test_the_same_seed_gives_the_same_experiment():
 
 
 @pytest.mark.usefixtures("runtime")
-@pytest.mark.parametrize("number", range(RUNS))
-def test_a_null_run_is_silent(number):
-    (run,) = nullruns.null_runs(SEED, range(number, number + 1))
+@pytest.mark.parametrize(("seed", "number"), RUNS)
+def test_a_null_run_is_silent(seed, number):
+    (run,) = nullruns.null_runs(seed, range(number, number + 1))
     assert not run.false_alarm, (run.result.first_divergence, run.experiment.model_dump_json())
     assert set(run.used) == {"float32", "float64"}
 
