@@ -213,7 +213,8 @@ class LocalBudget:
         config: Any = self.experiment.optimizer
         if key.layer not in self.layers:
             return 0.0
-        exact = self._flushed(of("update", key.tensor), config, to_slot=bool(slot))
+        divided = not slot or (config.class_name == "RMSprop" and slot == "momentum")
+        exact = self._flushed(of("update", key.tensor), config, divided=divided)
         if config.class_name != "RMSprop" or slot in {"velocity", "average_gradient"}:
             return exact
         name = f"{key.layer}/{weight}"
@@ -229,14 +230,15 @@ class LocalBudget:
             error = error + 2 * self.u * np.abs(of("update", f"{name}/momentum"))
         return np.asarray(exact + (error if slot else error + 2 * self.u * np.abs(of("update", name))))
 
-    def _flushed(self, after: Array, config: Any, *, to_slot: bool) -> Array:
+    def _flushed(self, after: Array, config: Any, *, divided: bool) -> Array:
         """Zero but for results so small that a flushed term shows in their last bit.
 
-        The at most 8 operations of an update each lose up to `tiny`; on the way to the weight that is divided by no
-        less than epsilon (Adam) or its root (RMSprop). A sum above 4 lost / u in size is rounded back to what it was.
+        The at most 8 operations of an update each lose up to `tiny`; on the way to the weight, and to the momentum of
+        RMSprop, that is divided by no less than epsilon (Adam) or its root (RMSprop). A sum above 4 lost / u in size is
+        rounded back to what it was.
         """
         lost = 8 * self.tiny
-        if not to_slot and config.class_name != "SGD":
+        if divided and config.class_name != "SGD":
             divisor = config.epsilon if config.class_name == "Adam" else config.epsilon**0.5
             lost *= 1 + (1 + config.learning_rate) / max(divisor, self.tiny**0.5)
         return np.where(np.abs(after) < 4 * lost / self.u, lost, 0.0)
