@@ -1,7 +1,9 @@
 """Null runs: both sides compute the same formulas, so nothing but rounding may part them. Any divergence is false.
 
     python -m parity.nullruns --runs 300 --seed 1
+    python -m parity.nullruns --runs 300 --seed 1 --bare
 
+With --bare the candidate only trains, so that its free run is held against the drift of rounding (parity.envelope).
 Run i of a seed is the same experiment whatever the number of runs.
 """
 
@@ -11,9 +13,10 @@ import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -21,11 +24,30 @@ import numpy as np
 from parity import cli
 from parity.config import Experiment
 from parity.errors import ExitCode
+from parity.protocol import Array
 from parity.random_experiments import random_experiment
 from parity.report import facts
 from parity.result import Result
 from parity.run import diff
+from parity.sides import load_side
 from parity.verdict import Verdict
+
+
+class Bare:
+    """The NumPy network as somebody's who offers the three methods a side needs, and no more."""
+
+    def __init__(self) -> None:
+        self._side = load_side("scratch").side
+
+    def start(self, experiment: Experiment, weights: Mapping[str, Array]) -> None:
+        self._side.start(experiment, weights)
+
+    def step(self, x: Array, y: Array) -> Any:
+        return self._side.step(x, y)["loss"]
+
+    def weights(self) -> Mapping[str, Array]:
+        weights: Mapping[str, Array] = self._side.weights()
+        return weights
 
 
 @dataclass(frozen=True)
@@ -52,13 +74,16 @@ def null_experiment(seed: int, number: int, **settings: object) -> Experiment:
     return random_experiment(np.random.default_rng([seed, number]), name=name, **settings)
 
 
-def null_runs(seed: int, numbers: range, *, reference: str = "keras", **settings: object) -> Iterator[NullRun]:
+def null_runs(
+    seed: int, numbers: range, *, reference: str = "keras", bare: bool = False, **settings: object
+) -> Iterator[NullRun]:
     """Train the NumPy network beside the reference, with Keras' choices on both sides."""
+    candidate = "parity.nullruns:Bare" if bare else "scratch"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Keras warns of some combinations; here they are drawn on purpose
         for number in numbers:
             experiment = null_experiment(seed, number, **settings)
-            yield NullRun(number, experiment, diff(experiment, reference=reference))
+            yield NullRun(number, experiment, diff(experiment, reference=reference, candidate=candidate))
 
 
 def _reproduce(run: NullRun, out: Path | None) -> str:
@@ -77,17 +102,18 @@ def _reproduce(run: NullRun, out: Path | None) -> str:
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="What they are drawn from.")
 @click.option("--precision", type=click.Choice(["float32", "float64", "both"]), default="both", show_default=True)
 @click.option("--reference", default="keras", show_default=True, metavar="SIDE")
+@click.option("--bare", is_flag=True, help="The candidate offers start, step and weights only.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     help="Write the experiments that are worth a look there; else they are printed.",
 )
-def main(runs: int, first: int, seed: int, precision: str, reference: str, out: Path | None) -> None:
+def main(runs: int, first: int, seed: int, precision: str, reference: str, bare: bool, out: Path | None) -> None:
     """Random experiments with the same formulas on both sides; ends 1 when any of them diverges."""
     began = time.perf_counter()
     worst: dict[str, NullRun] = {}
     verdicts: Counter[Verdict] = Counter()
-    for run in null_runs(seed, range(first, first + runs), reference=reference, precision=precision):
+    for run in null_runs(seed, range(first, first + runs), reference=reference, bare=bare, precision=precision):
         verdicts[run.result.verdict] += 1
         for of, used in run.used.items():
             if not run.false_alarm and (of not in worst or used > worst[of].used[of]):

@@ -13,6 +13,7 @@ import numpy as np
 from parity.arbiter import REORDERED_ULPS, Arbitration
 from parity.config import Experiment, Precision
 from parity.diagnosis import Diagnosis
+from parity.envelope import EnvelopeReport
 from parity.errors import ExitCode
 from parity.gradcheck import GradCheck
 from parity.ledger import LANES, Ledger
@@ -44,6 +45,8 @@ class Run:
     planned_steps: int
     judge: Judge
     seconds: float
+    envelope: EnvelopeReport | None = None
+    """Where the free lane was held against the drift of an ensemble."""
 
     @property
     def verdict(self) -> Verdict:

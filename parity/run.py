@@ -11,13 +11,14 @@ from parity.arbiter import Arbitration, arbitrate
 from parity.config import Experiment, Precision
 from parity.data import Dataset, Schedule, load_dataset
 from parity.diagnosis import Diagnosis, diagnose
+from parity.envelope import Envelope
 from parity.errors import UsageError
 from parity.gradcheck import GradCheck, check_gradients
 from parity.lockstep import draw_weights, lockstep, start_weights
-from parity.protocol import Array, Lane
+from parity.protocol import Array, Lane, Pair
 from parity.result import Result, Run
 from parity.sides import LoadedSide, load_side
-from parity.verdict import Judge
+from parity.verdict import BARE, TRAINING, Judge
 
 Progress = Callable[[Precision, int, int], None]
 STAND_IN = "scratch"  # the side that can be made with any convention
@@ -35,6 +36,7 @@ def diff(
     searching: Callable[[int], None] = lambda _: None,
     command: str = "",
     gradcheck: bool = False,
+    envelope: bool = False,
 ) -> Result:
     """Train both sides side by side and compare everything they compute.
 
@@ -47,6 +49,7 @@ def diff(
         progress: called with the precision, the steps done and the steps planned.
         searching: called with the number of sets of conventions tried while causes are looked for.
         command: how to run this again, for the reports.
+        envelope: hold the free lane against the drift of an ensemble, also of a candidate that replays.
         gradcheck: also check each side's gradient against its own loss, by differences in float64.
 
     Returns:
@@ -66,16 +69,20 @@ def diff(
     diagnosis: Diagnosis | None = None
     interrupted = False
     for precision in experiment.precisions:
-        judge = Judge(experiment, precision)
+        judge = Judge(experiment, precision, needed=TRAINING if sides[1].can("replay") else BARE)
+        ensemble: Envelope | None = None
         planned = Schedule.of(experiment, len(dataset)).steps
         started = time.perf_counter()
         try:
             converted = dataset.astype(precision)
             weights = started_from[precision] = _common_start(experiment, sides, converted, judge)
-            _train(experiment, sides, converted, weights, judge, lanes, lambda done: progress(*done))
+            if "free" in lanes and (envelope or not sides[1].can("replay")):
+                ensemble = Envelope(experiment, converted, weights, judge)
+            _train(experiment, sides, converted, weights, judge, ensemble, lanes, lambda done: progress(*done))
         except KeyboardInterrupt:
             interrupted = True
-        runs.append(Run(precision, planned, judge, time.perf_counter() - started))
+        report = None if ensemble is None else ensemble.report
+        runs.append(Run(precision, planned, judge, time.perf_counter() - started, report))
         timings[precision] = runs[-1].seconds
         if interrupted:
             break
@@ -167,11 +174,16 @@ def _train(
     dataset: Dataset,
     weights: Mapping[str, Array],
     judge: Judge,
+    ensemble: Envelope | None,
     lanes: tuple[Lane, ...],
     progress: Callable[[tuple[Precision, int, int]], None],
 ) -> None:
     """The path of the data: lockstep, judge."""
     planned = Schedule.of(experiment, len(dataset)).steps
+
+    def take(pair: Pair) -> None:
+        judge.take(pair, None if ensemble is None else ensemble.take(pair))
+
     # A chunk is judged while the sides train the next one: most of both runs without holding Python's lock.
     with ThreadPoolExecutor(1, "judge") as thread:
         judged: Future[None] | None = None
@@ -179,10 +191,12 @@ def _train(
             if judged is not None:
                 judged.result()
                 progress((judge.precision, judge.steps, planned))
-            judged = thread.submit(judge.take, pair)
+            judged = thread.submit(take, pair)
         if judged is not None:
             judged.result()
             progress((judge.precision, judge.steps, planned))
+    if ensemble is not None:
+        ensemble.finish(judge)
 
 
 def _environment(sides: tuple[LoadedSide, LoadedSide]) -> dict[str, str]:

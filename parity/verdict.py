@@ -18,6 +18,15 @@ from parity.measure import Rows, Steps, measure
 from parity.protocol import Array, Key, Lane, Pair, Phase, Records, execution_order
 
 TRAINING: frozenset[Phase] = frozenset({"loss", "gradient", "update"})
+BARE: frozenset[Phase] = frozenset({"loss", "update"})
+"""What a candidate shows that only trains: its gradients show in its weights."""
+Allowed = Mapping[Key, Array]
+"""How far rounding can drive free-running sides apart, beside the budget: one number a step for each key."""
+OUTSIDE = "further apart than rounding can have driven the two runs by this step"
+ALONE = (
+    "the candidate does not replay: judged is its free run alone, against the drift of rounding. What it computes "
+    "inside a step, and any difference that stays below that drift, is not seen"
+)
 AGAIN = "reference is what the candidate makes of the same state when it is asked again: its run carried something else"
 
 
@@ -127,6 +136,8 @@ class Judge:
     missing: dict[str, str] = field(default_factory=dict)
     unheld: dict[str, str] = field(default_factory=dict)
     """What differs although nobody could say whether it may: while there is any, there is no parity."""
+    needed: frozenset[Phase] = TRAINING
+    """Phases that must have been judged for parity."""
     evidence: Evidence | None = None
     """Of the first divergence, where it is in the local lane."""
 
@@ -138,7 +149,7 @@ class Judge:
         """Parity needs every phase that trains to have been judged; comparing nothing is never parity."""
         if self.first is not None:
             return Verdict.DIVERGED
-        if self.nonfinite is not None or self.unheld or not self.judged >= TRAINING:
+        if self.nonfinite is not None or self.unheld or not self.judged >= self.needed:
             return Verdict.CANNOT_JUDGE
         return Verdict.PARITY
 
@@ -158,12 +169,14 @@ class Judge:
             else:
                 self.missing[f"initial {name}"] = "the candidate does not draw it"
 
-    def take(self, pair: Pair) -> None:
-        """Measure and judge every tensor of a chunk of steps."""
+    def take(self, pair: Pair, drift: Allowed | None = None) -> None:
+        """Measure and judge every tensor of a chunk of steps; the free lane where it is known how far it may drift."""
         records, known = pair.reference, self.first
         self.steps += len(records)
-        if not pair.local:
+        if not pair.local and drift is None:
             self.missing.setdefault("local lane", "not asked for, or the candidate does not replay: nothing is judged")
+        elif not pair.local:
+            self.missing.setdefault("local lane", ALONE)
         for key in execution_order(records.arrays, self.experiment.layer_names):
             of_key = records.arrays[key]
             if key.phase == "batch":  # both were handed the same arrays: what each says it got must be just that
@@ -171,7 +184,11 @@ class Judge:
             else:
                 lanes = {lane: said[key] for lane, said in pair.lanes.items() if key in said}
             for lane, array in lanes.items():
-                budget = partial(self._budget_of, key, records) if lane == "local" else None
+                budget: Callable[[Steps], Array | float | None] | None = None
+                if lane == "local":
+                    budget = partial(self._budget_of, key, records)
+                elif drift is not None and key in drift:
+                    budget = partial(self._drifted, key, records, drift[key])
                 self._hold(key, lane, records.first_step, of_key, array, budget)
             self._note_missing(key, pair, lanes)
         self._hold_to_itself(pair)
@@ -209,6 +226,12 @@ class Judge:
             self.unheld.setdefault(str(key), "it differs, and the reference does not record what its budget depends on")
         return budget
 
+    def _drifted(self, key: Key, records: Records, drift: Array, rows: Steps) -> Array | None:
+        """The budget of one operation, and what rounding before it can have grown to."""
+        budget = self._budget.of(key, records, rows)
+        shape = (len(rows), *(1,) * (records.arrays[key].ndim - 1))
+        return None if budget is None else budget + drift[rows].reshape(shape)
+
     def _note_missing(self, key: Key, pair: Pair, lanes: Mapping[Lane, Array]) -> None:
         if not lanes:
             self.missing.setdefault(str(key), "the candidate does not provide it")
@@ -244,7 +267,8 @@ class Judge:
             self.nonfinite = (first_step + int(same[0]), key)
         over = (rows["used"]["value"] > 1).nonzero()[0]
         if over.size:
-            self._diverge(self._divergence(key, lane, first_step + int(over[0]), rows[over[0]], reference.shape[1:]))
+            found = self._divergence(key, lane, first_step + int(over[0]), rows[over[0]], reference.shape[1:])
+            self._diverge(found if lane == "local" else replace(found, note=OUTSIDE))
 
     def _divergence(self, key: Key, lane: Lane, step: int, row: Rows, shape: tuple[int, ...]) -> Divergence:
         """The element that uses most of its budget; among elements that had to be equal, the most different."""

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the experiment.")
 @click.option("--explain/--no-explain", default=True, show_default=True, help="Look for the causes of a divergence.")
 @click.option(
+    "--envelope",
+    is_flag=True,
+    help="Hold the free lane against the drift of rounding (always done where the candidate does not replay).",
+)
+@click.option(
     "--gradcheck", is_flag=True, help="Also check each side's gradient against its own loss, by differences in float64."
 )
 @click.option("-q", "--quiet", is_flag=True, help="Only the verdict's line.")
@@ -43,6 +48,7 @@ def diff(
     reports: tuple[str, ...],
     overrides: tuple[str, ...],
     explain: bool,
+    envelope: bool,
     gradcheck: bool,
     quiet: bool,
     verbose: bool,
@@ -80,6 +86,7 @@ def diff(
             progress=progress,
             searching=progress.searching,
             command=shlex.join(["parity", *sys.argv[1:]]),
+            envelope=envelope,
             gradcheck=gradcheck,
         )
     show(result, quiet=quiet, verbose=verbose, to_stderr=any(target.path == "-" for target in targets))

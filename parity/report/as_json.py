@@ -9,9 +9,10 @@ import json
 import math
 from typing import IO, TYPE_CHECKING, Any
 
+from parity.envelope import FALSE_ALARM, FIRST_SEED, MEMBERS, SAFETY, STUDENT
 from parity.gradcheck import Outcome
 from parity.report import facts
-from parity.verdict import Verdict
+from parity.verdict import OUTSIDE, Verdict
 
 if TYPE_CHECKING:
     from parity.arbiter import Arbitration
@@ -53,6 +54,7 @@ def as_dict(result: Result) -> dict[str, Any]:
         "data_digest": result.data_digest,
         "command": result.command,
         "interrupted": result.interrupted,
+        "envelope": _envelope(result),
         "meaning": None
         if result.meaning is None
         else {"code": str(result.meaning), "statement": facts.meaning(result)},
@@ -110,6 +112,29 @@ def _rejected(one: Rejected) -> dict[str, Any]:
         "step": one.step,
         "tensor": str(one.first_unexplained),
         "used": _number(one.used),
+    }
+
+
+def _envelope(result: Result) -> dict[str, Any] | None:
+    held = [(run, run.envelope) for run in result.runs if run.envelope is not None]
+    if not held:
+        return None
+    return {
+        "student": STUDENT,
+        "members": MEMBERS,
+        "first_seed": FIRST_SEED,
+        "safety": SAFETY,
+        "false_alarm": FALSE_ALARM,
+        "runs": [
+            {
+                "precision": run.precision,
+                "why_not": report.why_not or None,
+                "left_at": run.first.step if run.first is not None and run.first.note == OUTSIDE else None,
+                "widest": _number(report.widest),
+                "widest_tensor": report.widest_tensor or None,
+            }
+            for run, report in held
+        ],
     }
 
 

@@ -10,10 +10,11 @@ import numpy as np
 
 from parity import arbiter
 from parity.config import Precision
+from parity.envelope import FIRST_SEED, MEMBERS, SAFETY
 from parity.gradcheck import Outcome, SideCheck
 from parity.protocol import PHASES, Key, Lane, execution_order
 from parity.result import Meaning, Result, Run
-from parity.verdict import TRAINING, Divergence, Summary, Verdict
+from parity.verdict import BARE, Divergence, Summary, Verdict
 
 SHOWN_STEPS = 6
 NOISE = 1e4  # units in the last place: a free-running difference below it is shown as rounding
@@ -82,6 +83,8 @@ def headline(result: Result) -> str:
     """The verdict and what it means."""
     if result.interrupted and result.first_divergence is None:
         return f"{result.verdict}: interrupted; nothing had diverged until then"
+    if result.verdict is Verdict.PARITY and all(run.judge.needed == BARE for run in result.runs):
+        return f"{result.verdict}: loss and weights stay as near to each other as rounding lets them, step by step"
     return f"{result.verdict}: {_MEANING[result.verdict]}"
 
 
@@ -141,10 +144,28 @@ def runs(result: Result) -> Iterator[tuple[str, str]]:
     """One line for each precision."""
     for run in result.runs:
         yield run.precision, _run_line(run)
+    if said := envelope(result):
+        yield "free lane", said
     if said := meaning(result):
         yield "meaning", said
     if said := arbitration(result):
         yield "arbiter", said
+
+
+def envelope(result: Result) -> str:
+    """What the free lane was held against; empty where it was measured only."""
+    if not (held := [(run.precision, run.envelope) for run in result.runs if run.envelope is not None]):
+        return ""
+    seeds = f"seeds {FIRST_SEED} to {FIRST_SEED + MEMBERS - 1}"
+    against = f"held against {number(SAFETY, 3)} × the drift of {MEMBERS} networks with rounding errors ({seeds})"
+    ends = []
+    for precision, report in held:
+        if report.why_not:
+            ends.append(f"{precision}: means nothing, {report.why_not}")
+        elif report.widest_tensor:
+            share = Figure(number(report.widest, 2), rounding=True)
+            ends.append(f"{precision}: at the end weights may be off by {share} of the largest, {report.widest_tensor}")
+    return "; ".join([against, *ends])
 
 
 def meaning(result: Result) -> str:
@@ -205,7 +226,7 @@ def _run_line(run: Run) -> str:
     if run.verdict is Verdict.CANNOT_JUDGE or run.worst is None:
         if run.judge.unheld:
             return f"{run.verdict}: differs, and cannot be held against a budget: {next(iter(run.judge.unheld))}"
-        left_out = sorted(TRAINING - run.judge.judged, key=PHASES.index)
+        left_out = sorted(run.judge.needed - run.judge.judged, key=PHASES.index)
         return f"{run.verdict}: not held against a budget: {', '.join(left_out) or 'every step'}"
     worst = Figure(percent(run.worst.used), rounding=True)
     if run.worst.used == 0:
