@@ -7,7 +7,9 @@ experiment several times, with settings changed, and expect something else of ea
 from __future__ import annotations
 
 import itertools
+import json
 import math
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -118,7 +120,17 @@ def run_case(folder: Path) -> Iterator[tuple[CaseRun, Result]]:
     for run in load_case(folder).run:
         for single in _expanded(run):
             experiment = load_experiment(folder / "experiment.toml", single.set.items())
-            yield single, diff(experiment, reference=single.reference, candidate=single.candidate)
+            command = _command(folder, single)
+            yield single, diff(experiment, reference=single.reference, candidate=single.candidate, command=command)
+
+
+def _command(folder: Path, run: CaseRun) -> str:
+    """How to run it alone, from the project's root."""
+    words = ["parity", "diff", f"reports/{folder.name}/experiment.toml"]
+    words += ["--reference", run.reference, "--candidate", run.candidate]
+    for key, value in run.set.items():
+        words += ["--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
+    return shlex.join(words)
 
 
 def _expanded(run: CaseRun) -> Iterator[CaseRun]:

@@ -36,7 +36,7 @@ from parity.errors import SideError
 from parity.lockstep import replay, start_side, take_steps
 from parity.protocol import Array, Key, Pair
 from parity.sides import load_side
-from parity.verdict import TRAINING, Allowed, Judge
+from parity.verdict import Allowed, Judge
 
 STUDENT = "scratch"
 MEMBERS = 8
@@ -69,7 +69,8 @@ class Envelope:
         for side in (self.student, *self.members):
             start_side(side, experiment, weights)
         self._batches = Schedule.of(experiment, len(dataset)).chunks(1)
-        self._student = Judge(experiment, judge.precision)  # the network against the reference
+        derived = experiment.model_copy(update={"tolerance": ()})  # a fixed tolerance says nothing of rounding
+        self._student = Judge(derived, judge.precision)  # the network against the reference
         self._drift: dict[Key, float] = {}
         self._start = {name: np.array(array) for name, array in weights.items()}
         self._moved = False
@@ -108,12 +109,14 @@ class Envelope:
 
     def finish(self, judge: Judge) -> None:
         """What is known only at the end: whether anything was learned, and what of the reference was judged."""
-        if not self.report.why_not and not self._student.judged >= TRAINING:
+        if not self.report.why_not and self._student.skipped:
             self._give_up(UNRECORDED)
         if not self.report.why_not and not self._moved:
             self._give_up("the reference's weights never moved, so that no gradient shows in them")
         if self.report.why_not:
-            judge.unheld.setdefault("free lane", self.report.why_not)
+            judge.missing.setdefault("free lane", self.report.why_not)
+            if not judge.replays:  # what was judged before that is not judged to the end
+                judge.judged = {key for key in judge.judged if judge.tolerances.rule(key) is not None}
 
     def _give_up(self, why: str) -> None:
         self.report = EnvelopeReport(why)

@@ -28,7 +28,13 @@ def draw_weights(
     """What a side would start from by itself; None where it does not draw weights."""
     if not side.can("initial_weights"):
         return None
-    return _asked(side, 0, "initial_weights", experiment, inputs, precision)
+    return _asked(side, 0, "initial_weights", _own(experiment), inputs, precision)
+
+
+def _own(experiment: Experiment) -> Experiment:
+    """The experiment for one side: what is not immutable in it is a copy, so that no side changes it for another."""
+    given = experiment.initial_weights
+    return experiment.model_copy(update={"initial_weights": dict(given)}) if isinstance(given, dict) else experiment
 
 
 def start_weights(
@@ -100,6 +106,7 @@ def lockstep(
 
     def take(chunk: Chunk) -> tuple[Chunk, Array, Array, dict[Key, Array]]:
         x, y = dataset.x[chunk.rows], dataset.y[chunk.rows]
+        x.flags.writeable = y.flags.writeable = False  # both sides are given the same
         return chunk, x, y, take_steps(experiment, reference, chunk, x, y)
 
     for chunk, x, y, recorded in _ahead(take, chunks):
@@ -134,7 +141,7 @@ def _ahead(function: Callable[[Chunk], _Taken], chunks: Iterable[Chunk]) -> Iter
 
 def start_side(side: LoadedSide, experiment: Experiment, weights: Mapping[str, Array]) -> dict[Key, Array]:
     """Start a side; returns weights and slots before the first step."""
-    _asked(side, 0, "start", experiment, {name: array.copy() for name, array in weights.items()})
+    _asked(side, 0, "start", _own(experiment), {name: array.copy() for name, array in weights.items()})
     slots = _asked(side, 0, "initial_state") if side.can("initial_state") else {}
     return {Key("update", name): np.array(array) for name, array in {**slots, **weights}.items()}
 
@@ -143,8 +150,17 @@ def replay(
     experiment: Experiment, side: LoadedSide, records: Records, method: Literal["replay", "retrace"] = "replay"
 ) -> dict[Key, Array]:
     """What the side makes of recorded inputs: of each operation's, or (`retrace`) of each step's."""
-    said = _asked(side, records.first_step, method, records)
+    untouched = Records(records.first_step, _read_only(records.arrays), _read_only(records.before))
+    said = _asked(side, records.first_step, method, untouched)
     return _kept(side, _read(experiment, side, records.first_step, said, len(records)))
+
+
+def _read_only(arrays: Mapping[Key, Array]) -> dict[Key, Array]:
+    """The same arrays for somebody who is shown them, and must not write what they will be held against."""
+    shown = {key: array.view() for key, array in arrays.items()}
+    for array in shown.values():
+        array.flags.writeable = False
+    return shown
 
 
 def _read(experiment: Experiment, side: LoadedSide, step: int, said: Any, steps: int | None) -> dict[Key, Array]:

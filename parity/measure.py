@@ -36,7 +36,7 @@ from parity.protocol import Array
 # The exponent bits of a number: item size -> unsigned type and mask.
 _POWER_OF_TWO = {2: ("u2", 0x7C00), 4: ("u4", 0x7F800000), 8: ("u8", 0x7FF0000000000000)}
 
-BLOCK = 1 << 18  # elements: fewer would not pay for the calls, more would not lie in a level-3 cache
+BLOCK = 1 << 16  # elements: fewer would not pay for the calls, more would not lie in a level-2 cache
 LONG = 1 << 20  # elements: rows of this length are worth a thread for each processor
 
 _EXTREME = [("value", "f8"), ("index", "i8"), ("reference", "f8"), ("candidate", "f8")]
@@ -118,12 +118,15 @@ def _differing(r: Array, c: Array) -> Steps:
     """The rows that are not equal, finite and all: the others need no measuring."""
     bits = f"u{r.itemsize}"
     suspect = np.zeros(len(r), bool)
+    together = max(1, BLOCK // max(1, r.shape[1]))
     with np.errstate(invalid="ignore", over="ignore"):
-        for offset in range(0, r.shape[1], LONG):
-            left, right = r[:, offset : offset + LONG], c[:, offset : offset + LONG]
-            suspect |= (left.view(bits) != right.view(bits)).any(axis=1) | ~np.isfinite(np.vecdot(left, left))
-            if suspect.all():  # known before the end of a long row
-                break
+        for start in range(0, len(r), together):
+            rows = slice(start, start + together)
+            for offset in range(0, r.shape[1], LONG):
+                left, right = r[rows, offset : offset + LONG], c[rows, offset : offset + LONG]
+                suspect[rows] |= (left.view(bits) != right.view(bits)).any(axis=1) | ~np.isfinite(np.vecdot(left, left))
+                if suspect[rows].all():  # known before the end of a long row
+                    break
     return suspect.nonzero()[0]
 
 

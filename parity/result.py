@@ -12,6 +12,7 @@ import numpy as np
 
 from parity.arbiter import REORDERED_ULPS, Arbitration
 from parity.config import Experiment, Precision
+from parity.coverage import NotExercised
 from parity.diagnosis import Diagnosis
 from parity.envelope import EnvelopeReport
 from parity.errors import ExitCode
@@ -148,6 +149,15 @@ class Result:
     @property
     def not_compared(self) -> list[NotCompared]:
         return list(dict.fromkeys(item for run in self.runs for item in run.judge.not_compared))
+
+    @property
+    def not_exercised(self) -> list[tuple[NotExercised, tuple[Precision, ...]]]:
+        """Settings that mattered in no step, and in which precisions."""
+        found: dict[NotExercised, tuple[Precision, ...]] = {}
+        for run in self.runs:
+            for item in run.judge.coverage.not_exercised:
+                found[item] = (*found.get(item, ()), run.precision)
+        return list(found.items())
 
     @cached_property
     def frame(self) -> pd.DataFrame:

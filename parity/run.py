@@ -18,7 +18,7 @@ from parity.lockstep import draw_weights, lockstep, start_weights
 from parity.protocol import Array, Lane, Pair
 from parity.result import Result, Run
 from parity.sides import LoadedSide, load_side
-from parity.verdict import BARE, TRAINING, Judge
+from parity.verdict import Judge
 
 Progress = Callable[[Precision, int, int], None]
 STAND_IN = "scratch"  # the side that can be made with any convention
@@ -69,20 +69,20 @@ def diff(
     diagnosis: Diagnosis | None = None
     interrupted = False
     for precision in experiment.precisions:
-        judge = Judge(experiment, precision, needed=TRAINING if sides[1].can("replay") else BARE)
+        schedule = Schedule.of(experiment, len(dataset))
+        judge = Judge(experiment, precision, schedule=schedule, replays=sides[1].can("replay"))
         ensemble: Envelope | None = None
-        planned = Schedule.of(experiment, len(dataset)).steps
         started = time.perf_counter()
         try:
             converted = dataset.astype(precision)
             weights = started_from[precision] = _common_start(experiment, sides, converted, judge)
-            if "free" in lanes and (envelope or not sides[1].can("replay")):
+            if "free" in lanes and (envelope or not (judge.replays or experiment.tolerance)):
                 ensemble = Envelope(experiment, converted, weights, judge)
             _train(experiment, sides, converted, weights, judge, ensemble, lanes, lambda done: progress(*done))
         except KeyboardInterrupt:
             interrupted = True
         report = None if ensemble is None else ensemble.report
-        runs.append(Run(precision, planned, judge, time.perf_counter() - started, report))
+        runs.append(Run(precision, schedule.steps, judge, time.perf_counter() - started, report))
         timings[precision] = runs[-1].seconds
         if interrupted:
             break

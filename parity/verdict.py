@@ -12,14 +12,17 @@ import numpy as np
 
 from parity.budget import LocalBudget
 from parity.config import Experiment, Precision
+from parity.config.tolerances import Tolerance
+from parity.coverage import Coverage
+from parity.data import Schedule
 from parity.errors import ExitCode
 from parity.ledger import Ledger
 from parity.measure import Rows, Steps, measure
 from parity.protocol import Array, Key, Lane, Pair, Phase, Records, execution_order
+from parity.sensitivity import Sensitivity
+from parity.tolerance import Needed, Tolerances
 
-TRAINING: frozenset[Phase] = frozenset({"loss", "gradient", "update"})
-BARE: frozenset[Phase] = frozenset({"loss", "update"})
-"""What a candidate shows that only trains: its gradients show in its weights."""
+WEIGHT_PHASES: tuple[Phase, ...] = ("gradient", "update")  # with the loss, those that train
 Allowed = Mapping[Key, Array]
 """How far rounding can drive free-running sides apart, beside the budget: one number a step for each key."""
 OUTSIDE = "further apart than rounding can have driven the two runs by this step"
@@ -28,6 +31,7 @@ ALONE = (
     "inside a step, and any difference that stays below that drift, is not seen"
 )
 AGAIN = "reference is what the candidate makes of the same state when it is asked again: its run carried something else"
+FIXED = "held against the fixed tolerance {}, not against what rounding can explain"
 
 
 class Verdict(StrEnum):
@@ -42,7 +46,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Divergence:
-    """The first element that rounding cannot explain."""
+    """The first element that rounding cannot explain, or that is beyond a tolerance that was set."""
 
     step: int
     key: Key
@@ -54,6 +58,8 @@ class Divergence:
     budget: float
     note: str = ""
     """What else there is to say: of shapes that differ, or of what the reference is in the free lane."""
+    fixed: bool = False
+    """Whether the budget is a tolerance that was set, not derived."""
 
     @property
     def difference(self) -> float:
@@ -88,8 +94,12 @@ class Summary:
     used_step: int = 0
     beyond: int = 0
     first_beyond: int | None = None
+    rule: Tolerance | None = None
+    """The fixed tolerance that it was held against in place of a budget."""
+    needed: Needed = field(default_factory=Needed)
 
-    def take(self, first_step: int, rows: Rows) -> None:
+    def take(self, first_step: int, rows: Rows, precision: Precision) -> None:
+        self.needed.take(rows, precision)
         absolute, used = rows["absolute"]["value"], rows["used"]["value"]
         self.steps += len(rows)
         self.differing += int(np.count_nonzero(absolute))
@@ -131,31 +141,56 @@ class Judge:
     nonfinite: tuple[int, Key] | None = None
     """The first step and tensor where both sides held the same NaN or infinity."""
     steps: int = 0
-    judged: set[str] = field(default_factory=set)
-    """Phases in which at least one tensor was held against a budget; equal initial weights are no training yet."""
+    judged: set[Key] = field(default_factory=set)
+    """What was held against a budget in some step; equal initial weights are no training yet."""
     missing: dict[str, str] = field(default_factory=dict)
     unheld: dict[str, str] = field(default_factory=dict)
     """What differs although nobody could say whether it may: while there is any, there is no parity."""
-    needed: frozenset[Phase] = TRAINING
-    """Phases that must have been judged for parity."""
+    schedule: Schedule | None = None
+    """Which examples are in which step, where the steps were not recorded somewhere else."""
+    replays: bool = True
+    """Whether the candidate can be asked again; of one that only trains the gradients show in its weights."""
     evidence: Evidence | None = None
     """Of the first divergence, where it is in the local lane."""
 
     def __post_init__(self) -> None:
         self._budget = LocalBudget(self.experiment, self.precision)
+        self.tolerances = Tolerances(self.experiment)
+        self.coverage = Coverage(self.experiment, self.schedule)
+        self.sensitivity = Sensitivity(self.experiment, self.precision)
 
     @property
     def verdict(self) -> Verdict:
-        """Parity needs every phase that trains to have been judged; comparing nothing is never parity."""
+        """Parity needs all that trains to have been judged, of every weight; comparing nothing is never parity."""
         if self.first is not None:
             return Verdict.DIVERGED
-        if self.nonfinite is not None or self.unheld or not self.judged >= self.needed:
+        if self.nonfinite is not None or self.unheld or self.skipped:
             return Verdict.CANNOT_JUDGE
         return Verdict.PARITY
 
     @property
+    def skipped(self) -> list[Key]:
+        """What trains and was held against nothing: leaving a tensor out must not help anybody to parity."""
+        weights = [
+            f"{layer.name}/{kind}"
+            for layer in self.experiment.layers
+            for kind in ("kernel", "bias")[: 1 + layer.use_bias]
+        ]
+        phases = WEIGHT_PHASES if self.replays else WEIGHT_PHASES[1:]
+        training = [Key("loss", "loss"), *(Key(phase, name) for phase in phases for name in weights)]
+        return [key for key in training if key not in self.judged]
+
+    @property
     def tensors(self) -> int:
         return len({key for _, key in self.summaries})
+
+    @property
+    def needed(self) -> dict[Lane, Needed]:
+        """The smallest tolerance that, given to every tensor, would have passed: in each lane."""
+        lanes: dict[Lane, Needed] = {}
+        for (lane, _), summary in self.summaries.items():
+            lanes[lane] = lanes.get(lane, Needed()).then(summary.needed)
+        return lanes
 
     @property
     def not_compared(self) -> list[NotCompared]:
@@ -173,10 +208,10 @@ class Judge:
         """Measure and judge every tensor of a chunk of steps; the free lane where it is known how far it may drift."""
         records, known = pair.reference, self.first
         self.steps += len(records)
-        if not pair.local and drift is None:
-            self.missing.setdefault("local lane", "not asked for, or the candidate does not replay: nothing is judged")
-        elif not pair.local:
+        if not pair.local and drift is not None:
             self.missing.setdefault("local lane", ALONE)
+        elif not pair.local:
+            self.missing.setdefault("local lane", f"not asked for, or the candidate does not replay: {self._left}")
         for key in execution_order(records.arrays, self.experiment.layer_names):
             of_key = records.arrays[key]
             if key.phase == "batch":  # both were handed the same arrays: what each says it got must be just that
@@ -184,14 +219,17 @@ class Judge:
             else:
                 lanes = {lane: said[key] for lane, said in pair.lanes.items() if key in said}
             for lane, array in lanes.items():
-                budget: Callable[[Steps], Array | float | None] | None = None
+                derived: Callable[[Steps], Array | float | None] | None = None
                 if lane == "local":
-                    budget = partial(self._budget_of, key, records)
+                    derived = partial(self._budget_of, key, records)
                 elif drift is not None and key in drift:
-                    budget = partial(self._drifted, key, records, drift[key])
-                self._hold(key, lane, records.first_step, of_key, array, budget)
+                    derived = partial(self._drifted, key, records, drift[key])
+                self._hold(key, lane, records.first_step, of_key, array, derived)
             self._note_missing(key, pair, lanes)
         self._hold_to_itself(pair)
+        self.coverage.take(records)
+        self.sensitivity.take(records, pair.local, self._allowed)
+        self.tolerances.check(key for key in records.arrays if key in pair.free or key in pair.local)
         for key in (pair.free.keys() | pair.local.keys()) - records.arrays.keys():
             self.missing.setdefault(str(key), "the reference does not record it")
         if self.first is not known and self.first is not None:
@@ -208,7 +246,9 @@ class Judge:
             own, free = pair.own[key], pair.free[key]
             if own.shape != free.shape or own.dtype != free.dtype:
                 continue  # told where it is held against the reference
-            rows = measure(own, free, partial(self._budget.of, key, records))
+            rows = measure(own, free, self.tolerances.allowed(key, own, partial(self._budget.of, key, records)))
+            if self.tolerances.rule(key) is not None and ("free", key) in self.summaries:
+                self.summaries["free", key].needed.take(rows, self.precision)
             if (np.isnan(rows["used"]["value"]) & (rows["absolute"]["value"] > 0)).any():
                 self.unheld.setdefault(
                     str(key), "it differs from its own replay, and the candidate does not record why"
@@ -217,12 +257,12 @@ class Judge:
             if over.size:
                 step = records.first_step + int(over[0])
                 found = self._divergence(key, "free", step, rows[over[0]], own.shape[1:])
-                self._diverge(replace(found, note=AGAIN))
+                self._diverge(replace(found, note="; ".join(filter(None, (AGAIN, found.note)))))
 
     def _budget_of(self, key: Key, records: Records, rows: Steps) -> Array | float | None:
         """Asked for the steps that differ only."""
         budget = self._budget.of(key, records, rows)
-        if budget is None:
+        if budget is None and self.tolerances.rule(key) is None:
             self.unheld.setdefault(str(key), "it differs, and the reference does not record what its budget depends on")
         return budget
 
@@ -231,6 +271,16 @@ class Judge:
         budget = self._budget.of(key, records, rows)
         shape = (len(rows), *(1,) * (records.arrays[key].ndim - 1))
         return None if budget is None else budget + drift[rows].reshape(shape)
+
+    @property
+    def _left(self) -> str:
+        """What still judges without the local lane."""
+        return "only fixed tolerances judge" if self.tolerances.rules else "nothing is judged"
+
+    def _allowed(self, key: Key, records: Records, rows: Steps) -> Array | float | None:
+        """What a tensor of the local lane may differ by."""
+        limit = self.tolerances.allowed(key, records.arrays[key], partial(self._budget.of, key, records))
+        return limit(rows) if callable(limit) else limit
 
     def _note_missing(self, key: Key, pair: Pair, lanes: Mapping[Lane, Array]) -> None:
         if not lanes:
@@ -245,9 +295,9 @@ class Judge:
         first_step: int,
         reference: Array,
         candidate: Array,
-        budget: float | Callable[[Steps], Array | float | None] | None,
+        derived: float | Callable[[Steps], Array | float | None] | None,
     ) -> None:
-        """Hold the candidate's tensor against the reference's."""
+        """Hold the candidate's tensor against the reference's: as the budget allows, or the rule for that tensor."""
         if reference.shape != candidate.shape or reference.dtype != candidate.dtype:
             note = (
                 f"the candidate gave {candidate.dtype} of shape {candidate.shape[1:]}, "
@@ -256,24 +306,28 @@ class Judge:
             self.missing.setdefault(f"{key}, {lane} lane", note)
             self._diverge(Divergence(first_step, key, lane, self.precision, (), math.nan, math.nan, 0.0, note))
             return
-        rows = measure(reference, candidate, budget)
+        rows = measure(reference, candidate, self.tolerances.allowed(key, reference, derived))
         self.ledger.append(key, lane, first_step, rows)
         if (summary := self.summaries.get((lane, key))) is None:
             summary = self.summaries[lane, key] = Summary(key, lane, reference.shape[1:])
-        summary.take(first_step, rows)
-        if first_step and key.phase not in self.judged and not np.isnan(rows["used"]["value"]).all():
-            self.judged.add(key.phase)
-        if self.nonfinite is None and (same := rows["nonfinite_both"].nonzero()[0]).size:
-            self.nonfinite = (first_step + int(same[0]), key)
+            summary.rule = self.tolerances.rule(key)
+        summary.take(first_step, rows, self.precision)
+        if first_step and key not in self.judged and not np.isnan(rows["used"]["value"]).all():
+            self.judged.add(key)
+        if (same := rows["nonfinite_both"].nonzero()[0]).size:
+            step = first_step + int(same[0])
+            if self.nonfinite is None or step < self.nonfinite[0]:
+                self.nonfinite = (step, key)
         over = (rows["used"]["value"] > 1).nonzero()[0]
         if over.size:
             found = self._divergence(key, lane, first_step + int(over[0]), rows[over[0]], reference.shape[1:])
-            self._diverge(found if lane == "local" else replace(found, note=OUTSIDE))
+            self._diverge(found if lane == "local" or found.fixed else replace(found, note=OUTSIDE))
 
     def _divergence(self, key: Key, lane: Lane, step: int, row: Rows, shape: tuple[int, ...]) -> Divergence:
         """The element that uses most of its budget; among elements that had to be equal, the most different."""
         worst = row["used"] if math.isfinite(row["used"]["value"]) else row["absolute"]
         difference = abs(float(worst["candidate"]) - float(worst["reference"]))
+        rule = self.tolerances.rule(key)
         return Divergence(
             step=step,
             key=key,
@@ -283,6 +337,8 @@ class Judge:
             reference=float(worst["reference"]),
             candidate=float(worst["candidate"]),
             budget=difference / float(row["used"]["value"]) if math.isfinite(row["used"]["value"]) else 0.0,
+            note="" if rule is None else FIXED.format(rule),
+            fixed=rule is not None,
         )
 
     def _diverge(self, found: Divergence) -> None:

@@ -16,7 +16,7 @@ from parity.config.philox import KerasRandom, layer_seeds
 from parity.protocol import Array, Key, Records
 from scratch_net import conventions
 from scratch_net.activations import ACTIVATIONS
-from scratch_net.initializers import INITIALIZERS, RANDOM
+from scratch_net.initializers import RANDOM
 from scratch_net.layers import Dense
 from scratch_net.losses import LOSSES
 from scratch_net.metrics import METRICS
@@ -62,8 +62,11 @@ def build(experiment: Experiment, weights: Mapping[str, Array], choices: Mapping
     return conventions.apply(network, choices or {}, training)
 
 
-def initial_weights(experiment: Experiment, inputs: int, dtype: str) -> dict[str, Array]:
+def initial_weights(
+    experiment: Experiment, inputs: int, dtype: str, choices: Mapping[str, str] | None = None
+) -> dict[str, Array]:
     """Every weight as its initializer draws it, seeds taken in the order in which Keras takes them."""
+    initializers = conventions.initializers(choices or {})
     next_seed = layer_seeds(experiment.seed)
     weights = {}
     for layer in experiment.layers:
@@ -73,7 +76,7 @@ def initial_weights(experiment: Experiment, inputs: int, dtype: str) -> dict[str
             random = None
             if config.class_name in RANDOM:
                 random = KerasRandom(config.seed if config.seed is not None else next_seed(), dtype)
-            initializer: Any = INITIALIZERS[config.class_name]
+            initializer: Any = initializers[config.class_name]
             drawn[name] = initializer(shape, np.dtype(dtype), random, **_parameters(config, "seed"))
         weights[f"{layer.name}/kernel"] = drawn["kernel"]
         if layer.use_bias:
@@ -113,7 +116,7 @@ class ScratchSide:
         return {"numpy": np.__version__, "blas": f"{blas['name']} {blas['version']}"}
 
     def initial_weights(self, experiment: Experiment, inputs: int, precision: str) -> dict[str, Array]:
-        return initial_weights(experiment, inputs, precision)
+        return initial_weights(experiment, inputs, precision, self.choices)
 
     def start(self, experiment: Experiment, weights: Mapping[str, Array]) -> None:
         self.network = build(experiment, weights, self.choices)

@@ -28,7 +28,7 @@ def constant(shape, dtype, value):
     return np.full(shape, np.float32(value), dtype)
 
 
-def _variance(mode, shape):
+def variance(mode, shape):
     """The variance each author derived so that signals neither grow nor vanish from layer to layer."""
     fan_in, fan_out = fans(shape)
     scale, fan = {
@@ -41,15 +41,19 @@ def _variance(mode, shape):
 
 def variance_scaled_uniform(mode, shape, random):
     """U(-limit, limit) has variance limit**2 / 3."""
-    limit = math.sqrt(3 * _variance(mode, shape))
+    limit = math.sqrt(3 * variance(mode, shape))
     return random.uniform(shape, -limit, limit)
 
 
 def variance_scaled_normal(mode, shape, random):
     """Cutting the normal at two standard deviations narrows it; dividing makes up for that."""
-    stddev = math.sqrt(_variance(mode, shape)) / TRUNCATED_STDDEV
+    stddev = math.sqrt(variance(mode, shape)) / TRUNCATED_STDDEV
     return random.truncated_normal(shape, 0.0, stddev)
 
+
+# Whose variance the name stands for, and how it is drawn.
+UNIFORM = {"GlorotUniform": "Glorot", "HeUniform": "He", "LecunUniform": "Lecun"}
+NORMAL = {"GlorotNormal": "Glorot", "HeNormal": "He", "LecunNormal": "Lecun"}
 
 # Name -> (shape, dtype, random, **parameters) -> array. The first three need no random numbers.
 DETERMINISTIC = {
@@ -61,11 +65,9 @@ RANDOM = {
     "RandomNormal": lambda shape, _, random, mean, stddev: random.normal(shape, mean, stddev),
     "RandomUniform": lambda shape, _, random, minval, maxval: random.uniform(shape, minval, maxval),
     "TruncatedNormal": lambda shape, _, random, mean, stddev: random.truncated_normal(shape, mean, stddev),
-    "GlorotUniform": lambda shape, _, random: variance_scaled_uniform("Glorot", shape, random),
-    "GlorotNormal": lambda shape, _, random: variance_scaled_normal("Glorot", shape, random),
-    "HeUniform": lambda shape, _, random: variance_scaled_uniform("He", shape, random),
-    "HeNormal": lambda shape, _, random: variance_scaled_normal("He", shape, random),
-    "LecunUniform": lambda shape, _, random: variance_scaled_uniform("Lecun", shape, random),
-    "LecunNormal": lambda shape, _, random: variance_scaled_normal("Lecun", shape, random),
+    **{
+        name: lambda shape, _, random, of=of: variance_scaled_uniform(of, shape, random) for name, of in UNIFORM.items()
+    },
+    **{name: lambda shape, _, random, of=of: variance_scaled_normal(of, shape, random) for name, of in NORMAL.items()},
 }
 INITIALIZERS = DETERMINISTIC | RANDOM

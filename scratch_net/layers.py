@@ -70,6 +70,11 @@ class Dense:
     def activity_gradient(self, a):
         return self.activity_regularizer.gradient(a) / a.shape[-2]
 
+    def penalized(self, da):
+        """dL/da with what the output's penalty adds; da is None where nothing else depends on the output."""
+        from_penalty = self.activity_gradient(self.a)
+        return from_penalty if da is None else da + from_penalty
+
     def backward_activation(self, da, z, a):
         """`dz = da * activation'(z)`."""
         return self.activation.backward(da, z, a)

@@ -32,6 +32,7 @@ class MeanSquaredError:
     """`1/B sum_b 1/C sum_c (y - p)**2`."""
 
     takes_logits_of = ()
+    over_outputs = "mean"
 
     def value(self, y, p):
         return ((y - p) ** 2).mean(axis=-1).mean(axis=-1)
@@ -44,6 +45,7 @@ class SumSquaredError:
     """`1/B sum_b sum_c (y - p)**2`: the cost of 3Blue1Brown's chapters, summed over the outputs."""
 
     takes_logits_of = ()
+    over_outputs = "sum"
 
     def value(self, y, p):
         return ((y - p) ** 2).sum(axis=-1).mean(axis=-1)
@@ -52,10 +54,24 @@ class SumSquaredError:
         return (p - y) * (2 / p.shape[-2])
 
 
-class CategoricalCrossentropy:
-    """`-1/B sum_b sum_c y log q`, with `q = p / sum(p)` kept in [eps, 1 - eps]; y smoothed to `y (1 - s) + s / C`."""
+class Crossentropy:
+    """What the cross-entropies share."""
 
     takes_logits_of = ("softmax", "sigmoid")
+
+    def kept(self, p):
+        """The probabilities that the logarithm is taken of: eps away from 0 and 1."""
+        return np.clip(p, EPSILON, 1 - EPSILON)
+
+    def inside(self, p):
+        """Where a probability was not clipped, so that the gradient goes through."""
+        return (p >= EPSILON) & (p <= 1 - EPSILON)
+
+
+class CategoricalCrossentropy(Crossentropy):
+    """`-1/B sum_b sum_c y log q`, with `q = p / sum(p)` kept in [eps, 1 - eps]; y smoothed to `y (1 - s) + s / C`."""
+
+    over_outputs = "sum"
 
     def __init__(self, label_smoothing=0.0):
         self.label_smoothing = label_smoothing
@@ -64,15 +80,14 @@ class CategoricalCrossentropy:
         return y * (1 - self.label_smoothing) + self.label_smoothing / y.shape[-1] if self.label_smoothing else y
 
     def value(self, y, p):
-        q = np.clip(p / p.sum(axis=-1, keepdims=True), EPSILON, 1 - EPSILON)
+        q = self.kept(p / p.sum(axis=-1, keepdims=True))
         return -(self.targets(y) * np.log(q)).sum(axis=-1).mean(axis=-1)
 
     def gradient(self, y, p):
         """`dL/dq = -y/q / B` where q was not clipped, then through `q = p / sum(p)`."""
         total = p.sum(axis=-1, keepdims=True)
         q = p / total
-        inside = (q >= EPSILON) & (q <= 1 - EPSILON)
-        dq = np.where(inside, -self.targets(y) / np.clip(q, EPSILON, 1 - EPSILON), 0) / p.shape[-2]
+        dq = np.where(self.inside(q), -self.targets(y) / self.kept(q), 0) / p.shape[-2]
         return (dq - (dq * q).sum(axis=-1, keepdims=True)) / total
 
     def value_from_logits(self, y, z):
@@ -84,19 +99,18 @@ class CategoricalCrossentropy:
         return (softmax(z) - self.targets(y)) / z.shape[-2]
 
 
-class SparseCategoricalCrossentropy:
+class SparseCategoricalCrossentropy(Crossentropy):
     """Categorical cross-entropy with labels given as the number of the class."""
 
-    takes_logits_of = ("softmax", "sigmoid")
+    over_outputs = "sum"
 
     def value(self, y, p):
-        return self.value_from_logits(y, np.log(np.clip(p, EPSILON, 1 - EPSILON)))
+        return self.value_from_logits(y, np.log(self.kept(p)))
 
     def gradient(self, y, p):
         """Keras takes `z = log clip(p)` for logits: `dL/dp = dL/dz / p` where p was not clipped."""
-        inside = (p >= EPSILON) & (p <= 1 - EPSILON)
-        kept = np.clip(p, EPSILON, 1 - EPSILON)
-        return np.where(inside, self.gradient_from_logits(y, np.log(kept)) / kept, 0)
+        kept = self.kept(p)
+        return np.where(self.inside(p), self.gradient_from_logits(y, np.log(kept)) / kept, 0)
 
     def value_from_logits(self, y, z):
         """`1/B sum_b (log(sum_j exp(z_j)) - z_y)`."""
@@ -108,13 +122,13 @@ class SparseCategoricalCrossentropy:
         return (softmax(z) - onehot) / z.shape[-2]
 
 
-class BinaryCrossentropy:
+class BinaryCrossentropy(Crossentropy):
     """`-1/B sum_b 1/C sum_c (y log q + (1 - y) log(1 - q))`, q = p kept in [eps, 1 - eps].
 
     With label smoothing s the target is `y (1 - s) + s / 2`.
     """
 
-    takes_logits_of = ("softmax", "sigmoid")
+    over_outputs = "mean"
 
     def __init__(self, label_smoothing=0.0):
         self.label_smoothing = label_smoothing
@@ -122,15 +136,19 @@ class BinaryCrossentropy:
     def targets(self, y):
         return y * (1 - self.label_smoothing) + 0.5 * self.label_smoothing if self.label_smoothing else y
 
+    def both(self, p):
+        """The probabilities that the two logarithms are taken of: q, and its complement."""
+        q = self.kept(p)
+        return q, 1 - q
+
     def value(self, y, p):
-        y, q = self.targets(y), np.clip(p, EPSILON, 1 - EPSILON)
-        return -(y * np.log(q) + (1 - y) * np.log(1 - q)).mean(axis=-1).mean(axis=-1)
+        y, (q, rest) = self.targets(y), self.both(p)
+        return -(y * np.log(q) + (1 - y) * np.log(rest)).mean(axis=-1).mean(axis=-1)
 
     def gradient(self, y, p):
         """`(q - y) / (q (1 - q)) / (B C)` where p was not clipped."""
-        y, q = self.targets(y), np.clip(p, EPSILON, 1 - EPSILON)
-        inside = (p >= EPSILON) & (p <= 1 - EPSILON)
-        return np.where(inside, (1 - y) / (1 - q) - y / q, 0) / (p.shape[-2] * p.shape[-1])
+        y, (q, rest) = self.targets(y), self.both(p)
+        return np.where(self.inside(p), (1 - y) / rest - y / q, 0) / (p.shape[-2] * p.shape[-1])
 
     def value_from_logits(self, y, z):
         """`max(z, 0) - z y + log(1 + exp(-|z|))`, the mean over outputs and batch."""

@@ -55,11 +55,16 @@ class Network:
 
     def train_step(self, x, y):
         """One update on the examples x (batch, inputs) with targets y; returns the loss before the update."""
+        x, y = self.batch(x, y)
         output = self.forward(x)
         loss = self.loss_of(y, output)
         gradients = self.gradients(y)
         self.update(gradients)
         return loss
+
+    def batch(self, x, y):
+        """Examples and targets as the network takes them; every step begins here."""
+        return x, y
 
     def forward(self, x):
         for layer in self.layers:
@@ -107,10 +112,13 @@ class Network:
             from_outputs = {name: whole[name] - data[name] for name in whole}
         else:
             whole = data
-        whole = {name: g + penalty[name] if name in penalty else g for name, g in whole.items()}
+        whole = self.add_penalties(whole, penalty)
         for name, g in from_outputs.items():
             penalty[name] = penalty[name] + g if name in penalty else g
         return Gradients(whole, data, penalty)
+
+    def add_penalties(self, data, penalty):
+        return {name: g + penalty[name] if name in penalty else g for name, g in data.items()}
 
     def update(self, gradients):
         self.optimizer.update(self.weights, gradients.whole)
@@ -132,8 +140,7 @@ class Network:
         da, dz = self.loss_gradient(y, top.z, top.a)
         for layer in reversed(self.layers):
             if penalize_outputs and layer.activity_regularizer is not None:
-                from_penalty = layer.activity_gradient(layer.a)
-                da = from_penalty if da is None else da + from_penalty
+                da = layer.penalized(da)
             if da is not None:
                 through = layer.backward_activation(da, layer.z, layer.a)
                 dz = through if dz is None else dz + through

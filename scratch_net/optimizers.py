@@ -20,6 +20,8 @@ class Optimizer:
 
     slot_names: tuple[str, ...] = ()
 
+    constant = staticmethod(keras_constant)
+
     def __init__(self, learning_rate):
         self.learning_rate = learning_rate
         self.iterations = 0
@@ -64,7 +66,7 @@ class SGD(Optimizer):
         if m is None:
             w -= g * rate
             return
-        mu = keras_constant(self.momentum, w.dtype)  # float32 in Keras
+        mu = self.constant(self.momentum, w.dtype)  # float32 in Keras
         g = g * rate
         m *= mu
         m -= g
@@ -93,14 +95,22 @@ class Adam(Optimizer):
         if v_hat is not None:
             np.maximum(v_hat, v, out=v_hat)
             v = v_hat
-        w -= (m * alpha) / (np.sqrt(v) + self.epsilon)
+        w -= (m * alpha) / self.denominator(v)
 
     def alpha(self, t, rate):
         """The rate, corrected for moments that began at zero."""
+        of_m, of_v = self.corrections(t)
+        return rate * np.sqrt(of_v) / of_m
+
+    def corrections(self, t):
+        """`1 - beta**t` for each moment: how much of a mean it is after t steps."""
         one = t.dtype.type(1)
-        b1 = keras_constant(self.beta_1, t.dtype)  # float32 here only
-        b2 = keras_constant(self.beta_2, t.dtype)
-        return rate * np.sqrt(one - b2**t) / (one - b1**t)
+        b1 = self.constant(self.beta_1, t.dtype)  # float32 here only
+        b2 = self.constant(self.beta_2, t.dtype)
+        return one - b1**t, one - b2**t
+
+    def denominator(self, v):
+        return np.sqrt(v) + self.epsilon
 
 
 class RMSprop(Optimizer):
@@ -115,26 +125,29 @@ class RMSprop(Optimizer):
     def __init__(self, learning_rate, rho=0.9, momentum=0.0, epsilon=1e-7, centered=False):
         super().__init__(learning_rate)
         self.rho, self.momentum, self.epsilon, self.centered = rho, momentum, epsilon, centered
-        self.slot_names = (
-            "velocity",
-            *(("momentum",) if momentum > 0 else ()),
-            *(("average_gradient",) if centered else ()),
-        )
+
+    @property
+    def slot_names(self):
+        momentum = ("momentum",) if self.momentum > 0 else ()
+        return ("velocity", *momentum, *(("average_gradient",) if self.centered else ()))
 
     def step(self, w, g, rate, v, *others):
         others = list(others)
         m = others.pop(0) if self.momentum > 0 else None
         average = others.pop(0) if self.centered else None
         v[...] = self.rho * v + (1 - self.rho) * (g * g)
-        denominator = v + self.epsilon
+        variance = v
         if average is not None:
             average[...] = self.rho * average + (1 - self.rho) * g
-            denominator = v - average * average + self.epsilon
-        increment = rate * g / np.sqrt(denominator)
+            variance = v - average * average
+        increment = rate * g / self.denominator(variance)
         if m is not None:
             m[...] = self.momentum * m + increment
             increment = m
         w -= increment
+
+    def denominator(self, v):
+        return np.sqrt(v + self.epsilon)
 
 
 OPTIMIZERS = {optimizer.__name__: optimizer for optimizer in (SGD, Adam, RMSprop)}

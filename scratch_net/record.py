@@ -7,6 +7,7 @@ import numpy as np
 
 def record_step(network, x, y):
     """`Network.train_step`, told in full. The arrays are the network's own: valid until its next step."""
+    x, y = network.batch(x, y)
     output = network.forward(x)
     loss = network.loss_of(y, output)
     gradients = network.gradients(y)

@@ -29,6 +29,15 @@ if TYPE_CHECKING:
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the experiment.")
 @click.option("--explain/--no-explain", default=True, show_default=True, help="Look for the causes of a divergence.")
 @click.option(
+    "--rtol",
+    multiple=True,
+    metavar="[PATTERN=]NUMBER",
+    help="A fixed tolerance atol + rtol * |reference| in place of the derived budget, for every tensor or for those "
+    "that match, as in 'dense*/kernel=1e-5'. Repeatable; goes with --atol.",
+)
+@click.option("--atol", multiple=True, metavar="[PATTERN=]NUMBER", help="Goes with --rtol; 0 is a value.")
+@click.option("--ulp", multiple=True, metavar="[PATTERN=]NUMBER", help="The same, in units in the last place.")
+@click.option(
     "--envelope",
     is_flag=True,
     help="Hold the free lane against the drift of rounding (always done where the candidate does not replay).",
@@ -48,6 +57,9 @@ def diff(
     reports: tuple[str, ...],
     overrides: tuple[str, ...],
     explain: bool,
+    rtol: tuple[str, ...],
+    atol: tuple[str, ...],
+    ulp: tuple[str, ...],
     envelope: bool,
     gradcheck: bool,
     quiet: bool,
@@ -62,9 +74,11 @@ def diff(
       parity diff experiment.toml
       parity diff experiment.toml --candidate 'scratch[l2.penalty=half]' --steps 100
       parity diff experiment.toml --set layers.0.kernel_regularizer.l2=0 --report json=-
+      parity diff experiment.toml --rtol 1e-5 --atol 1e-8 --ulp 'dense*/kernel=2'
     """  # noqa: D301  # \b is click's
     # Imported here so that --help answers at once.
     from parity.config import load_experiment  # noqa: PLC0415
+    from parity.config.tolerances import from_options  # noqa: PLC0415
     from parity.report import parse_targets, write_reports  # noqa: PLC0415
     from parity.report.terminal import Progress, show  # noqa: PLC0415
     from parity.run import BOTH_LANES, diff as run_diff  # noqa: PLC0415
@@ -76,6 +90,8 @@ def diff(
     if precision is not None:
         changes.append(("precision", precision))
     checked = load_experiment(experiment, changes)
+    if rules := from_options(rtol, atol, ulp):  # after the experiment's own: the last one holds
+        checked = checked.model_copy(update={"tolerance": (*checked.tolerance, *rules)})
     with Progress(quiet=quiet) as progress:
         result: Result = run_diff(
             checked,

@@ -13,6 +13,7 @@ from parity.config.data import Data
 from parity.config.layers import Layer
 from parity.config.losses import Loss
 from parity.config.optimizers import Optimizer
+from parity.config.tolerances import Tolerance
 
 Precision = Literal["float32", "float64"]
 Metric = Literal["accuracy"]
@@ -55,6 +56,8 @@ class Experiment(Frozen):
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     initial_weights: dict[str, Numbers] | str | None = None
     """Arrays by name (`"dense/kernel" = [[...]]`), or an npz file of them; what is not named is initialised."""
+    tolerance: tuple[Tolerance, ...] = ()
+    """Fixed tolerances in place of derived budgets; of several that match a tensor the last one holds."""
 
     @model_validator(mode="before")
     @classmethod

@@ -48,6 +48,12 @@ class Schedule:
         seed = experiment.seed if experiment.shuffle else None
         return cls(examples, batch_size, steps, experiment.drop_remainder, seed)
 
+    @property
+    def epoch_steps(self) -> int:
+        """Steps of one epoch."""
+        whole, rest = divmod(self.examples, self.batch_size)
+        return whole + bool(rest and not self.drop_remainder)
+
     def order(self) -> npt.NDArray[np.int64]:
         """The order of the examples in every epoch (Keras under a global seed repeats one permutation)."""
         return np.arange(self.examples) if self.shuffle_seed is None else shuffled(self.examples, self.shuffle_seed)

@@ -20,6 +20,7 @@ import numpy as np
 
 from parity.diagnosis.evidence import Evidence
 from parity.diagnosis.stand_in import IN_FLOAT32, StandIn, Told, Used, computes_in_float32
+from parity.protocol import Key
 
 QUICK = 3
 """Steps on which sets are tried; one that explains them must explain all of the evidence."""
@@ -64,7 +65,7 @@ class Search:
     def __init__(self, stand_in: StandIn, evidence: Evidence, tell: Callable[[int], None] = lambda _: None) -> None:
         self.stand_in, self.evidence, self.tell = stand_in, evidence, tell
         self.quick = evidence.first(QUICK)
-        self._budgets: dict[tuple[int, bool], Told] = {}
+        self._budgets: dict[tuple[int, bool, frozenset[Key]], Told] = {}
         self._tried: dict[tuple[int, Set], Tried] = {}
         self.singles = [single for single in stand_in.choices if _possible(single, evidence)]
 
@@ -77,16 +78,17 @@ class Search:
         evidence = evidence or self.quick
         key = (evidence.steps, choices)
         if key not in self._tried:
-            budgets = self._budgets_of(evidence, choices)
-            self._tried[key] = Tried(choices, self.stand_in.used(evidence, dict(choices), budgets))
+            taken = self.stand_in.take(evidence, dict(choices))
+            budgets = self._budgets_of(evidence, choices, frozenset(taken[0]))
+            self._tried[key] = Tried(choices, self.stand_in.used(evidence, taken, budgets))
             self.tell(len(self._tried))
         return self._tried[key]
 
     def prove(self, choices: Set) -> Tried:
         """Hold a set against all of the evidence, with budgets of its own."""
-        mapping = dict(choices)
-        budgets = self.stand_in.budgets(self.evidence, mapping)
-        return Tried(choices, self.stand_in.used(self.evidence, mapping, budgets))
+        taken = self.stand_in.take(self.evidence, dict(choices))
+        budgets = self.stand_in.budgets(self.evidence, dict(choices))
+        return Tried(choices, self.stand_in.used(self.evidence, taken, budgets))
 
     def run(self) -> tuple[list[Tried], list[Tried]]:
         """The smallest sets that explain everything, and otherwise the best that do not."""
@@ -144,11 +146,11 @@ class Search:
         }
         return list(found)
 
-    def _budgets_of(self, evidence: Evidence, choices: Set) -> Told:
-        """Budgets for ranking: those of Keras' own choices do for all that compute in the same precision."""
-        coarse = computes_in_float32(dict(choices))
-        if (key := (evidence.steps, coarse)) not in self._budgets:
-            self._budgets[key] = self.stand_in.budgets(evidence, IN_FLOAT32 if coarse else {})
+    def _budgets_of(self, evidence: Evidence, choices: Set, told: frozenset[Key]) -> Told:
+        """Budgets for ranking: those of one set do for all that tell the same tensors in the same precision."""
+        key = (evidence.steps, computes_in_float32(dict(choices)), told)
+        if key not in self._budgets:
+            self._budgets[key] = self.stand_in.budgets(evidence, dict(choices))
         return self._budgets[key]
 
 

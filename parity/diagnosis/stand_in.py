@@ -72,9 +72,9 @@ class StandIn:
             for told, drift in zip(straight, drifts, strict=True)
         ]
 
-    def used(self, evidence: Evidence, choices: Choices, budgets: Told) -> Used:
-        """How much of its budget the candidate uses against these choices: of every tensor it tells, at every step."""
-        taken = self.take(evidence, choices)
+    @staticmethod
+    def used(evidence: Evidence, taken: Told, budgets: Told) -> Used:
+        """How much of its budget the candidate uses against these steps: of every tensor it tells, at every step."""
         return {
             key: np.concatenate(
                 [

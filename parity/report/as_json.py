@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from parity.diagnosis.explain import Rejected
     from parity.gradcheck import Element, GradCheck, SideCheck
     from parity.result import Result, Run
+    from parity.tolerance import Needed
     from parity.verdict import Divergence, Summary
 
 SCHEMA_VERSION = 1
@@ -48,7 +49,24 @@ def as_dict(result: Result) -> dict[str, Any]:
         "explained": result.verdict is Verdict.PARITY or (result.diagnosis is not None and result.diagnosis.explained),
         "rejected": [_rejected(one) for one in result.diagnosis.rejected] if result.diagnosis else [],
         "not_compared": [{"what": item.what, "why": item.why} for item in result.not_compared],
-        "sensitivity": None,
+        "not_exercised": [
+            {"what": item.what, "why": item.why, "looked_at": item.looked_at, "precisions": list(precisions)}
+            for item, precisions in result.not_exercised
+        ],
+        "tolerances": _tolerances(result),
+        "sensitivity": [
+            {
+                "precision": run.precision,
+                "what": found.what,
+                "unit": found.unit,
+                "error": found.error,
+                "step": found.step or None,
+                "seen_in": str(found.seen_in) if found.seen_in else None,
+                "elements": list(found.elements) if found.elements else None,
+            }
+            for run in result.runs
+            for found in run.judge.sensitivity.findings
+        ],
         "environment": dict(result.environment),
         "timings": {name: round(seconds, 6) for name, seconds in result.timings.items()},
         "data_digest": result.data_digest,
@@ -136,6 +154,37 @@ def _envelope(result: Result) -> dict[str, Any] | None:
             for run, report in held
         ],
     }
+
+
+def _tolerances(result: Result) -> dict[str, Any]:
+    """Rules, what was judged by them, and the smallest that would have passed: each way alone, the others zero."""
+    rules = list(result.experiment.tolerance)
+    return {
+        "rules": [rule.model_dump(mode="json") for rule in rules],
+        "tensors": [
+            {
+                "precision": run.precision,
+                "phase": summary.key.phase,
+                "tensor": summary.key.tensor,
+                "part": summary.key.part,
+                "lane": summary.lane,
+                "rule": rules.index(summary.rule),
+                "smallest": _needed(summary.needed),
+            }
+            for run in result.runs
+            for summary in run.summaries.values()
+            if summary.rule is not None
+        ],
+        "smallest": [
+            {"precision": run.precision, "lane": lane, **_needed(needed)}
+            for run in result.runs
+            for lane, needed in run.judge.needed.items()
+        ],
+    }
+
+
+def _needed(needed: Needed) -> dict[str, float | str]:
+    return {name: _number(value) for name, value in vars(needed).items()}
 
 
 def _arbiter(found: Arbitration, statement: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import IO, TYPE_CHECKING
 
 from parity.report import causes, facts
+from parity.report.following import following
 
 if TYPE_CHECKING:
     from parity.result import Result
@@ -31,13 +32,21 @@ def body(result: Result, level: int = 2) -> str:
     for run in result.runs:
         parts.append(_table(facts.table(run)))
     parts.append(facts.lane_notes({lane for run in result.runs for lane, _ in run.summaries}))
+    if fixed := list(facts.tolerances(result)):
+        parts += [f"{heading} Fixed tolerances", _capped(fixed)]
+    if errors := list(facts.sensitivity(result)):
+        parts += [f"{heading} The smallest relative error that would have been seen", _list(errors)]
+    if idle := list(facts.not_exercised(result)):
+        parts += [f"{heading} Not exercised", _capped(idle)]
     if result.gradcheck is not None:
         parts += [f"{heading} Gradient check", _list(facts.gradcheck(result))]
     if missing := result.not_compared:
-        shown = [(item.what, item.why) for item in missing[:_CAP]]
-        if len(missing) > _CAP:
-            shown.append(("…", f"and {len(missing) - _CAP} more"))
-        parts += [f"{heading} Not compared", _list(shown)]
+        parts += [f"{heading} Not compared", _capped([(item.what, item.why) for item in missing])]
+    if items := list(following(result)):
+        parts.append(f"{heading} Next")
+        for item in items:
+            parts.append(escape(item.why) + (":" if item.command else ""))
+            parts += [f"```sh\n{item.command}\n```"] if item.command else []
     return "\n\n".join(parts) + "\n"
 
 
@@ -50,6 +59,11 @@ def escape(text: str) -> str:
 
 def _list(pairs: Iterable[tuple[str, str]]) -> str:
     return "\n".join(f"- {escape(label)}: {escape(value)}" for label, value in pairs)
+
+
+def _capped(pairs: list[tuple[str, str]]) -> str:
+    more = [("…", f"and {len(pairs) - _CAP} more")] if len(pairs) > _CAP else []
+    return _list([*pairs[:_CAP], *more])
 
 
 def _table(table: facts.Table) -> str:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from parity.config import Precision
 from parity.report import causes, facts
+from parity.report.following import following
 from parity.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _STYLE = {Verdict.PARITY: "bold green", Verdict.DIVERGED: "bold red", Verdict.CANNOT_JUDGE: "bold yellow"}
 _WIDTH = 120  # where there is no terminal to ask
+_FEW = 3  # entries of a list without -v
 
 
 class Progress:
@@ -67,6 +69,7 @@ def show(result: Result, *, quiet: bool = False, verbose: bool = False, to_stder
     console.print(Text(facts.headline(result), style=_STYLE[result.verdict]))
     if not quiet:
         console.print(_body(result, verbose=verbose))
+        _print_following(result, console)
 
 
 def write(result: Result, stream: IO[str]) -> None:
@@ -74,6 +77,18 @@ def write(result: Result, stream: IO[str]) -> None:
     console = Console(file=stream, width=_WIDTH, no_color=True, highlight=False)
     console.print(facts.headline(result))
     console.print(_body(result, verbose=True))
+    _print_following(result, console)
+
+
+def _print_following(result: Result, console: Console) -> None:
+    """What to run next; a command on one line, however long, so that it can be copied."""
+    items = list(following(result))
+    if items:
+        console.print(Text("\nNext", style="bold"))
+    for item in items:
+        console.print(Text(f"  {item.why}{':' if item.command else ''}"))
+        if item.command:
+            console.print(Text(f"    {item.command}"), soft_wrap=True)
 
 
 def _body(result: Result, *, verbose: bool) -> Group:
@@ -87,13 +102,23 @@ def _body(result: Result, *, verbose: bool) -> Group:
         parts += [_table(facts.table(run), verbose=verbose), Text()]
     parts.append(Text(facts.lane_notes({lane for run in result.runs for lane, _ in run.summaries}), style="dim"))
     if result.gradcheck is not None:
-        parts += [Text(), Text("Gradient check", style="bold"), _pairs(facts.gradcheck(result))]
-    if missing := result.not_compared:
-        shown = missing if verbose else missing[:3]
-        parts += [Text(), Text("Not compared", style="bold"), _pairs((item.what, item.why) for item in shown)]
-        if len(shown) < len(missing):
-            parts.append(Text(f"  and {len(missing) - len(shown)} more: -v shows all"))
+        parts += _section("Gradient check", list(facts.gradcheck(result)), verbose=True)
+    parts += _section("Fixed tolerances", list(facts.tolerances(result)), verbose=verbose)
+    missing = [(item.what, item.why) for item in result.not_compared]
+    parts += _section("Not compared", missing, verbose=verbose)
+    errors = list(facts.sensitivity(result))
+    parts += _section("The smallest relative error that would have been seen", errors, verbose=True)
+    parts += _section("Not exercised", list(facts.not_exercised(result)), verbose=verbose)
     return Group(*parts)
+
+
+def _section(title: str, pairs: list[tuple[str, str]], *, verbose: bool) -> list[Text | Table]:
+    """Nothing where there is nothing to say; the first few without -v."""
+    if not pairs:
+        return []
+    shown = pairs if verbose else pairs[:_FEW]
+    more = [Text(f"  and {len(pairs) - len(shown)} more: -v shows all")] if len(shown) < len(pairs) else []
+    return [Text(), Text(title, style="bold"), _pairs(shown), *more]
 
 
 def _pairs(pairs: object) -> Table:

@@ -10,17 +10,17 @@ import itertools
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from parity.config import Experiment
-from parity.data import Dataset, load_dataset
+from parity.data import load_dataset
 from parity.diagnosis.evidence import Evidence, take_evidence
 from parity.diagnosis.search import Search, Set
 from parity.diagnosis.stand_in import StandIn
 from parity.lockstep import draw_weights, start_weights
-from parity.protocol import Array, Key
+from parity.protocol import Key
 from parity.selftest.experiments import likely_experiment
 from parity.sides import LoadedSide, load_side
 
@@ -67,15 +67,8 @@ class Trial:
 
 def run_trials(runs: int, size: int, level: str, seed: int, jobs: int) -> Iterator[Trial]:
     """Plant `size` mistakes at once, `runs` times; with size 1 every choice in turn."""
-    choices = [single for single in _all_choices() if single[0] != "gradient.engine"]
-    planted: list[Set]
-    if size == 0:
-        planted = [frozenset()] * runs
-    elif size == 1:
-        planted = [frozenset([single]) for single in itertools.islice(itertools.cycle(choices), runs)]
-    else:
-        planted = [_draw(np.random.default_rng((seed, size, run)), choices, size) for run in range(runs)]
-    work = [(one, level, (seed, size, run)) for run, one in enumerate(planted)]
+    singles = [frozenset([single]) for single in _all_choices()]
+    work = [(singles[run % len(singles)] if size == 1 else None, size, level, (seed, size, run)) for run in range(runs)]
     if jobs == 1:
         yield from itertools.starmap(run_trial, work)
         return
@@ -84,55 +77,82 @@ def run_trials(runs: int, size: int, level: str, seed: int, jobs: int) -> Iterat
 
 
 def _all_choices() -> list[tuple[str, str]]:
-    return [(code, choice) for code, choices in load_side(SIDE).side.conventions().items() for choice in choices]
+    """Every choice but those that are no mistakes: other ways to the same gradient."""
+    choices = load_side(SIDE).side.conventions()
+    return [(code, choice) for code in choices for choice in choices[code] if code != "gradient.engine"]
 
 
-def _draw(random: np.random.Generator, choices: list[tuple[str, str]], size: int) -> Set:
-    """So many choices of different conventions."""
-    found: dict[str, str] = {}
-    while len(found) < size:
-        code, choice = choices[random.integers(len(choices))]
-        found.setdefault(code, choice)
-    return frozenset(found.items())
+def run_trial(wanted: Set | None, size: int, level: str, seed: tuple[int, ...]) -> Trial:
+    """Find an experiment in which what is planted shows, and say what the tool says of it.
 
-
-def run_trial(planted: Set, level: str, seed: tuple[int, ...]) -> Trial:
-    """Find an experiment in which what is planted shows, and say what the tool says of it."""
+    Args:
+        wanted: what to plant; None for any `size` choices that show in the experiment drawn.
+        size: how many to plant at once.
+        level: what the candidate tells.
+        seed: of everything that is drawn.
+    """
     random = np.random.default_rng(seed)
     for _ in range(TRIES):
-        experiment = likely_experiment(random)
-        trial = _tried(experiment, planted, level, seed)
+        trial = Workbench(likely_experiment(random), level).trial(wanted, size, random)
         if trial is not None:
-            return trial
-    return Trial(seed, planted, level, shows=False)
+            return replace(trial, seed=seed)
+    return Trial(seed, wanted or frozenset(), level, shows=False)
 
 
-def _tried(experiment: Experiment, planted: Set, level: str, seed: tuple[int, ...]) -> Trial | None:
-    """None where one of the planted mistakes makes no difference, with the others, to what is told."""
-    dataset = load_dataset(experiment)
-    experiment = experiment.model_copy(update={"examples": len(dataset)})
-    dataset, side = dataset.astype("float64"), load_side(SIDE)
-    weights = start_weights(
-        experiment, [draw_weights(side, experiment, dataset.x.shape[1], "float64")], dataset.x.shape[1], "float64"
-    )
-    evidence = _told(experiment, side, planted, dataset, weights, level)
-    search = Search(StandIn(experiment, side, weights), evidence)
-    if any(search.prove(planted - {one}).explains for one in planted):
-        return None
-    began = time.perf_counter()
-    detected = not search.prove(frozenset()).explains and _seen_early(search, planted)
-    named = tuple(found.choices for found in search.run()[0] if found.choices) if detected else ()
-    readings = tuple(other for found in named[:1] for other in search.readings(found) if other not in named)
-    return Trial(
-        seed,
-        planted,
-        level,
-        detected=detected,
-        named=(*named, *readings),
-        seconds=time.perf_counter() - began,
-        tried=search.tried,
-        experiment=experiment.model_dump_json(exclude_defaults=True),
-    )
+class Workbench:
+    """One experiment, and the network in which mistakes are planted."""
+
+    def __init__(self, experiment: Experiment, level: str) -> None:
+        dataset = load_dataset(experiment)
+        self.experiment = experiment.model_copy(update={"examples": len(dataset)})
+        self.dataset, self.level, self.side = dataset.astype("float64"), level, load_side(SIDE)
+        inputs = self.dataset.x.shape[1]
+        drawn = draw_weights(self.side, self.experiment, inputs, "float64")
+        self.weights = start_weights(self.experiment, [drawn], inputs, "float64")
+        self.stand_in = StandIn(self.experiment, self.side, self.weights)
+
+    def told(self, planted: Set) -> Evidence:
+        """The planted network's run, as far as a candidate of this level tells it."""
+        made = LoadedSide(self.side.name, self.side.side.with_conventions(dict(planted)))
+        evidence = take_evidence(self.experiment, made, self.dataset, self.weights, self.experiment.steps or 1)
+        return evidence.only(lambda key: tells(self.level, key))
+
+    def plant(self, size: int, random: np.random.Generator) -> Set | None:
+        """So many choices of different conventions, each of which shows beside those before it."""
+        planted: Set = frozenset()
+        choices = _all_choices()
+        for index in random.permutation(len(choices)):
+            if len(planted) == size:
+                break
+            if choices[index][0] in dict(planted):
+                continue
+            more = planted | {choices[index]}
+            if not Search(self.stand_in, self.told(more)).prove(planted).explains:
+                planted = more
+        return planted if len(planted) == size else None
+
+    def trial(self, wanted: Set | None, size: int, random: np.random.Generator) -> Trial | None:
+        """None where one of the planted mistakes makes no difference, with the others, to what is told."""
+        planted = wanted if wanted is not None else self.plant(size, random)
+        if planted is None:
+            return None
+        search = Search(self.stand_in, self.told(planted))
+        if any(search.prove(planted - {one}).explains for one in planted):
+            return None
+        began = time.perf_counter()
+        detected = not search.prove(frozenset()).explains and _seen_early(search, planted)
+        named = tuple(found.choices for found in search.run()[0] if found.choices) if detected else ()
+        readings = tuple(other for found in named[:1] for other in search.readings(found) if other not in named)
+        return Trial(
+            (),
+            planted,
+            self.level,
+            detected=detected,
+            named=(*named, *readings),
+            seconds=time.perf_counter() - began,
+            tried=search.tried,
+            experiment=self.experiment.model_dump_json(exclude_defaults=True),
+        )
 
 
 def _seen_early(search: Search, planted: Set) -> bool:
@@ -143,20 +163,6 @@ def _seen_early(search: Search, planted: Set) -> bool:
         made = search.stand_in.take(early, dict(planted))
         return all(np.array_equal(one[key], other[key]) for one, other in zip(clean, made, strict=True) for key in one)
     return True
-
-
-def _told(
-    experiment: Experiment,
-    side: LoadedSide,
-    planted: Set,
-    dataset: Dataset,
-    weights: dict[str, Array],
-    level: str,
-) -> Evidence:
-    """The planted network's run, as far as a candidate of that level tells it."""
-    made = LoadedSide(side.name, side.side.with_conventions(dict(planted)))
-    evidence = take_evidence(experiment, made, dataset, weights, experiment.steps or 1)
-    return evidence.only(lambda key: tells(level, key))
 
 
 def tells(level: str, key: Key) -> bool:

@@ -12,10 +12,36 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from scratch_net.conventions import engines, regularization, rounding
+from scratch_net.conventions import (
+    crossentropy,
+    data,
+    engines,
+    gradient,
+    initialization,
+    loss,
+    optimizer,
+    precision,
+    regularization,
+    reporting,
+    rounding,
+)
+from scratch_net.conventions.initialization import initializers
+
+__all__ = ["CHOICES", "KERAS_CHOICE", "NUMBERS", "Training", "apply", "check", "initializers"]
 
 # code -> choice -> what it does to a network. Keras' own choice needs no entry but has a name.
-FAMILIES = (engines, regularization)
+FAMILIES = (
+    initialization,
+    engines,
+    precision,
+    data,
+    gradient,
+    crossentropy,
+    loss,
+    regularization,
+    optimizer,
+    reporting,
+)
 KERAS_CHOICE = {code: choice for family in FAMILIES for code, choice in family.KERAS_CHOICE.items()}
 CHOICES = {code: choices for family in FAMILIES for code, choices in family.CHOICES.items()}
 

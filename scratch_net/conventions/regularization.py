@@ -1,36 +1,177 @@
-"""Other penalties than Keras'."""
+"""Other penalties than Keras'.
+
+`l2.*` are about the l2 penalty, also where it stands beside an l1; `l2.layers` and `l2.bias` move a layer's kernel
+regularizer as it is. In the table, what says which penalties there are comes before what changes how they are told,
+their factor, and their gradient.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from scratch_net.regularizers import L1L2, L2
+from scratch_net.conventions.other_l2 import (
+    AbsentL2,
+    DividedL2,
+    HalfL2,
+    PenaltyAloneL2,
+    changed,
+    each_l2,
+    parts_of,
+    sum_of,
+)
+from scratch_net.network import Loss
+from scratch_net.regularizers import L2, penalty_of
+
+WEIGHTS = ("kernel_regularizer", "bias_regularizer")
+EVERYWHERE = (*WEIGHTS, "activity_regularizer")
 
 
-class HalfL2(L2):
-    """`l2 / 2 * sum w**2`, gradient `l2 * w`: so that the factor two of the derivative cancels."""
+def _exact_constant(network):
+    """lambda as it is, where Keras rounds it to float32."""
 
-    def penalty(self, w):
-        return self.constant(self.l2, w.dtype) / 2 * np.vdot(w, w)
+    def exact(value, dtype):
+        return np.dtype(dtype).type(value)
 
-    def gradient(self, w):
-        return self.constant(self.l2, w.dtype) * w
+    each_l2(network, lambda r: L2(r.l2, exact), EVERYWHERE)
 
 
-def _each_regularizer(network, replace):
-    """Put `replace(regularizer)` in the place of every regularizer of the network."""
+def _over_batch(network):
+    """`lambda / B`, B examples in this very batch."""
+    each_l2(network, lambda r: DividedL2(r, lambda: network.layers[0].x.shape[-2]), WEIGHTS)
+
+
+def _over_dataset(network):
+    """`lambda / N`, N examples to train on."""
+    if (count := network.training.examples) is None:
+        msg = "l2.scale=over_dataset divides by the number of examples, which is not known here"
+        raise ValueError(msg)
+    each_l2(network, lambda r: DividedL2(r, lambda: count), WEIGHTS)
+
+
+def _without_layer(index):
+    def install(network):
+        network.layers[index].kernel_regularizer = None
+
+    return install
+
+
+def _biases_too(network):
+    """Each bias is also penalized as its layer's kernel is."""
     for layer in network.layers:
-        for place in ("kernel_regularizer", "bias_regularizer", "activity_regularizer"):
-            regularizer = getattr(layer, place)
-            if isinstance(regularizer, L1L2):
-                regularizer.parts = [replace(part) for part in regularizer.parts]
-            elif regularizer is not None:
-                setattr(layer, place, replace(regularizer))
+        if layer.kernel_regularizer is not None:
+            parts = [*parts_of(layer.bias_regularizer), *parts_of(layer.kernel_regularizer)]
+            layer.bias_regularizer = sum_of(parts)
 
 
-def _half_l2(network):
-    _each_regularizer(network, lambda r: HalfL2(r.l2) if type(r) is L2 else r)
+def _exchange(regularizers):
+    """Give each layer the regularizers listed for it; returns the list that undoes this."""
+    before = [(layer, {place: getattr(layer, place) for place in EVERYWHERE}) for layer, _ in regularizers]
+    for layer, of_layer in regularizers:
+        vars(layer).update(of_layer)
+    return before
 
 
-KERAS_CHOICE = {"l2.penalty": "whole"}
-CHOICES = {"l2.penalty": {"half": _half_l2}}
+def _told(change):
+    """Tell the penalties with `change(l2)` for each l2, whatever later choices make of those that are minimised."""
+
+    def install(network):
+        regularizers = [
+            (layer, {place: changed(getattr(layer, place), change) for place in EVERYWHERE}) for layer in network.layers
+        ]
+        loss_of, before = network.loss_of, network.reported
+
+        def with_told(y, output):
+            loss = loss_of(y, output)
+            own = _exchange(regularizers)
+            loss.told = network.penalties()  # now: when the loss is told, the weights have moved
+            _exchange(own)
+            return loss
+
+        def reported(loss, y):
+            data = before(loss, y).data
+            return Loss(data + sum(loss.told.values()), data, loss.told)
+
+        network.loss_of, network.reported = with_told, reported
+
+    return install
+
+
+def _half(network):
+    each_l2(network, HalfL2, EVERYWHERE)
+
+
+def _without_gradient(network):
+    """The penalties on weights are in the loss, and not in the gradient."""
+    alone = []
+
+    def change(r):
+        alone.append(PenaltyAloneL2(r))
+        return alone[-1]
+
+    each_l2(network, change, WEIGHTS)
+    before = network.gradients
+
+    def gradients(y):
+        for r in alone:
+            r.minimised = True  # an engine of differences finds slopes from the loss itself
+        try:
+            return before(y)
+        finally:
+            for r in alone:
+                r.minimised = False
+
+    network.gradients = gradients
+
+
+def _decay(factor):
+    """`w -= factor(rate) * 2 * lambda * w` beside the optimizer's step, whose gradient has no penalty in it."""
+
+    def install(network):
+        decayed = [
+            (name, part) for name, r in network.regularizers.items() for part in parts_of(r) if isinstance(part, L2)
+        ]
+        _without_gradient(network)
+        optimizer = network.optimizer
+        before = optimizer.update
+
+        def update(weights, gradients):
+            rate = factor(optimizer.learning_rate)
+            decays = [(name, part.gradient(weights[name])) for name, part in decayed if name in weights]
+            for name, decay in decays:
+                weights[name] -= decay.dtype.type(rate) * decay
+            before(weights, gradients)
+
+        optimizer.update = update
+
+    return install
+
+
+def _sum_over_batch(network):
+    """An activity penalty of the batch, not of each example: `regularizer(a)` without `/ B`."""
+    for layer in network.layers:
+        layer.activity_penalty = lambda a, layer=layer: penalty_of(layer.activity_regularizer, a, 2)
+        layer.activity_gradient = lambda a, layer=layer: layer.activity_regularizer.gradient(a)
+
+
+KERAS_CHOICE = {
+    "l2.constant": "float32",
+    "l2.scale": "lambda",
+    "l2.layers": "as_given",
+    "l2.bias": "kernels",
+    "l2.reported": "as_gradient",
+    "l2.penalty": "whole",
+    "l2.gradient": "as_loss",
+    "l2.decay": "coupled",
+    "activity.batch": "mean",
+}
+CHOICES = {
+    "l2.constant": {"exact": _exact_constant},
+    "l2.scale": {"over_batch": _over_batch, "over_dataset": _over_dataset},
+    "l2.layers": {"not_first": _without_layer(0), "not_last": _without_layer(-1)},
+    "l2.bias": {"included": _biases_too},
+    "l2.reported": {"absent": _told(AbsentL2), "whole": _told(lambda r: r), "half": _told(HalfL2)},
+    "l2.penalty": {"half": _half},
+    "l2.gradient": {"absent": _without_gradient},
+    "l2.decay": {"decoupled": _decay(lambda rate: rate), "unscaled": _decay(lambda _: 1)},
+    "activity.batch": {"sum": _sum_over_batch},
+}

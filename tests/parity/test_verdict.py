@@ -70,7 +70,8 @@ def test_a_network_beside_itself_is_parity():
     assert judge.verdict.exit_code is ExitCode.PARITY == 0
     assert judge.first is None
     assert judge.steps == 6
-    assert judge.judged >= {"forward", "loss", "gradient", "update"}
+    assert {key.phase for key in judge.judged} >= {"forward", "loss", "gradient", "update"}
+    assert judge.skipped == []
 
 
 def test_the_order_of_a_step():
@@ -98,19 +99,6 @@ def test_the_order_of_a_step():
     assert [name for name in names if name in wanted] == wanted
 
 
-@given(st.dictionaries(st.sampled_from(ORDER), st.integers(2, 3), min_size=1, max_size=8))
-def test_the_first_divergence_is_the_first_in_execution_order(changes):
-    judge = judged(spoilt(changes))
-    assert judge.verdict is Verdict.DIVERGED
-    step = min(changes.values())
-    first = next(key for key in ORDER if changes.get(key) == step)
-    assert (judge.first.step, judge.first.key, judge.first.lane) == (step, first, "local")
-    assert judge.first.difference == pytest.approx(1)
-    assert judge.first.used > 1
-    shape = PAIR.local[first].shape[1:]
-    assert judge.first.index == tuple(length - 1 for length in shape)
-
-
 @given(st.sampled_from(ORDER), st.integers(1, 6))
 def test_when_a_step_is_found_does_not_depend_on_the_chunks(key, step):
     """Taken step by step, the verdict and the place are those of all steps at once."""
@@ -134,40 +122,13 @@ def test_when_a_step_is_found_does_not_depend_on_the_chunks(key, step):
     )
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_the_same_nan_on_both_sides_is_never_parity(bad):
-    key = Key("forward", "z/output")
+def test_the_first_nan_is_that_of_the_earliest_step():
+    late, early = Key("forward", "z/output"), Key("update", "a/bias")
     reference = {k: a.copy() for k, a in PAIR.reference.arrays.items()}
     local, free = ({k: a.copy() for k, a in said.items()} for said in (PAIR.local, PAIR.free))
     for said in (reference, local, free):
-        said[key][3, 0, 0] = bad
-    judge = judged(Pair(dataclasses.replace(PAIR.reference, arrays=reference), free, local))
-    assert judge.verdict is not Verdict.PARITY
-    assert judge.nonfinite == (4, key)
-
-
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("key", [key for key in ORDER if PAIR.local[key].dtype.kind == "f"], ids=str)
-def test_a_nan_on_one_side_diverges(bad, key):
-    judge = judged(spoilt({key: 2}, by=bad))
-    assert judge.verdict is Verdict.DIVERGED
-    assert (judge.first.step, judge.first.key) == (2, key)
-    assert judge.first.used == math.inf
-
-
-@pytest.mark.parametrize(
-    "local",
-    [
-        {},
-        {key: array for key, array in PAIR.local.items() if key.phase in {"batch", "metrics"}},
-    ],
-    ids=["nothing", "no phase that trains"],
-)
-def test_comparing_nothing_is_not_parity(local):
-    judge = judged(Pair(PAIR.reference, {}, local))
-    assert judge.verdict is Verdict.CANNOT_JUDGE
-    assert judge.verdict.exit_code == 4
-    assert Judge(EXPERIMENT, "float64").verdict is Verdict.CANNOT_JUDGE
+        said[late][3] = said[early][1] = math.nan
+    assert judged(Pair(dataclasses.replace(PAIR.reference, arrays=reference), free, local)).nonfinite == (2, early)
 
 
 def test_what_is_missing_is_told():

@@ -36,6 +36,7 @@ def experiment(loss="mse", optimizer="sgd"):
             "optimizer": optimizer,
             "metrics": ["accuracy"],
             "batch_size": BATCH,
+            "examples": STEPS * BATCH,
         }
     )
 

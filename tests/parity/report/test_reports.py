@@ -173,15 +173,6 @@ def test_what_people_read_is_written_without_colour_and_says_it_all(diverged):
         assert words in text
 
 
-def test_a_report_of_equal_sides_has_nothing_to_divide_by(equal):
-    said = json.loads(written(as_json, equal), parse_constant=refuse)
-    assert (said["verdict"], said["first_divergence"], said["explained"]) == ("PARITY", None, True)
-    for run in said["runs"]:
-        assert {tensor["absolute"] for tensor in run["tensors"]} == {0}
-        assert all(tensor["used"] in {0, None} for tensor in run["tensors"])
-    assert "equal to the last bit" in written(markdown, equal)
-
-
 def test_infinities_are_words(boundless):
     text = written(as_json, boundless)
     said = json.loads(text, parse_constant=refuse)

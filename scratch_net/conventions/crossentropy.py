@@ -1,0 +1,129 @@
+"""Cross-entropies: what the logarithm is taken of, and which targets it meets."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scratch_net.conventions.instead import instead
+from scratch_net.losses import EPSILON, BinaryCrossentropy, Crossentropy, SparseCategoricalCrossentropy
+
+
+def _smoothing(formula):
+    """`formula(y, s, C)` in place of `y (1 - s) + s / C`."""
+
+    def install(network):
+        if not getattr(network.loss, "label_smoothing", 0):
+            return
+
+        class Smoothed(type(network.loss)):
+            def targets(self, y):
+                return formula(y, self.label_smoothing, 2 if isinstance(self, BinaryCrossentropy) else y.shape[-1])
+
+        instead(network, Smoothed)
+
+    return install
+
+
+def _targets(loss, y, p):
+    """One target for each output: smoothed where the loss does so, one-hot for labels."""
+    if isinstance(loss, SparseCategoricalCrossentropy):
+        return (y[..., None] == np.arange(p.shape[-1])).astype(p.dtype)
+    return loss.targets(y)
+
+
+def _kept(keep, inside, both=None):
+    """Other probabilities to take the logarithm of: `keep(p)`, the gradient where `inside(p)`."""
+
+    def install(network):
+        if not isinstance(network.loss, Crossentropy):
+            return
+
+        class Kept(type(network.loss)):
+            def kept(self, p):
+                return keep(p)
+
+            def inside(self, p):
+                return inside(p)
+
+            def both(self, p):
+                return both(p) if both is not None else super().both(p)
+
+        instead(network, Kept)
+        if isinstance(network.loss, SparseCategoricalCrossentropy):
+            _one_logarithm(network, lambda p: p.sum(axis=-1, keepdims=True))
+
+    return install
+
+
+def _clipped(epsilon):
+    """`log(clip(p, eps, 1 - eps))`, no gradient where p was clipped."""
+    return _kept(
+        lambda p: np.clip(p, epsilon, 1 - epsilon),
+        lambda p: (p >= epsilon) & (p <= 1 - epsilon),
+    )
+
+
+def _everywhere(p):
+    return np.ones_like(p, bool)
+
+
+def _one_logarithm(network, total):
+    """`-1/B sum_b sum_c y log q` with `q = p / total(p)`, or `q = p` without a total.
+
+    `dL/dq = -y / q / B` where q was not clipped. For labels as well: Keras' own form renormalizes what it clipped.
+    """
+
+    class OneLogarithm(type(network.loss)):
+        def value(self, y, p):
+            q = p if total is None else p / total(p)
+            return -(_targets(self, y, p) * np.log(self.kept(q))).sum(axis=-1).mean(axis=-1)
+
+        def gradient(self, y, p):
+            q = p if total is None else p / total(p)
+            dq = np.where(self.inside(q), -_targets(self, y, p) / self.kept(q), 0) / p.shape[-2]
+            return dq if total is None else (dq - (dq * q).sum(axis=-1, keepdims=True)) / total(p)
+
+    instead(network, OneLogarithm)
+
+
+def _as_given(network):
+    """`-sum_c y log(p)`, whatever the outputs sum to."""
+    if isinstance(network.loss, Crossentropy) and not isinstance(network.loss, BinaryCrossentropy):
+        _one_logarithm(network, None)
+
+
+def _output_as_logits(network):
+    """The output of the last softmax (or sigmoid) is taken for logits: softmax(softmax(z))."""
+    if network.skips_activation:
+        network.skips_activation, network.from_logits = False, True
+
+
+def _probabilities(network):
+    """The output of the last softmax or sigmoid is what it is, a probability."""
+    if network.skips_activation:
+        network.skips_activation = network.from_logits = False
+
+
+KERAS_CHOICE = {
+    "loss.smoothing": "spread_all",
+    "loss.clip": "1e-7",
+    "loss.probabilities": "normalized",
+    "loss.softmax": "once",
+    "loss.input": "logits",
+}
+CHOICES = {
+    "loss.smoothing": {
+        "off_class": _smoothing(lambda y, s, c: y * (1 - s) + (1 - y) * (s / max(c - 1, 1))),
+        "scaled": _smoothing(lambda y, s, c: y * (1 - s / c) + s / c),
+    },
+    "loss.clip": {
+        "1e-8": _clipped(1e-8),
+        "1e-12": _clipped(1e-12),
+        "1e-15": _clipped(1e-15),
+        "added": _kept(lambda p: p + EPSILON, _everywhere, both=lambda p: (p + EPSILON, 1 - p + EPSILON)),
+        "none": _kept(lambda p: p, _everywhere),
+    },
+    "loss.probabilities": {"as_given": _as_given},
+    "loss.softmax": {"twice": _output_as_logits},
+    "loss.input": {"probabilities": _probabilities},
+}

@@ -1,0 +1,38 @@
+"""Other initial weights than Keras', where the network draws its own.
+
+They are drawn before there is a network: `initializers` has the choices, and on a network they change nothing.
+"""
+
+from __future__ import annotations
+
+import math
+
+from scratch_net.initializers import INITIALIZERS, NORMAL, UNIFORM, variance
+
+
+def initializers(choices):
+    """`INITIALIZERS` with these choices: {"init.fan": "swapped", ...}."""
+    found = dict(INITIALIZERS)
+    if choices.get("init.normal") == "plain":
+        found |= {name: _plain_normal(mode) for name, mode in NORMAL.items()}
+    if choices.get("init.fan") == "swapped":
+        found |= {name: _swapped(found[name]) for name in (*NORMAL, *UNIFORM)}
+    return found
+
+
+def _plain_normal(mode):
+    """`stddev * N(0, 1)`, not cut off."""
+    return lambda shape, _, random: random.normal(shape, 0.0, math.sqrt(variance(mode, shape)))
+
+
+def _swapped(initializer):
+    """Fan-in and fan-out of `kernel.T`, in the order of the kernel."""
+    return lambda shape, dtype, random: initializer(shape[::-1], dtype, random).reshape(shape)
+
+
+def _drawn_before(network):
+    pass
+
+
+KERAS_CHOICE = {"init.normal": "truncated", "init.fan": "as_named"}
+CHOICES = {"init.normal": {"plain": _drawn_before}, "init.fan": {"swapped": _drawn_before}}

@@ -1,0 +1,290 @@
+"""Other ways from gradients to weights. What is about one optimizer leaves the others as they are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from scratch_net.conventions.wrapping import size_of_batch, wrap
+from scratch_net.optimizers import SGD, Adam, RMSprop
+
+
+def _of(optimizer_class):
+    """Of this optimizer only: an `install` that is given the optimizer, too."""
+
+    def choice(change):
+        def install(network):
+            if isinstance(network.optimizer, optimizer_class):
+                change(network, network.optimizer)
+
+        return install
+
+    return choice
+
+
+def _exact_constants(network):
+    """`momentum` and `beta**t` of the very numbers that were given."""
+    network.optimizer.constant = lambda value, dtype: np.dtype(dtype).type(value)
+
+
+# Adam --------------------------------------------------------------------------------------------------------------
+
+
+@_of(Adam)
+def _textbook_epsilon(_, adam):
+    """`w -= rate * m_hat / (sqrt(v_hat) + eps)`, that is `alpha * m / (sqrt(v) + eps * sqrt(1 - beta_2**t))`."""
+
+    def denominator(_, v):
+        return np.sqrt(v) + adam.epsilon * adam.of_step(lambda t: np.sqrt(adam.corrections(v.dtype.type(t))[1]), v)
+
+    wrap(adam, "denominator", denominator)
+
+
+@_of(Adam)
+def _epsilon_under_the_root(_, adam):
+    """`w -= alpha * m / sqrt(v + eps)`."""
+    wrap(adam, "denominator", lambda _, v: np.sqrt(v + adam.epsilon))
+
+
+@_of(Adam)
+def _paper_s_epsilon(_, adam):
+    """`eps = 1e-8`, whatever was given."""
+    adam.epsilon = 1e-8
+
+
+@_of(Adam)
+def _no_correction(_, adam):
+    """`alpha = rate`."""
+    wrap(adam, "corrections", lambda _, t: (t.dtype.type(1), t.dtype.type(1)))
+
+
+@_of(Adam)
+def _correction_without_power(_, adam):
+    """`alpha = rate * sqrt(1 - beta_2) / (1 - beta_1)`, in every step."""
+    wrap(adam, "corrections", lambda previous, t: previous(t.dtype.type(1)))
+
+
+@_of(Adam)
+def _step_ahead(_, adam):
+    """t is 2 in the first step."""
+    wrap(adam, "corrections", lambda previous, t: previous(t + t.dtype.type(1)))
+
+
+@_of(Adam)
+def _step_of_tensor(network, adam):
+    """Tensor k of K uses `t = (step - 1) K + k`."""
+    position = {name: index for index, name in enumerate(network.weights)}
+
+    def update(previous, weights, gradients):
+        steps = adam.iterations
+        for name, w in weights.items():
+            adam.iterations = steps * len(position) + position[name]
+            previous({name: w}, gradients)
+        adam.iterations = steps + 1
+
+    wrap(adam, "update", update)
+
+
+# Momentum ----------------------------------------------------------------------------------------------------------
+
+
+@_of(SGD)
+def _dampened(_, sgd):
+    """`m = mu * m - rate * (1 - mu) * g`."""
+    if sgd.momentum:
+        share = 1 - sgd.momentum
+        wrap(sgd, "step", lambda previous, w, g, rate, m: previous(w, g * share, rate, m))
+
+
+@_of(SGD)
+def _rate_outside(_, sgd):
+    """`m = mu * m + g; w -= rate * m`: Keras' m at rate 1, with the other sign."""
+
+    def step(previous, w, g, rate, m):
+        moved, keras_m = np.zeros_like(w), -m
+        previous(moved, g, rate.dtype.type(1), keras_m)
+        m[...] = -keras_m
+        w += rate * moved
+
+    if sgd.momentum:
+        wrap(sgd, "step", step)
+
+
+def _nesterov(change):
+    """Of an SGD with nesterov=True: `change` starts from one without it."""
+
+    def of_nesterov(network, sgd):
+        if sgd.momentum and sgd.nesterov:
+            sgd.nesterov = False
+            change(network, sgd)
+
+    return _of(SGD)(of_nesterov)
+
+
+@_nesterov
+def _nesterov_off(network, sgd):
+    """`w += m`."""
+
+
+@_nesterov
+def _nesterov_twice(_, sgd):
+    """`w += (1 + mu) * m`, with the new m."""
+
+    def step(previous, w, g, rate, m):
+        moved = np.zeros_like(w)
+        previous(moved, g, rate, m)
+        w += (1 + sgd.constant(sgd.momentum, w.dtype)) * moved
+
+    wrap(sgd, "step", step)
+
+
+@_nesterov
+def _lookahead(network, sgd):
+    """g taken at `w + mu * m`; then `m = mu * m - rate * g; w += m`, w the weights that are kept."""
+    kept = []
+
+    def put_back():
+        for w, own in kept:
+            w[...] = own
+        kept.clear()
+
+    def batch(previous, x, y):
+        put_back()
+        for name, w in network.weights.items():
+            kept.append((w, w.copy()))
+            # Where momentum alone would carry it: the step that a zero gradient gives.
+            sgd.step(w, np.zeros_like(w), w.dtype.type(sgd.learning_rate), sgd.slots[f"{name}/momentum"].copy())
+        return previous(x, y)
+
+    def update(previous, gradients):
+        put_back()
+        previous(gradients)
+
+    wrap(network, "batch", batch)
+    wrap(network, "update", update)
+
+
+# RMSprop -----------------------------------------------------------------------------------------------------------
+
+
+@_of(RMSprop)
+def _epsilon_outside_of_the_root(_, rmsprop):
+    """`w -= rate * g / (sqrt(v) + eps)`."""
+    wrap(rmsprop, "denominator", lambda _, v: np.sqrt(v) + rmsprop.epsilon)
+
+
+@_of(RMSprop)
+def _longer_memory(_, rmsprop):
+    """`rho = 0.99`, whatever was given."""
+    rmsprop.rho = 0.99
+
+
+@_of(RMSprop)
+def _flipped_centered(network, rmsprop):
+    """Centered where it was not asked for, and the other way round."""
+    rmsprop.centered = not rmsprop.centered
+    rmsprop.start(network.weights)
+
+
+# Any optimizer -----------------------------------------------------------------------------------------------------
+
+
+def _scale_rate(factor):
+    """`w -= factor * rate * g`; the rate that is told is the one that was given."""
+
+    def install(network):
+        wrap(network.optimizer, "step", lambda previous, w, g, rate, *slots: previous(w, g, rate * factor, *slots))
+
+    return install
+
+
+def _rate_over_batch(network):
+    """`w -= rate / B * g`, B examples in this very batch."""
+    size = size_of_batch(network)
+    wrap(network.optimizer, "step", lambda previous, w, g, rate, *slots: previous(w, g, rate / size(), *slots))
+
+
+def _update_only(chosen):
+    """Update those weights of which `chosen(network)` has the names."""
+
+    def install(network):
+        names = chosen(network)
+
+        def update(previous, weights, gradients):
+            previous({name: w for name, w in weights.items() if name in names}, gradients)
+
+        wrap(network.optimizer, "update", update)
+
+    return install
+
+
+def _weights_of(layers):
+    return {name for layer in layers for name in layer.weights}
+
+
+def _an_update_an_example(network):
+    """For each b: `w -= rate * g[b]`, g[b] taken with the weights that the example before left.
+
+    What is told of the forward pass, the loss and the gradient is the whole batch's, from the weights before the first
+    of these updates; each example after that is a batch of its own, with all that belongs to a step.
+    """
+    network.stacks = False
+    network.training = replace(network.training, batch_size=1)
+    take, last, told, buffers = network.batch, {}, {}, {layer.name: {} for layer in network.layers}
+
+    def batch(previous, x, y):
+        last.update(x=x, y=y)
+        return previous(x, y)
+
+    def update(previous, gradients):
+        for layer in network.layers:
+            told[layer.name] = (layer.x, layer.z, layer.a, layer.da, layer.dz, layer.buffers)
+            layer.buffers = buffers[layer.name]
+        for row in range(len(last["x"])):
+            x, y = take(last["x"][row : row + 1], last["y"][row : row + 1])
+            network.forward(x)
+            previous(network.gradients(y))
+        for layer in network.layers:
+            layer.x, layer.z, layer.a, layer.da, layer.dz, layer.buffers = told[layer.name]
+
+    wrap(network, "batch", batch)
+    wrap(network, "update", update)
+
+
+KERAS_CHOICE = {
+    "optimizer.constants": "float32",
+    "adam.epsilon": "hat",
+    "adam.epsilon_value": "as_given",
+    "adam.bias_correction": "on",
+    "adam.step": "from_one",
+    "momentum.dampening": "none",
+    "momentum.nesterov": "as_given",
+    "momentum.rate": "inside",
+    "rmsprop.epsilon": "inside",
+    "rmsprop.rho": "as_given",
+    "rmsprop.centered": "as_given",
+    "learning_rate.scale": "as_given",
+    "update.layers": "all",
+    "update.each": "batch",
+}
+CHOICES = {
+    "optimizer.constants": {"exact": _exact_constants},
+    "adam.epsilon": {"textbook": _textbook_epsilon, "inside": _epsilon_under_the_root},
+    "adam.epsilon_value": {"1e-8": _paper_s_epsilon},
+    "adam.bias_correction": {"missing": _no_correction, "no_power": _correction_without_power},
+    "adam.step": {"ahead": _step_ahead, "per_tensor": _step_of_tensor},
+    "momentum.dampening": {"dampened": _dampened},
+    "momentum.nesterov": {"off": _nesterov_off, "twice": _nesterov_twice, "lookahead": _lookahead},
+    "momentum.rate": {"outside": _rate_outside},
+    "rmsprop.epsilon": {"outside": _epsilon_outside_of_the_root},
+    "rmsprop.rho": {"0.99": _longer_memory},
+    "rmsprop.centered": {"flipped": _flipped_centered},
+    "learning_rate.scale": {"over_batch": _rate_over_batch, "half": _scale_rate(0.5), "double": _scale_rate(2)},
+    "update.layers": {
+        "not_first": _update_only(lambda network: _weights_of(network.layers[1:])),
+        "not_last": _update_only(lambda network: _weights_of(network.layers[:-1])),
+        "no_biases": _update_only(lambda network: {layer.kernel_name for layer in network.layers}),
+    },
+    "update.each": {"example": _an_update_an_example},
+}

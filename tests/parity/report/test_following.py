@@ -1,0 +1,153 @@
+"""Every report that is not parity ends with what to run next, and that runs."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shlex
+
+import pytest
+
+from parity.cli import main
+from parity.config import validate
+from parity.report import markdown, terminal
+from parity.report.following import following
+from parity.run import diff
+from parity.verdict import Verdict
+
+EXPERIMENT = """
+data = { source = "regression", features = 3, samples = 24 }
+layers = [{ units = 4, activation = "tanh", kernel_regularizer = { l2 = 0.01 } }, { units = 1 }]
+loss = "mse"
+optimizer = { class_name = "SGD", learning_rate = RATE }
+batch_size = 8
+steps = 6
+"""
+SIDES = """
+from scratch_net.adapter import ScratchSide
+
+class NoReplay(ScratchSide):
+    replay = None
+
+class NoGradients(ScratchSide):
+    def replay(self, reference):
+        return {word: said for word, said in super().replay(reference).items() if not word.startswith("gradient")}
+"""
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch, capsys):
+    """Runs a command line of `parity`, as it would be typed; returns the exit code and what it printed."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sides.py").write_text(SIDES)
+    for name, rate in (("experiment", "0.01"), ("boundless", "1e300")):
+        (tmp_path / f"{name}.toml").write_text(EXPERIMENT.replace("RATE", rate))
+
+    def run(line: str) -> tuple[int, str]:
+        words = shlex.split(line)
+        monkeypatch.setattr("sys.argv", words)
+        with pytest.raises(SystemExit) as ended:
+            main(words[1:])
+        return int(ended.value.code or 0), capsys.readouterr().out
+
+    return run
+
+
+def commands(printed: str) -> list[str]:
+    return re.findall(r"^    (parity .*)$", printed.partition("\nNext\n")[2], re.MULTILINE)
+
+
+HALF = "parity diff experiment.toml --reference scratch --candidate 'scratch[l2.penalty=half]'"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [HALF, f"{HALF} --steps 3", f"{HALF} --steps=3 --precision=float32", f"{HALF} -v --report json=first.json"],
+)
+def test_after_a_divergence_the_same_narrowed_to_it(line, call, tmp_path):
+    code, printed = call(f"{line} --report markdown=first.md")
+    (command,) = commands(printed)
+    assert code == 1
+    assert command in (tmp_path / "first.md").read_text()
+    precision = "float32" if "float32" in line else "float64"
+    assert command == f"{HALF} --steps 1 --precision {precision} -v --report markdown=divergence.md"
+    code, again = call(command)
+    assert code == 1
+    assert "step 1, loss, dense/kernel (penalty part)" in again
+    assert "DIVERGED" in (tmp_path / "divergence.md").read_text()
+
+
+def test_without_the_local_lane_the_next_command_has_it(call):
+    code, printed = call("parity diff experiment.toml --reference scratch --lane free")
+    first, second = commands(printed)
+    assert code == 4
+    assert call(first)[0] == call(second)[0] == 0
+
+
+def test_a_side_that_cannot_replay_is_told_what_to_add(call):
+    line = "parity diff experiment.toml --reference scratch --candidate sides.py:NoReplay"
+    assert call(line)[0] == 0  # its free run is judged
+    code, printed = call(f"{line} --set optimizer.learning_rate=0")  # but in this one nothing moves
+    assert code == 4
+    assert "give sides.py:NoReplay a method replay(reference)" in printed
+    (command,) = commands(printed)
+    assert call(command)[0] == 0
+
+
+def test_a_phase_that_is_left_out_is_named(call):
+    code, printed = call("parity diff experiment.toml --reference scratch --candidate sides.py:NoGradients")
+    assert code == 4
+    assert "have replay(reference) of sides.py:NoGradients return what is missing: gradient" in printed
+
+
+def test_what_comes_before_the_first_infinity_can_be_judged(call):
+    code, printed = call("parity diff boundless.toml --reference scratch --precision float64")
+    assert code == 4
+    (command,) = commands(printed)
+    first = int(re.search(r"not finite from step (\d+) on", printed)[1])
+    assert f"--steps {first - 1} --precision float64" in command
+    assert call(command)[0] == 0
+
+
+def test_nothing_follows_parity(call):
+    code, printed = call("parity diff experiment.toml --reference scratch")
+    assert code == 0
+    assert "Next" not in printed
+    assert "Next" not in call(f"{HALF} -q")[1]
+
+
+def test_what_no_command_made_has_no_command():
+    table = {
+        "data": {"source": "regression", "features": 2, "samples": 8},
+        "layers": [{"units": 1, "kernel_regularizer": "l2"}],
+        "loss": "mse",
+        "optimizer": "sgd",
+    }
+    result = diff(validate(table), reference="scratch", candidate="scratch[l2.penalty=half]")
+    assert result.verdict is Verdict.DIVERGED
+    (item,) = following(result)
+    assert (item.why, item.command) == ("only as far as where it begins, with every tensor and a report", "")
+    for writer in (terminal, markdown):
+        stream = io.StringIO()
+        writer.write(result, stream)
+        assert stream.getvalue().rstrip().endswith("with every tensor and a report")
+
+
+def test_a_long_command_is_one_line(call, tmp_path):
+    code, printed = call(f"{HALF} --set name={'x' * 200}")
+    (command,) = commands(printed)
+    assert "x" * 200 in command
+    assert call(command)[0] == code == 1
+
+
+def test_an_interrupted_run_can_be_run_to_the_end(monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    table = json.loads(
+        '{"data": {"source": "regression", "features": 2}, "layers": [{"units": 1}], "loss": "mse", "optimizer": "sgd"}'
+    )
+    result = diff(validate(table), reference="scratch", progress=stop, command="parity diff a.toml -q --steps 3")
+    (item,) = following(result)
+    assert item.command == "parity diff a.toml --steps 3"

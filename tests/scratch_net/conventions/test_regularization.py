@@ -1,0 +1,199 @@
+"""Penalties of other people, each against a network of two layers written out with its formula."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from parity.protocol import Key
+from scratch_net.conventions.regularization import CHOICES
+from scratch_net.losses import MeanSquaredError
+from scratch_net.optimizers import SGD, Adam
+from scratch_net.regularizers import L1, L1L2, L2
+from tests.scratch_net.conventions.by_hand import (
+    RATE,
+    B,
+    N,
+    assert_equal_but_for_rounding,
+    batch,
+    by_hand,
+    changed,
+    made,
+    told,
+    weights,
+)
+
+LAM = 0.125  # a float32 number: rounding it changes nothing
+X, Y = batch()
+KERNELS, BIASES = ("W1", "W2"), ("b1", "b2")
+
+
+def squared_error(y, p, z):
+    return ((y - p) ** 2).mean(), 2 * (p - y) / p.size
+
+
+def hand(lam=LAM, told_lam=None, names=KERNELS, **more):
+    """A network whose gradient has `2 lam w` and whose loss says `told_lam sum(w**2)`."""
+    w, told_lam = weights(), lam if told_lam is None else told_lam
+    return by_hand(
+        w,
+        X,
+        Y,
+        squared_error,
+        {name: 2 * lam * w[name] for name in names},
+        {name: told_lam * (w[name] ** 2).sum() for name in names},
+        **more,
+    )
+
+
+def decayed(rate):
+    w = weights()
+    return hand(lam=0.0, told_lam=LAM, decay={name: rate * 2 * LAM * w[name] for name in KERNELS})
+
+
+# What each choice computes, and what it tells first that Keras does not.
+FORMULAS = {
+    ("l2.penalty", "half"): (lambda: hand(LAM / 2), Key("loss", "dense/kernel", "penalty")),
+    ("l2.scale", "over_batch"): (lambda: hand(LAM / B), Key("loss", "dense/kernel", "penalty")),
+    ("l2.scale", "over_dataset"): (lambda: hand(LAM / N), Key("loss", "dense/kernel", "penalty")),
+    ("l2.bias", "included"): (lambda: hand(names=KERNELS + BIASES), Key("loss", "dense/bias", "penalty")),
+    ("l2.layers", "not_first"): (lambda: hand(names=("W2",)), Key("loss", "dense/kernel", "penalty")),
+    ("l2.layers", "not_last"): (lambda: hand(names=("W1",)), Key("loss", "dense_1/kernel", "penalty")),
+    ("l2.gradient", "absent"): (lambda: hand(0.0, LAM), Key("gradient", "dense_1/kernel", "penalty")),
+    ("l2.reported", "absent"): (lambda: hand(LAM, 0.0), Key("loss", "dense/kernel", "penalty")),
+    ("l2.reported", "half"): (lambda: hand(LAM, LAM / 2), Key("loss", "dense/kernel", "penalty")),
+    ("l2.reported", "whole"): (hand, None),
+    ("l2.decay", "decoupled"): (lambda: decayed(RATE), Key("gradient", "dense_1/kernel", "penalty")),
+    ("l2.decay", "unscaled"): (lambda: decayed(1), Key("gradient", "dense_1/kernel", "penalty")),
+    ("l2.constant", "exact"): (hand, None),  # lambda is a float32 number: see below for one that is not
+    ("activity.batch", "sum"): (hand, None),  # no activity is penalized: see below
+}
+ROUNDED = 1e-15  # of numbers of size one: what rounding may differ by, and no choice here does
+
+
+def test_every_choice_is_here():
+    assert set(FORMULAS) == {(code, choice) for code, choices in CHOICES.items() for choice in choices}
+
+
+@pytest.mark.parametrize("choice", FORMULAS, ids="=".join)
+def test_a_step_is_that_of_the_network_written_by_hand(choice):
+    said = told(made(MeanSquaredError(), dict([choice]), kernel=lambda: L2(LAM)), X, Y)
+    assert_equal_but_for_rounding(said, FORMULAS[choice][0]())
+
+
+@pytest.mark.parametrize("choice", FORMULAS, ids="=".join)
+def test_the_forward_phase_and_the_data_agree_and_the_catalogue_s_place_is_first(choice):
+    ours = told(made(MeanSquaredError(), {}, kernel=lambda: L2(LAM)), X, Y)
+    theirs = told(made(MeanSquaredError(), dict([choice]), kernel=lambda: L2(LAM)), X, Y)
+    differ = changed(ours, theirs)
+    first = FORMULAS[choice][1]
+    told_by_both = [key for key in differ if key in ours and key in theirs]
+    assert not [key for key in told_by_both if key.startswith(("forward", "metrics")) or "data" in key]
+    if first is None:
+        assert differ == []
+        return
+    assert str(first) in differ
+    assert any(key.startswith("loss") for key in differ) == (first.phase == "loss")
+
+
+def test_the_reported_penalty_is_whole_whatever_is_minimised():
+    both = {"l2.penalty": "half", "l2.reported": "whole"}
+    said = told(made(MeanSquaredError(), both, kernel=lambda: L2(LAM)), X, Y)
+    assert_equal_but_for_rounding(said, hand(LAM / 2, LAM))
+
+
+def test_half_over_the_dataset_is_the_book_s():
+    both = {"l2.penalty": "half", "l2.scale": "over_dataset"}
+    said = told(made(MeanSquaredError(), both, kernel=lambda: L2(LAM)), X, Y)
+    assert_equal_but_for_rounding(said, hand(LAM / (2 * N)))
+
+
+def test_over_batch_follows_a_smaller_batch():
+    network = made(MeanSquaredError(), {"l2.scale": "over_batch"}, kernel=lambda: L2(LAM))
+    w = weights()
+    assert told(network, X[:2], Y[:2])["loss dense/kernel (penalty)"] == LAM * np.vdot(w["W1"], w["W1"]) / 2
+
+
+def test_lambda_as_it_is():
+    lam = 0.1
+    said = told(made(MeanSquaredError(), {"l2.constant": "exact"}, kernel=lambda: L2(lam)), X, Y)
+    assert_equal_but_for_rounding(said, hand(lam))
+    ours = told(made(MeanSquaredError(), {}, kernel=lambda: L2(lam)), X, Y)
+    off = ours["loss dense/kernel (penalty)"] / said["loss dense/kernel (penalty)"] - 1
+    assert off == pytest.approx(float(np.float32(lam)) / lam - 1, rel=1e-6)
+
+
+def test_in_float32_lambda_as_it_is_is_the_rounded_one():
+    x, y = batch(dtype="float32")
+    ours, theirs = (
+        told(made(MeanSquaredError(), choices, kernel=lambda: L2(0.1), dtype="float32"), x, y)
+        for choices in ({}, {"l2.constant": "exact"})
+    )
+    assert changed(ours, theirs) == []
+
+
+def test_the_activity_penalty_of_the_batch():
+    def hidden_only(choices):
+        network = made(MeanSquaredError(), choices, activity=lambda: L2(LAM))
+        network.layers[-1].activity_regularizer = None
+        return told(network, X, Y)
+
+    w = weights()
+    mean, whole = (by_hand(w, X, Y, squared_error, activity=lam) for lam in (LAM / B, LAM))
+    assert_equal_but_for_rounding(hidden_only({}), mean)
+    assert_equal_but_for_rounding(hidden_only({"activity.batch": "sum"}), whole)
+
+
+@pytest.mark.parametrize("choice", [choice for choice in FORMULAS if choice[0].startswith("l2.")], ids="=".join)
+def test_an_l1_is_nobody_s_business_but_of_those_that_move_the_whole_regularizer(choice):
+    ours, theirs = (told(made(MeanSquaredError(), c, kernel=lambda: L1(LAM)), X, Y) for c in ({}, dict([choice])))
+    moves = choice[0] in {"l2.bias", "l2.layers"}
+    assert bool(changed(ours, theirs)) == moves
+
+
+@pytest.mark.parametrize("choice", ["absent", "half"])
+def test_the_l1_beside_an_l2_stays(choice):
+    both = told(made(MeanSquaredError(), {"l2.reported": choice}, kernel=lambda: L1L2(0.25, LAM)), X, Y)
+    w = weights()["W1"]
+    factor = {"absent": 0, "half": 0.5}[choice]
+    expected = 0.25 * np.abs(w).sum() + factor * LAM * (w**2).sum()
+    assert both["loss dense/kernel (penalty)"] == pytest.approx(expected, rel=ROUNDED, abs=0)
+
+
+def test_biases_keep_their_own_penalty_beside_their_kernel_s():
+    network = made(MeanSquaredError(), {"l2.bias": "included"}, kernel=lambda: L2(LAM), bias=lambda: L2(0.5))
+    b = weights()["b1"]
+    said = told(network, X, Y)
+    np.testing.assert_allclose(said["gradient dense/bias (penalty)"], 2 * (LAM + 0.5) * b, rtol=ROUNDED)
+
+
+@pytest.mark.parametrize("central", ["forward", "central"])
+@pytest.mark.parametrize("choice", [("l2.gradient", "absent"), ("l2.decay", "decoupled")], ids="=".join)
+def test_an_engine_of_differences_finds_no_slope_where_there_is_no_gradient(central, choice):
+    engine = {"gradient.engine": central}
+    said = told(made(MeanSquaredError(), engine | dict([choice]), kernel=lambda: L2(LAM)), X, Y)
+    assert not said["gradient dense/kernel (penalty)"].any()
+    assert said["loss dense/kernel (penalty)"] > 0
+    np.testing.assert_array_equal(said["gradient dense/kernel"], said["gradient dense/kernel (data)"])
+
+
+@pytest.mark.parametrize("optimizer", [lambda: SGD(RATE, momentum=0.5), lambda: Adam(RATE)], ids=["momentum", "adam"])
+def test_decay_beside_the_step_goes_past_the_slots(optimizer):
+    """Three steps with no data gradient to speak of: the slots of a decoupled decay see the data alone."""
+    plain, decayed_ = (
+        made(MeanSquaredError(), choices, kernel=kernel, optimizer=optimizer())
+        for choices, kernel in (({}, None), ({"l2.decay": "decoupled"}, lambda: L2(LAM)))
+    )
+    w = weights()["W1"]
+    one, other = told(plain, X, Y), told(decayed_, X, Y)
+    np.testing.assert_array_equal(one["update dense/kernel/momentum"], other["update dense/kernel/momentum"])
+    apart = other["update dense/kernel"] - one["update dense/kernel"]
+    np.testing.assert_allclose(apart, -RATE * 2 * LAM * w, rtol=0, atol=ROUNDED)
+
+
+def test_dividing_by_an_unknown_number_of_examples_is_refused():
+    from scratch_net import conventions
+
+    network = made(MeanSquaredError(), {}, kernel=lambda: L2(LAM))
+    with pytest.raises(ValueError, match="number of examples, which is not known"):
+        conventions.apply(network, {"l2.scale": "over_dataset"})
