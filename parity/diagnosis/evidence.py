@@ -41,6 +41,11 @@ class Evidence:
         return [key for key in self.pieces[0].arrays if key.phase != "batch"]
 
     @property
+    def told(self) -> list[Mapping[Key, Array]]:
+        """What the candidate tells, piece by piece."""
+        return [piece.arrays for piece in self.pieces]
+
+    @property
     def in_float32(self) -> bool:
         """Whether every weight the candidate tells is a float32 number."""
         return all(

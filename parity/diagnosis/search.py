@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from parity.diagnosis.evidence import Evidence
-from parity.diagnosis.stand_in import IN_FLOAT32, StandIn, Told, Used, computes_in_float32
-from parity.protocol import Key
+from parity.diagnosis.stand_in import IN_FLOAT32, StandIn, Told, Used, apart, computes_in_float32
+from parity.protocol import Key, execution_order
 
 QUICK = 3
 """Steps on which sets are tried; one that explains them must explain all of the evidence."""
@@ -53,6 +53,10 @@ class Tried:
     def explains(self) -> bool:
         return bool(self.used) and all((used <= 1).all() for used in self.used.values())
 
+    def has_explained(self, step: int, key: Key) -> bool:
+        """Whether nothing is left to explain of one tensor at one step, counted from 0."""
+        return key in self.used and bool(self.used[key][step] <= 1)
+
     @property
     def worst(self) -> float:
         """The largest share of a budget."""
@@ -67,6 +71,9 @@ class Search:
         self.quick = evidence.first(QUICK)
         self._budgets: dict[tuple[int, bool, frozenset[Key]], Told] = {}
         self._tried: dict[tuple[int, Set], Tried] = {}
+        self._plain: dict[int, Told] = {}
+        self._begins: dict[tuple[int, Set], tuple[int, Key] | None] = {}
+        self.keys = execution_order(evidence.keys, stand_in.experiment.layer_names)
         self.singles = [single for single in stand_in.choices if _possible(single, evidence)]
 
     @property
@@ -80,7 +87,11 @@ class Search:
         if key not in self._tried:
             taken = self.stand_in.take(evidence, dict(choices))
             budgets = self._budgets_of(evidence, choices, frozenset(taken[0]))
-            self._tried[key] = Tried(choices, self.stand_in.used(evidence, taken, budgets))
+            self._tried[key] = Tried(choices, apart(evidence.told, taken, budgets, self.keys))
+            if not choices:
+                self._plain[evidence.steps] = taken
+            elif len(choices) == 1 and evidence.steps in self._plain:
+                self._begins[key] = _first(apart(taken, self._plain[evidence.steps], budgets, self.keys))
             self.tell(len(self._tried))
         return self._tried[key]
 
@@ -88,7 +99,7 @@ class Search:
         """Hold a set against all of the evidence, with budgets of its own."""
         taken = self.stand_in.take(self.evidence, dict(choices))
         budgets = self.stand_in.budgets(self.evidence, dict(choices))
-        return Tried(choices, self.stand_in.used(self.evidence, taken, budgets))
+        return Tried(choices, apart(self.evidence.told, taken, budgets, self.keys))
 
     def run(self) -> tuple[list[Tried], list[Tried]]:
         """The smallest sets that explain everything, and otherwise the best that do not."""
@@ -99,13 +110,14 @@ class Search:
             on, beam = self.evidence, [self.try_set(frozenset(), self.evidence)]
         best = beam
         for _ in range(MOST_CAUSES):
-            grown = [self.try_set(larger, on) for larger in self._larger(beam)]
+            grown = [self.try_set(larger, on) for larger in self._larger(beam, on.steps)]
             explained = [tried for tried in grown if tried.explains]
             proved = [held for tried in explained if (held := self.prove(tried.choices)).explains]
             if proved:
                 return proved, []
             if explained and on is self.quick:  # enough for the first steps, not for all
                 on = self.evidence
+                self.try_set(frozenset(), on)
                 grown = [self.try_set(tried.choices, on) for tried in explained + sorted(grown, key=_rank)[:BEAM]]
             beam = sorted([tried for tried in grown if not tried.explains], key=_rank)[:BEAM]
             best = sorted({tried.choices: tried for tried in best + beam}.values(), key=_rank)[:BEAM]
@@ -136,14 +148,19 @@ class Search:
                     found.append(reading)
         return sorted(found, key=lambda reading: (len(reading), sorted(reading)))
 
-    def _larger(self, beam: list[Tried]) -> list[Set]:
-        """Every set with one more convention than one of these has."""
-        found = {
-            tried.choices | {single}: None
-            for tried in beam
-            for single in self.singles
-            if single[0] not in {code for code, _ in tried.choices}
-        }
+    def _larger(self, beam: list[Tried], steps: int) -> list[Set]:
+        """Every set with one more convention than one of these has, if that can explain any more.
+
+        A convention whose effect begins, step by step and in execution order, where everything is explained already
+        would only spoil that.
+        """
+        found: dict[Set, None] = {}
+        for tried in beam:
+            codes = {code for code, _ in tried.choices}
+            for single in self.singles:
+                begins = self._begins.get((steps, frozenset([single])))
+                if single[0] not in codes and (begins is None or not tried.has_explained(*begins)):
+                    found[tried.choices | {single}] = None
         return list(found)
 
     def _budgets_of(self, evidence: Evidence, choices: Set, told: frozenset[Key]) -> Told:
@@ -159,6 +176,12 @@ def _possible(single: tuple[str, str], evidence: Evidence) -> bool:
     if single[0] == "gradient.engine":
         return False
     return dict([single]) != IN_FLOAT32 or (evidence.dtype == "float64" and evidence.in_float32)
+
+
+def _first(used: Used) -> tuple[int, Key] | None:
+    """The first step, and in it the first tensor, that is beyond its budget."""
+    over = {key: int((of_key > 1).argmax()) for key, of_key in used.items() if (of_key > 1).any()}
+    return min(((step, key) for key, step in over.items()), key=lambda found: found[0], default=None)
 
 
 def _rank(tried: Tried) -> tuple[float, int, list[tuple[str, str]]]:

@@ -13,7 +13,7 @@ MARGIN covers what so few members miss; tests/parity/diagnosis/test_stand_in.py 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -30,7 +30,7 @@ MARGIN = 16.0
 IN_FLOAT32 = {"precision.compute": "float32"}
 
 Choices = Mapping[str, str]
-Told = list[dict[Key, Array]]  # a mapping for each piece of the evidence
+Told = Sequence[Mapping[Key, Array]]  # a mapping for each piece of the evidence
 Used = dict[Key, Array]  # difference over budget at every step
 
 
@@ -72,18 +72,19 @@ class StandIn:
             for told, drift in zip(straight, drifts, strict=True)
         ]
 
-    @staticmethod
-    def used(evidence: Evidence, taken: Told, budgets: Told) -> Used:
-        """How much of its budget the candidate uses against these steps: of every tensor it tells, at every step."""
+
+def apart(candidate: Told, taken: Told, budgets: Told, keys: Iterable[Key]) -> Used:
+    """How much of its budget each of these tensors uses at every step; left out is what was never taken."""
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         return {
             key: np.concatenate(
                 [
-                    _used(piece.arrays[key], told.get(key), budget.get(key))
-                    for piece, told, budget in zip(evidence.pieces, taken, budgets, strict=True)
+                    _used(told[key], again.get(key), budget.get(key))
+                    for told, again, budget in zip(candidate, taken, budgets, strict=True)
                 ]
             )
-            for key in evidence.keys
-            if any(key in told for told in taken)
+            for key in keys
+            if any(key in again for again in taken) and all(key in told for told in candidate)
         }
 
 
@@ -115,8 +116,11 @@ def _used(candidate: Array, told: Array | None, budget: Array | None) -> Array:
     """The largest difference at each step over its budget; infinite where there is a difference and no budget."""
     if told is None or budget is None or told.shape != candidate.shape:
         return np.full(len(candidate), np.inf)
-    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        apart = np.abs(candidate.astype(np.float64) - told.astype(np.float64))
-        apart = np.where((candidate == told) | (np.isnan(candidate) & np.isnan(told)), 0.0, apart)
-        apart = np.where(np.isnan(apart), np.inf, apart).reshape(len(apart), -1).max(axis=1, initial=0.0)
-        return np.where(apart == 0, 0.0, apart / budget)
+    apart = np.abs(candidate - told).reshape(len(candidate), -1).max(axis=1, initial=0.0).astype(np.float64)
+    if np.isnan(
+        apart
+    ).any():  # not numbers, or infinities of one sign: the same are no difference, others are all of it
+        same = (candidate == told) | (np.isnan(candidate) & np.isnan(told))
+        finite = np.where(same, 0, np.nan_to_num(np.abs(candidate - told), nan=np.inf))
+        apart = finite.reshape(len(candidate), -1).max(axis=1, initial=0.0).astype(np.float64)
+    return np.divide(apart, budget, out=np.zeros(len(apart)), where=apart > 0)

@@ -51,7 +51,7 @@ def experiment(name):
     data = {"source": "regression", "samples": EXAMPLES, "features": INPUTS, "scale": SCALE}
     return Experiment.model_validate(
         {"data": data, "layers": layers, "loss": loss, "optimizer": optimizer, "metrics": ["accuracy"]}
-        | {"batch_size": BATCH, "seed": 1}
+        | {"batch_size": BATCH, "examples": EXAMPLES, "seed": 1}
     )
 
 
