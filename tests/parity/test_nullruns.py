@@ -75,6 +75,14 @@ def test_a_null_run_is_silent(seed, number):
     assert set(run.used) == {"float32", "float64"}
 
 
+@pytest.mark.usefixtures("runtime")
+@pytest.mark.parametrize("number", range(3))
+def test_a_null_run_of_a_candidate_that_only_trains_is_silent(number):
+    (run,) = nullruns.null_runs(4, range(number, number + 1), bare=True)
+    assert run.result.verdict is Verdict.PARITY, (run.result.first_divergence, run.experiment.model_dump_json())
+    assert all(found.envelope is not None for found in run.result.runs)
+
+
 def invoke(*arguments: str):
     return CliRunner().invoke(nullruns.main, [str(argument) for argument in arguments])
 
