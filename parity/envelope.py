@@ -133,7 +133,7 @@ class Envelope:
             now = pair.reference.arrays[Key("update", name)][-1]
             self._moved = self._moved or not np.array_equal(now, start)
             size = float(np.abs(now).max(initial=0.0))
-            shares[name] = SAFETY * self._drift.get(Key("update", name), 0.0) / size if size else 0.0
+            shares[name] = SAFETY * self._drift.get(Key("update", name), 0.0) / size if 0 < size < np.inf else 0.0
         widest = max(shares, key=lambda name: shares[name])
         self.report = EnvelopeReport("", shares[widest], widest)
 
