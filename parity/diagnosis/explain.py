@@ -67,6 +67,8 @@ class Diagnosis:
     rejected: tuple[Rejected, ...] = ()
     unable: str = ""
     """Why there was nothing to be found out."""
+    stopped: bool = False
+    """Whether the search was given up for the time it took."""
 
     @property
     def explained(self) -> bool:
@@ -107,7 +109,9 @@ def diagnose(
 
     def ended(causes: tuple[Cause, ...] = (), rejected: tuple[Rejected, ...] = (), unable: str = "") -> Diagnosis:
         seconds = time.perf_counter() - began
-        return Diagnosis(causes, precision, search.evidence.steps, search.tried, seconds, rejected, unable)
+        return Diagnosis(
+            causes, precision, search.evidence.steps, search.tried, seconds, rejected, unable, search.stopped
+        )
 
     makes: Set = frozenset()
     if not trusted.prove(makes).explains:

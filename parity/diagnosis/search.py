@@ -13,6 +13,7 @@ in which a cause counts when it brings any tensor nearer, even if another cause 
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -26,6 +27,14 @@ QUICK = 3
 """Steps on which sets are tried; one that explains them must explain all of the evidence."""
 BEAM = 6
 MOST_CAUSES = 7
+LEAST = 0.5
+"""What a larger set must take from the score to count as nearer; rounding and chance take less."""
+PATIENCE = 1
+"""How many times in a row no larger set may be nearer: two causes can hide each other, not three."""
+SECONDS = 60.0
+"""After so long no larger sets are tried; the report says so."""
+ENGINE_PARAMETERS = 100
+"""Finite differences take a step's time for each parameter: they are thought of for networks up to this size."""
 WORST = 1e30  # what an infinite difference counts for
 
 Set = frozenset[tuple[str, str]]
@@ -74,7 +83,9 @@ class Search:
         self._plain: dict[int, Told] = {}
         self._begins: dict[tuple[int, Set], tuple[int, Key] | None] = {}
         self.keys = execution_order(evidence.keys, stand_in.experiment.layer_names)
-        self.singles = [single for single in stand_in.choices if _possible(single, evidence)]
+        parameters = sum(array.size for array in stand_in.weights.values())
+        self.singles = [single for single in stand_in.choices if _possible(single, evidence, parameters)]
+        self.stopped = False
 
     @property
     def tried(self) -> int:
@@ -108,7 +119,7 @@ class Search:
             if (nothing := self.prove(frozenset())).explains:
                 return [nothing], []
             on, beam = self.evidence, [self.try_set(frozenset(), self.evidence)]
-        best = beam
+        best, stale, began = beam, 0, time.monotonic()
         for _ in range(MOST_CAUSES):
             grown = [self.try_set(larger, on) for larger in self._larger(beam, on.steps)]
             explained = [tried for tried in grown if tried.explains]
@@ -120,18 +131,20 @@ class Search:
                 self.try_set(frozenset(), on)
                 grown = [self.try_set(tried.choices, on) for tried in explained + sorted(grown, key=_rank)[:BEAM]]
             beam = sorted([tried for tried in grown if not tried.explains], key=_rank)[:BEAM]
+            stale = 0 if beam and beam[0].score < best[0].score - LEAST else stale + 1
             best = sorted({tried.choices: tried for tried in best + beam}.values(), key=_rank)[:BEAM]
-            if not beam:
+            self.stopped = time.monotonic() - began > SECONDS
+            if not beam or stale > PATIENCE or self.stopped:
                 break
         return [], best
 
     def alternatives(self, choices: Set, cause: tuple[str, str]) -> list[tuple[str, str]]:
         """What could stand in the place of one cause, as far as this evidence can tell."""
         rest = choices - {cause}
-        codes = {code for code, _ in rest}
-        others = [single for single in self.singles if single != cause and single[0] not in codes]
         return [
-            other for other in others if self.try_set(rest | {other}).explains and self.prove(rest | {other}).explains
+            next(iter(larger - rest))
+            for larger in self._larger([self.try_set(rest)], self.quick.steps)
+            if larger != choices and self.try_set(larger).explains and self.prove(larger).explains
         ]
 
     def readings(self, choices: Set) -> list[Set]:
@@ -171,10 +184,10 @@ class Search:
         return self._budgets[key]
 
 
-def _possible(single: tuple[str, str], evidence: Evidence) -> bool:
-    """An engine is no cause; and who computes in float32 has no other numbers."""
+def _possible(single: tuple[str, str], evidence: Evidence, parameters: int) -> bool:
+    """One example at a time gives the same gradient; and who computes in float32 has no other numbers."""
     if single[0] == "gradient.engine":
-        return False
+        return parameters <= ENGINE_PARAMETERS and single[1] != "per_example"
     return dict([single]) != IN_FLOAT32 or (evidence.dtype == "float64" and evidence.in_float32)
 
 
