@@ -51,6 +51,8 @@ class KerasSide:
                 msg = f"Keras cannot be told {code}={choice}; it can: {can}"
                 raise ValueError(msg)
         self._capture: Capture | None = None
+        self._made_for: tuple[Any, ...] = ()
+        self._slots: dict[str, Array] = {}
 
     def with_conventions(self, choices: Mapping[str, str]) -> KerasSide:
         return KerasSide({**self.choices, **choices})
@@ -66,9 +68,15 @@ class KerasSide:
             if choice != KERAS_CHOICE[code]:
                 experiment = CHOICES[code][choice](experiment)
         kernel = weights[f"{experiment.layers[0].name}/kernel"]
-        self._capture = Capture(build(experiment, len(kernel), str(kernel.dtype)))
-        for name, variable in self._capture.weights.items():
-            variable.assign(weights[name])
+        make = (experiment, len(kernel), str(kernel.dtype))
+        if make != self._made_for:
+            self._capture = Capture(build(*make))
+            self._made_for, self._slots = make, self._values(self._capture.slots)
+        runtime.set_precision(make[2])  # a graph may still have to be made
+        # Compiling takes longer than many steps: a model that was made for this before only gets its values back.
+        for values, variables in ((weights, self.capture.weights), (self._slots, self.capture.slots)):
+            for name, variable in variables.items():
+                variable.assign(values[name])
 
     @property
     def capture(self) -> Capture:

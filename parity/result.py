@@ -4,19 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from parity.arbiter import REORDERED_ULPS, Arbitration
 from parity.config import Experiment, Precision
 from parity.coverage import NotExercised
 from parity.diagnosis import Diagnosis
+from parity.envelope import EnvelopeReport
 from parity.errors import ExitCode
-from parity.ledger import Ledger
+from parity.gradcheck import GradCheck
+from parity.ledger import LANES, Ledger
 from parity.protocol import Key, Lane
 from parity.verdict import Divergence, Judge, NotCompared, Summary, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+class Meaning(StrEnum):
+    """What the verdicts of both precisions say together."""
+
+    EQUAL = "equal"
+    ROUNDING = "rounding"
+    """The same formula, rounded differently."""
+    ORDER = "order"
+    """The same formula, its operations in another order."""
+    FORMULA = "formula"
+    OPEN = "open"
+    """A difference that only the precision that was not judged could explain."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +46,8 @@ class Run:
     planned_steps: int
     judge: Judge
     seconds: float
+    envelope: EnvelopeReport | None = None
+    """Where the free lane was held against the drift of an ensemble."""
 
     @property
     def verdict(self) -> Verdict:
@@ -43,6 +64,18 @@ class Run:
     @property
     def summaries(self) -> Mapping[tuple[Lane, Key], Summary]:
         return self.judge.summaries
+
+    @cached_property
+    def last_bits(self) -> bool:
+        """Whether all that diverged had to be equal to the last bit and is so but for a few units in the last place."""
+        if self.first is None or self.first.lane == "free":
+            return False
+        for entries in self.ledger:
+            local = entries[entries["lane"] == LANES.index("local")]["measures"]
+            beyond = local[local["used"]["value"] > 1]
+            if (np.isfinite(beyond["used"]["value"]) | ~(beyond["ulp"]["value"] <= REORDERED_ULPS)).any():
+                return False
+        return True
 
     @property
     def worst(self) -> Summary | None:
@@ -66,6 +99,10 @@ class Result:
     environment: Mapping[str, str] = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict)
     interrupted: bool = False
+    arbiter: Arbitration | None = None
+    """Where float32 diverged in the local lane: which side float64 says is off."""
+    gradcheck: GradCheck | None = None
+    """Where it was asked for: each side's gradient against its own loss. No part of the verdict."""
 
     @property
     def verdict(self) -> Verdict:
@@ -76,6 +113,20 @@ class Result:
         if not verdicts or Verdict.CANNOT_JUDGE in verdicts or self.interrupted:
             return Verdict.CANNOT_JUDGE
         return Verdict.PARITY
+
+    @property
+    def meaning(self) -> Meaning | None:
+        """What the verdicts say together: float64 tells formulas apart, float32 rounding. None: nothing was judged."""
+        runs = {run.precision: run for run in self.runs}
+        if (strict := runs.get("float64")) is not None and strict.verdict is Verdict.DIVERGED:
+            return Meaning.ORDER if strict.last_bits else Meaning.FORMULA
+        coarse = runs.get("float32")
+        verdict = None if coarse is None else coarse.verdict
+        if strict is not None and strict.verdict is Verdict.PARITY and verdict is Verdict.DIVERGED:
+            return Meaning.ROUNDING
+        if verdict is Verdict.DIVERGED:
+            return Meaning.OPEN
+        return Meaning.EQUAL if self.verdict is Verdict.PARITY else None
 
     @property
     def exit_code(self) -> ExitCode:

@@ -7,12 +7,15 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from parity.arbiter import Arbitration, arbitrate
 from parity.config import Experiment, Precision
 from parity.data import Dataset, Schedule, load_dataset
 from parity.diagnosis import Diagnosis, diagnose
+from parity.envelope import Envelope
 from parity.errors import UsageError
+from parity.gradcheck import GradCheck, check_gradients
 from parity.lockstep import draw_weights, lockstep, start_weights
-from parity.protocol import Array, Lane
+from parity.protocol import Array, Lane, Pair
 from parity.result import Result, Run
 from parity.sides import LoadedSide, load_side
 from parity.verdict import Judge
@@ -32,6 +35,8 @@ def diff(
     progress: Progress = lambda *_: None,
     searching: Callable[[int], None] = lambda _: None,
     command: str = "",
+    gradcheck: bool = False,
+    envelope: bool = False,
 ) -> Result:
     """Train both sides side by side and compare everything they compute.
 
@@ -44,6 +49,8 @@ def diff(
         progress: called with the precision, the steps done and the steps planned.
         searching: called with the number of sets of conventions tried while causes are looked for.
         command: how to run this again, for the reports.
+        envelope: hold the free lane against the drift of an ensemble, also of a candidate that replays.
+        gradcheck: also check each side's gradient against its own loss, by differences in float64.
 
     Returns:
         The result; on Ctrl-C what was compared until then, with `interrupted` set.
@@ -63,15 +70,19 @@ def diff(
     interrupted = False
     for precision in experiment.precisions:
         schedule = Schedule.of(experiment, len(dataset))
-        judge = Judge(experiment, precision, schedule=schedule)
+        judge = Judge(experiment, precision, schedule=schedule, replays=sides[1].can("replay"))
+        ensemble: Envelope | None = None
         started = time.perf_counter()
         try:
             converted = dataset.astype(precision)
             weights = started_from[precision] = _common_start(experiment, sides, converted, judge)
-            _train(experiment, sides, converted, weights, judge, lanes, lambda done: progress(*done))
+            if "free" in lanes and (envelope or not (judge.replays or experiment.tolerance)):
+                ensemble = Envelope(experiment, converted, weights, judge)
+            _train(experiment, sides, converted, weights, judge, ensemble, lanes, lambda done: progress(*done))
         except KeyboardInterrupt:
             interrupted = True
-        runs.append(Run(precision, schedule.steps, judge, time.perf_counter() - started))
+        report = None if ensemble is None else ensemble.report
+        runs.append(Run(precision, schedule.steps, judge, time.perf_counter() - started, report))
         timings[precision] = runs[-1].seconds
         if interrupted:
             break
@@ -90,6 +101,15 @@ def diff(
         except KeyboardInterrupt:
             interrupted = True
         timings["diagnosis"] = diagnosis.seconds if diagnosis else 0.0
+    arbiter, checked = None, None
+    started = time.perf_counter()
+    try:
+        arbiter = None if interrupted else _arbitrated(experiment, sides, dataset, runs)
+        if gradcheck and not interrupted:
+            checked = _gradcheck(experiment, sides, dataset.astype("float64"))
+    except KeyboardInterrupt:
+        interrupted = True
+    timings["checks"] = time.perf_counter() - started
     return Result(
         experiment=experiment,
         reference=reference,
@@ -101,6 +121,8 @@ def diff(
         environment=_environment(sides),
         timings=timings | {"total": time.perf_counter() - began},
         interrupted=interrupted,
+        arbiter=arbiter,
+        gradcheck=checked,
     )
 
 
@@ -110,6 +132,29 @@ def _told(experiment: Experiment, examples: int) -> Experiment:
         msg = f"examples = {experiment.examples}, but the data has {examples}; leave the key out"
         raise UsageError(msg)
     return experiment.model_copy(update={"examples": examples})
+
+
+def _gradcheck(experiment: Experiment, sides: tuple[LoadedSide, LoadedSide], dataset: Dataset) -> GradCheck:
+    return check_gradients(experiment, sides, dataset, _weights_float64(experiment, sides, dataset))
+
+
+def _arbitrated(
+    experiment: Experiment, sides: tuple[LoadedSide, LoadedSide], dataset: Dataset, runs: list[Run]
+) -> Arbitration | None:
+    judge = next((run.judge for run in runs if run.precision == "float32"), None)
+    if judge is None or judge.evidence is None:
+        return None
+    weights = _weights_float64(experiment, sides, dataset)
+    return arbitrate(experiment, sides, dataset.astype("float64"), weights, judge)
+
+
+def _weights_float64(
+    experiment: Experiment, sides: tuple[LoadedSide, LoadedSide], dataset: Dataset
+) -> Mapping[str, Array]:
+    inputs = dataset.x.shape[1]
+    return start_weights(
+        experiment, [draw_weights(side, experiment, inputs, "float64") for side in sides], inputs, "float64"
+    )
 
 
 def _common_start(
@@ -129,11 +174,16 @@ def _train(
     dataset: Dataset,
     weights: Mapping[str, Array],
     judge: Judge,
+    ensemble: Envelope | None,
     lanes: tuple[Lane, ...],
     progress: Callable[[tuple[Precision, int, int]], None],
 ) -> None:
     """The path of the data: lockstep, judge."""
     planned = Schedule.of(experiment, len(dataset)).steps
+
+    def take(pair: Pair) -> None:
+        judge.take(pair, None if ensemble is None else ensemble.take(pair))
+
     # A chunk is judged while the sides train the next one: most of both runs without holding Python's lock.
     with ThreadPoolExecutor(1, "judge") as thread:
         judged: Future[None] | None = None
@@ -141,10 +191,12 @@ def _train(
             if judged is not None:
                 judged.result()
                 progress((judge.precision, judge.steps, planned))
-            judged = thread.submit(judge.take, pair)
+            judged = thread.submit(take, pair)
         if judged is not None:
             judged.result()
             progress((judge.precision, judge.steps, planned))
+    if ensemble is not None:
+        ensemble.finish(judge)
 
 
 def _environment(sides: tuple[LoadedSide, LoadedSide]) -> dict[str, str]:

@@ -23,6 +23,13 @@ from parity.sensitivity import Sensitivity
 from parity.tolerance import Needed, Tolerances
 
 WEIGHT_PHASES: tuple[Phase, ...] = ("gradient", "update")  # with the loss, those that train
+Allowed = Mapping[Key, Array]
+"""How far rounding can drive free-running sides apart, beside the budget: one number a step for each key."""
+OUTSIDE = "further apart than rounding can have driven the two runs by this step"
+ALONE = (
+    "the candidate does not replay: judged is its free run alone, against the drift of rounding. What it computes "
+    "inside a step, and any difference that stays below that drift, is not seen"
+)
 AGAIN = "reference is what the candidate makes of the same state when it is asked again: its run carried something else"
 FIXED = "held against the fixed tolerance {}, not against what rounding can explain"
 
@@ -109,6 +116,14 @@ class Summary:
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """What the first divergence was made of: the reference's records of its step, and what the candidate made of it."""
+
+    records: Records
+    candidate: Array
+
+
+@dataclass(frozen=True)
 class NotCompared:
     what: str
     why: str
@@ -133,6 +148,10 @@ class Judge:
     """What differs although nobody could say whether it may: while there is any, there is no parity."""
     schedule: Schedule | None = None
     """Which examples are in which step, where the steps were not recorded somewhere else."""
+    replays: bool = True
+    """Whether the candidate can be asked again; of one that only trains the gradients show in its weights."""
+    evidence: Evidence | None = None
+    """Of the first divergence, where it is in the local lane."""
 
     def __post_init__(self) -> None:
         self._budget = LocalBudget(self.experiment, self.precision)
@@ -157,7 +176,8 @@ class Judge:
             for layer in self.experiment.layers
             for kind in ("kernel", "bias")[: 1 + layer.use_bias]
         ]
-        training = [Key("loss", "loss"), *(Key(phase, name) for phase in WEIGHT_PHASES for name in weights)]
+        phases = WEIGHT_PHASES if self.replays else WEIGHT_PHASES[1:]
+        training = [Key("loss", "loss"), *(Key(phase, name) for phase in phases for name in weights)]
         return [key for key in training if key not in self.judged]
 
     @property
@@ -184,11 +204,13 @@ class Judge:
             else:
                 self.missing[f"initial {name}"] = "the candidate does not draw it"
 
-    def take(self, pair: Pair) -> None:
-        """Measure and judge every tensor of a chunk of steps."""
-        records = pair.reference
+    def take(self, pair: Pair, drift: Allowed | None = None) -> None:
+        """Measure and judge every tensor of a chunk of steps; the free lane where it is known how far it may drift."""
+        records, known = pair.reference, self.first
         self.steps += len(records)
-        if not pair.local:
+        if not pair.local and drift is not None:
+            self.missing.setdefault("local lane", ALONE)
+        elif not pair.local:
             self.missing.setdefault("local lane", f"not asked for, or the candidate does not replay: {self._left}")
         for key in execution_order(records.arrays, self.experiment.layer_names):
             of_key = records.arrays[key]
@@ -197,7 +219,11 @@ class Judge:
             else:
                 lanes = {lane: said[key] for lane, said in pair.lanes.items() if key in said}
             for lane, array in lanes.items():
-                derived = partial(self._budget_of, key, records) if lane == "local" else None
+                derived: Callable[[Steps], Array | float | None] | None = None
+                if lane == "local":
+                    derived = partial(self._budget_of, key, records)
+                elif drift is not None and key in drift:
+                    derived = partial(self._drifted, key, records, drift[key])
                 self._hold(key, lane, records.first_step, of_key, array, derived)
             self._note_missing(key, pair, lanes)
         self._hold_to_itself(pair)
@@ -206,6 +232,8 @@ class Judge:
         self.tolerances.check(key for key in records.arrays if key in pair.free or key in pair.local)
         for key in (pair.free.keys() | pair.local.keys()) - records.arrays.keys():
             self.missing.setdefault(str(key), "the reference does not record it")
+        if self.first is not known and self.first is not None:
+            self.evidence = _evidence(self.first, pair)
 
     def _hold_to_itself(self, pair: Pair) -> None:
         """The free lane: every step of it must be what the candidate makes of the state that the step began with.
@@ -237,6 +265,12 @@ class Judge:
         if budget is None and self.tolerances.rule(key) is None:
             self.unheld.setdefault(str(key), "it differs, and the reference does not record what its budget depends on")
         return budget
+
+    def _drifted(self, key: Key, records: Records, drift: Array, rows: Steps) -> Array | None:
+        """The budget of one operation, and what rounding before it can have grown to."""
+        budget = self._budget.of(key, records, rows)
+        shape = (len(rows), *(1,) * (records.arrays[key].ndim - 1))
+        return None if budget is None else budget + drift[rows].reshape(shape)
 
     @property
     def _left(self) -> str:
@@ -286,7 +320,8 @@ class Judge:
                 self.nonfinite = (step, key)
         over = (rows["used"]["value"] > 1).nonzero()[0]
         if over.size:
-            self._diverge(self._divergence(key, lane, first_step + int(over[0]), rows[over[0]], reference.shape[1:]))
+            found = self._divergence(key, lane, first_step + int(over[0]), rows[over[0]], reference.shape[1:])
+            self._diverge(found if lane == "local" or found.fixed else replace(found, note=OUTSIDE))
 
     def _divergence(self, key: Key, lane: Lane, step: int, row: Rows, shape: tuple[int, ...]) -> Divergence:
         """The element that uses most of its budget; among elements that had to be equal, the most different."""
@@ -313,3 +348,14 @@ class Judge:
         elif found.step == self.first.step and found.key != self.first.key:
             both = execution_order((self.first.key, found.key), self.experiment.layer_names)
             self.first = found if both[0] == found.key else self.first
+
+
+def _evidence(first: Divergence, pair: Pair) -> Evidence | None:
+    """Copies: the sides use their arrays again."""
+    if first.lane != "local" or first.key not in pair.local:
+        return None
+    at = first.step - pair.reference.first_step
+    arrays = {key: np.array(array[at : at + 1]) for key, array in pair.reference.arrays.items()}
+    before = pair.reference.before if at == 0 else {k: array[at - 1] for k, array in pair.reference.arrays.items()}
+    kept = {key: np.array(array) for key, array in before.items() if key.phase == "update"}
+    return Evidence(Records(first.step, arrays, kept), np.array(pair.local[first.key][at : at + 1]))

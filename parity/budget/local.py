@@ -213,27 +213,32 @@ class LocalBudget:
         config: Any = self.experiment.optimizer
         if key.layer not in self.layers:
             return 0.0
-        exact = self._flushed(of("update", key.tensor), config, to_slot=bool(slot))
+        divided = not slot or (config.class_name == "RMSprop" and slot == "momentum")
+        exact = self._flushed(of("update", key.tensor), config, divided=divided)
         if config.class_name != "RMSprop" or slot in {"velocity", "average_gradient"}:
             return exact
         name = f"{key.layer}/{weight}"
-        denominator = of("update", f"{name}/velocity") + config.epsilon
+        denominator = largest = of("update", f"{name}/velocity") + config.epsilon
         if config.centered:
             denominator = denominator - of("update", f"{name}/average_gradient") ** 2
-        increment = np.abs(config.learning_rate * of("gradient", name)) / np.sqrt(np.maximum(denominator, self.tiny))
+        denominator = np.maximum(denominator, self.tiny)
+        increment = np.abs(config.learning_rate * of("gradient", name)) / np.sqrt(denominator)
         error = 2 * (3 + RSQRT_ROUNDOFFS) * self.u * increment
+        if config.centered:  # v - a**2 + epsilon in any order: partial sums as large as v + epsilon
+            error = error + 2 * self.u * (largest + denominator) / denominator * increment / 2  # half: of the root
         if config.momentum:
             error = error + 2 * self.u * np.abs(of("update", f"{name}/momentum"))
         return np.asarray(exact + (error if slot else error + 2 * self.u * np.abs(of("update", name))))
 
-    def _flushed(self, after: Array, config: Any, *, to_slot: bool) -> Array:
+    def _flushed(self, after: Array, config: Any, *, divided: bool) -> Array:
         """Zero but for results so small that a flushed term shows in their last bit.
 
-        The at most 8 operations of an update each lose up to `tiny`; on the way to the weight that is divided by no
-        less than epsilon (Adam) or its root (RMSprop). A sum above 4 lost / u in size is rounded back to what it was.
+        The at most 8 operations of an update each lose up to `tiny`; on the way to the weight, and to the momentum of
+        RMSprop, that is divided by no less than epsilon (Adam) or its root (RMSprop). A sum above 4 lost / u in size is
+        rounded back to what it was.
         """
         lost = 8 * self.tiny
-        if not to_slot and config.class_name != "SGD":
+        if divided and config.class_name != "SGD":
             divisor = config.epsilon if config.class_name == "Adam" else config.epsilon**0.5
             lost *= 1 + (1 + config.learning_rate) / max(divisor, self.tiny**0.5)
         return np.where(np.abs(after) < 4 * lost / self.u, lost, 0.0)

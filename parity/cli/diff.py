@@ -37,6 +37,14 @@ if TYPE_CHECKING:
 )
 @click.option("--atol", multiple=True, metavar="[PATTERN=]NUMBER", help="Goes with --rtol; 0 is a value.")
 @click.option("--ulp", multiple=True, metavar="[PATTERN=]NUMBER", help="The same, in units in the last place.")
+@click.option(
+    "--envelope",
+    is_flag=True,
+    help="Hold the free lane against the drift of rounding (always done where the candidate does not replay).",
+)
+@click.option(
+    "--gradcheck", is_flag=True, help="Also check each side's gradient against its own loss, by differences in float64."
+)
 @click.option("-q", "--quiet", is_flag=True, help="Only the verdict's line.")
 @click.option("-v", "--verbose", is_flag=True, help="Every tensor, and what was not compared.")
 def diff(
@@ -52,6 +60,8 @@ def diff(
     rtol: tuple[str, ...],
     atol: tuple[str, ...],
     ulp: tuple[str, ...],
+    envelope: bool,
+    gradcheck: bool,
     quiet: bool,
     verbose: bool,
 ) -> None:
@@ -92,6 +102,8 @@ def diff(
             progress=progress,
             searching=progress.searching,
             command=shlex.join(["parity", *sys.argv[1:]]),
+            envelope=envelope,
+            gradcheck=gradcheck,
         )
     show(result, quiet=quiet, verbose=verbose, to_stderr=any(target.path == "-" for target in targets))
     write_reports(result, targets)

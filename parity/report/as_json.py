@@ -9,11 +9,16 @@ import json
 import math
 from typing import IO, TYPE_CHECKING, Any
 
-from parity.verdict import Verdict
+from parity.envelope import FALSE_ALARM, FIRST_SEED, MEMBERS, SAFETY, STUDENT
+from parity.gradcheck import Outcome
+from parity.report import facts
+from parity.verdict import OUTSIDE, Verdict
 
 if TYPE_CHECKING:
+    from parity.arbiter import Arbitration
     from parity.diagnosis import Cause
     from parity.diagnosis.explain import Rejected
+    from parity.gradcheck import Element, GradCheck, SideCheck
     from parity.result import Result, Run
     from parity.tolerance import Needed
     from parity.verdict import Divergence, Summary
@@ -67,6 +72,12 @@ def as_dict(result: Result) -> dict[str, Any]:
         "data_digest": result.data_digest,
         "command": result.command,
         "interrupted": result.interrupted,
+        "envelope": _envelope(result),
+        "meaning": None
+        if result.meaning is None
+        else {"code": str(result.meaning), "statement": facts.meaning(result)},
+        "arbiter": None if result.arbiter is None else _arbiter(result.arbiter, facts.arbitration(result)),
+        "gradcheck": None if result.gradcheck is None else _gradcheck(result.gradcheck),
         "runs": [_run(run) for run in result.runs],
     }
 
@@ -122,6 +133,29 @@ def _rejected(one: Rejected) -> dict[str, Any]:
     }
 
 
+def _envelope(result: Result) -> dict[str, Any] | None:
+    held = [(run, run.envelope) for run in result.runs if run.envelope is not None]
+    if not held:
+        return None
+    return {
+        "student": STUDENT,
+        "members": MEMBERS,
+        "first_seed": FIRST_SEED,
+        "safety": SAFETY,
+        "false_alarm": FALSE_ALARM,
+        "runs": [
+            {
+                "precision": run.precision,
+                "why_not": report.why_not or None,
+                "left_at": run.first.step if run.first is not None and run.first.note == OUTSIDE else None,
+                "widest": _number(report.widest),
+                "widest_tensor": report.widest_tensor or None,
+            }
+            for run, report in held
+        ],
+    }
+
+
 def _tolerances(result: Result) -> dict[str, Any]:
     """Rules, what was judged by them, and the smallest that would have passed: each way alone, the others zero."""
     rules = list(result.experiment.tolerance)
@@ -151,6 +185,58 @@ def _tolerances(result: Result) -> dict[str, Any]:
 
 def _needed(needed: Needed) -> dict[str, float | str]:
     return {name: _number(value) for name, value in vars(needed).items()}
+
+
+def _arbiter(found: Arbitration, statement: str) -> dict[str, Any]:
+    said = {
+        "step": found.step,
+        "phase": found.key.phase,
+        "tensor": found.key.tensor,
+        "part": found.key.part,
+        "outcome": None if found.outcome is None else str(found.outcome),
+        "why_not": found.why_not or None,
+        "statement": statement,
+    }
+    if found.outcome is None:
+        return said
+    values = ("exact", "reference", "candidate", "candidate_float64", "limit")
+    return said | {"index": list(found.index)} | {name: _number(getattr(found, name)) for name in values}
+
+
+def _gradcheck(check: GradCheck) -> dict[str, Any]:
+    return {
+        "seed": check.seed,
+        "elements_per_tensor": check.elements_per_tensor,
+        "sides": [_side_check(side) for side in check.sides],
+    }
+
+
+def _side_check(side: SideCheck) -> dict[str, Any]:
+    return {
+        "role": side.role,
+        "side": side.side,
+        "agrees": None if side.worst is None else not side.of(Outcome.WRONG),
+        "why_not": side.why_not or None,
+        "tensors": [{"tensor": tensor, "size": size} for tensor, size in side.sizes],
+        "elements": [_element(element) for element in side.elements],
+    }
+
+
+def _element(element: Element) -> dict[str, Any]:
+    return {
+        "tensor": element.tensor,
+        "index": list(element.index),
+        "step": element.step,
+        "analytic": _number(element.analytic),
+        "numeric": _number(element.numeric),
+        "error": _number(element.error),
+        "bound": _number(element.bound),
+        "used": _number(element.used),
+        "h": element.h,
+        "left": _number(element.left),
+        "right": _number(element.right),
+        "outcome": str(element.outcome),
+    }
 
 
 def _run(run: Run) -> dict[str, Any]:

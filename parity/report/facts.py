@@ -8,10 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from parity import arbiter
 from parity.config import Precision
 from parity.coverage import SETTING
+from parity.envelope import FIRST_SEED, MEMBERS, SAFETY
+from parity.gradcheck import Outcome, SideCheck
 from parity.protocol import Key, Lane, execution_order
-from parity.result import Result, Run
+from parity.result import Meaning, Result, Run
 from parity.sensitivity import Finding
 from parity.tolerance import Needed
 from parity.verdict import Divergence, Judge, Summary, Verdict
@@ -96,6 +99,8 @@ def headline(result: Result) -> str:
         return f"{result.verdict}: there is a difference beyond the tolerance that was set"
     if result.interrupted and result.first_divergence is None:
         return f"{result.verdict}: interrupted; nothing had diverged until then"
+    if result.verdict is Verdict.PARITY and not any(run.judge.replays for run in result.runs):
+        return f"{result.verdict}: loss and weights stay as near to each other as rounding lets them, step by step"
     return f"{result.verdict}: {_MEANING[result.verdict]}"
 
 
@@ -211,6 +216,77 @@ def runs(result: Result) -> Iterator[tuple[str, str]]:
     """One line for each precision."""
     for run in result.runs:
         yield run.precision, _run_line(run)
+    if said := envelope(result):
+        yield "free lane", said
+    if said := meaning(result):
+        yield "meaning", said
+    if said := arbitration(result):
+        yield "arbiter", said
+
+
+def envelope(result: Result) -> str:
+    """What the free lane was held against; empty where it was measured only."""
+    if not (held := [(run.precision, run.envelope) for run in result.runs if run.envelope is not None]):
+        return ""
+    seeds = f"seeds {FIRST_SEED} to {FIRST_SEED + MEMBERS - 1}"
+    against = f"held against {number(SAFETY, 3)} × the drift of {MEMBERS} networks with rounding errors ({seeds})"
+    ends = []
+    for precision, report in held:
+        if report.why_not:
+            ends.append(f"{precision}: means nothing, {report.why_not}")
+        elif report.widest_tensor:
+            share = Figure(number(report.widest, 2), rounding=True)
+            ends.append(f"{precision}: at the end weights may be off by {share} of the largest, {report.widest_tensor}")
+    return "; ".join([against, *ends])
+
+
+def meaning(result: Result) -> str:
+    """What the verdicts of the precisions say together; empty where nothing was judged."""
+    judged = {run.precision: run.verdict for run in result.runs}
+    coarse = judged.get("float32")
+    match result.meaning:
+        case None:
+            return ""
+        case Meaning.EQUAL if len(judged) == 2:
+            return "equal in both: the same formula, and nothing but rounding between the two sides"
+        case Meaning.EQUAL if coarse is None:
+            return "the same formula; whether float32 rounds it the same was not asked"
+        case Meaning.EQUAL:
+            return "equal in float32; a formula that differs by less than float32 shows would be seen in float64"
+        case Meaning.ROUNDING:
+            return "the same formula, rounded differently: parity in float64, beyond its budget in float32"
+        case Meaning.ORDER:
+            apart = (
+                f"at most {arbiter.REORDERED_ULPS} ulp apart in float64, where the two had to be equal to the last bit"
+            )
+            return f"the same formula, its operations in another order: {apart}"
+        case Meaning.OPEN:
+            return "a different formula or different rounding: float64 would tell"
+    unseen = "; float32 is too coarse to show it" if coarse is Verdict.PARITY else ""
+    return f"a different formula: it shows in float64, where rounding is next to nothing{unseen}"
+
+
+def arbitration(result: Result) -> str:
+    """Which side the first difference in float32 is due to; empty where there is none to be judged."""
+    if (found := result.arbiter) is None:
+        return ""
+    where = f"float32, step {found.step}, {place(found.key)}"
+    if found.outcome is None:
+        return f"{where}: no answer, {found.why_not}"
+    at = f" at {list(found.index)}" if found.index else ""
+    exact = f"worked out in float64 from the same operands it is {number(found.exact, 9)}{at}"
+    values = f"the reference has {number(found.reference, 9)}, the candidate {number(found.candidate, 9)}"
+    match found.outcome:
+        case arbiter.Outcome.FUNCTION:
+            own = f"the candidate makes {number(found.candidate_float64, 9)} of them in float64 as well"
+            return f"{where}: a different function; {exact}, and {own}"
+        case arbiter.Outcome.NEITHER:
+            said = "both sides are within the budget of the exact value, on either side of it"
+        case arbiter.Outcome.BOTH:
+            said = "both sides are off"
+        case side:
+            said = f"the {side} is off"
+    return f"{where}: {said}; {exact}, {values}, and {number(found.limit, 2)} is allowed"
 
 
 def _run_line(run: Run) -> str:
@@ -234,6 +310,33 @@ def left_out(judge: Judge) -> str:
     judged = {key.phase for key in judge.judged}
     skipped = [key.phase if key.phase not in judged else str(key) for key in judge.skipped]
     return ", ".join(dict.fromkeys(skipped))
+
+
+def gradcheck(result: Result) -> Iterator[tuple[str, str]]:
+    """One line for each side: whether its gradient is that of its own loss."""
+    if (check := result.gradcheck) is None:
+        return
+    for side in check.sides:
+        yield side.role, f"not checked: {side.why_not}" if side.why_not else _side_check(side)
+    sample = f"in float64, of each tensor at most {check.elements_per_tensor} elements (seed {check.seed}), "
+    yield "sample", sample + "at the first step where its gradient is not zero"
+
+
+def _side_check(side: SideCheck) -> str:
+    wrong, kinks = side.of(Outcome.WRONG), len(side.of(Outcome.NOT_DIFFERENTIABLE))
+    aside = f"; {kinks} elements are not differentiable there" if kinks else ""
+    if (worst := side.worst) is None:
+        return f"not checked: none of {len(side.elements)} elements is differentiable there"
+    if not wrong:
+        used = Figure(f"{100 * worst.used:.2g} %", rounding=True)
+        checked = f"{len(side.of(Outcome.AGREES))} elements of {len(side.sizes)} tensors"
+        return f"its gradient is that of its own loss: {checked}{aside}, at most {used} of the bound"
+    others = f"; so are {len(wrong) - 1} more of {len(side.elements)} elements" if len(wrong) > 1 else ""
+    return (
+        f"the {side.role}'s gradient is not that of its own loss: {worst.name} is {number(worst.analytic, 9)} at step "
+        f"{worst.step}, and the loss has the slope {number(worst.numeric, 9)}, give or take {number(worst.bound, 2)}"
+        f"{others}{aside}"
+    )
 
 
 def shown_steps(run: Run) -> tuple[int, ...]:

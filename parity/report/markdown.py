@@ -38,6 +38,8 @@ def body(result: Result, level: int = 2) -> str:
         parts += [f"{heading} The smallest relative error that would have been seen", _list(errors)]
     if idle := list(facts.not_exercised(result)):
         parts += [f"{heading} Not exercised", _capped(idle)]
+    if result.gradcheck is not None:
+        parts += [f"{heading} Gradient check", _list(facts.gradcheck(result))]
     if missing := result.not_compared:
         parts += [f"{heading} Not compared", _capped([(item.what, item.why) for item in missing])]
     if items := list(following(result)):

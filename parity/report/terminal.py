@@ -101,6 +101,8 @@ def _body(result: Result, *, verbose: bool) -> Group:
     for run in result.runs:
         parts += [_table(facts.table(run), verbose=verbose), Text()]
     parts.append(Text(facts.lane_notes({lane for run in result.runs for lane, _ in run.summaries}), style="dim"))
+    if result.gradcheck is not None:
+        parts += _section("Gradient check", list(facts.gradcheck(result)), verbose=True)
     parts += _section("Fixed tolerances", list(facts.tolerances(result)), verbose=verbose)
     missing = [(item.what, item.why) for item in result.not_compared]
     parts += _section("Not compared", missing, verbose=verbose)

@@ -5,11 +5,16 @@ roundoff do. With r = size and xi uniform in [-1, 1], a number for each element:
 
     sums of n terms      + r xi sqrt(n) sum |terms|   how the errors of n additions add up (Higham and Mary 2019)
     all other results    * (1 + ULPS r xi)            elementary functions err by some units in the last place
+
+A loss gradient taken from logits is a difference of probabilities and targets: it errs by units of what was subtracted.
 """
 
 from __future__ import annotations
 
 import numpy as np
+
+from scratch_net.activations import Sigmoid
+from scratch_net.losses import softmax
 
 ULPS = 4.0
 
@@ -73,10 +78,19 @@ def _round_layer(layer, rounding):
 def _round_network(network, rounding):
     data_loss, loss_gradient = network.data_loss, network.loss_gradient
     penalties, penalty_gradients, update = network.penalties, network.penalty_gradients, network.update
+
+    def rounded_loss_gradient(y, z, output):
+        da, dz = loss_gradient(y, z, output)
+        if network.from_logits:
+            logits = z if network.skips_activation else output
+            binary = type(network.loss).__name__ == "BinaryCrossentropy"
+            p = Sigmoid().forward(logits) if binary else softmax(logits)
+            lost = rounding.relative(p) - p
+            da, dz = (None if g is None else g + lost / (g.size if binary else len(g)) for g in (da, dz))
+        return tuple(None if g is None else rounding.relative(g) for g in (da, dz))
+
     network.data_loss = lambda y, z, output: rounding.relative(data_loss(y, z, output))
-    network.loss_gradient = lambda y, z, output: tuple(
-        None if g is None else rounding.relative(g) for g in loss_gradient(y, z, output)
-    )
+    network.loss_gradient = rounded_loss_gradient
     network.penalties = lambda: {name: rounding.relative(p) for name, p in penalties().items()}
     network.penalty_gradients = lambda: {name: rounding.relative(g) for name, g in penalty_gradients().items()}
 

@@ -86,7 +86,9 @@ def test_without_the_local_lane_the_next_command_has_it(call):
 
 
 def test_a_side_that_cannot_replay_is_told_what_to_add(call):
-    code, printed = call("parity diff experiment.toml --reference scratch --candidate sides.py:NoReplay")
+    line = "parity diff experiment.toml --reference scratch --candidate sides.py:NoReplay"
+    assert call(line)[0] == 0  # its free run is judged
+    code, printed = call(f"{line} --set optimizer.learning_rate=0")  # but in this one nothing moves
     assert code == 4
     assert "give sides.py:NoReplay a method replay(reference)" in printed
     (command,) = commands(printed)

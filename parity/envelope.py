@@ -1,0 +1,146 @@
+"""How far apart rounding alone can drive two runs: the drift of an ensemble, for candidates that only train.
+
+Left to itself a network drifts away from any other that computes the same formulas, and how fast depends on its
+dynamics and not on mistakes. So the built-in NumPy network is trained once as it is and `MEMBERS` times with rounding
+errors on purpose (`rounding.seed`). What a tensor may differ by in the free lane, at a step, is
+
+    its local budget  +  SAFETY * the largest distance so far of any member to the network without such errors
+
+The distance is that of the element furthest off, so a tensor has one number a step; it never shrinks, since a run that
+has drifted apart may come near again by chance. Inside is rounding; what is outside has left the envelope at that step.
+
+SAFETY follows from the size of the ensemble. The drift of a correct candidate is one more draw of what the members
+drew. While it is small it depends linearly on many independent errors and is normal, N, with the members' deviation;
+then `P(|N| < x) <= sqrt(2 / pi) x` gives, with M members,
+
+    P(|N| > c * largest of M) <= (2 / pi)**(M / 2) E|N|**M / c**M,   E|N|**M = 2**(M / 2) gamma((M + 1) / 2) / sqrt(pi)
+
+and c is chosen to make that `FALSE_ALARM`. A tensor of many elements has less spread than one number.
+
+The envelope is worth something only while the network stands for the reference: given the reference's own inputs, every
+operation of it must stay within its budget, step by step. From the step on where it does not, nothing is judged here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from parity.config import Experiment
+from parity.data import Dataset, Schedule
+from parity.data.schedule import Chunk
+from parity.errors import SideError
+from parity.lockstep import replay, start_side, take_steps
+from parity.protocol import Array, Key, Pair
+from parity.sides import load_side
+from parity.verdict import Allowed, Judge
+
+STUDENT = "scratch"
+MEMBERS = 8
+FIRST_SEED = 1
+FALSE_ALARM = 1e-9  # for one tensor; hundreds of tensors and steps depend on one another
+UNRECORDED = "the reference does not record what the network would be held against"
+_MOMENT = 2 ** (MEMBERS / 2) * math.gamma((MEMBERS + 1) / 2) / math.sqrt(math.pi)
+SAFETY = math.sqrt(2 / math.pi) * (_MOMENT / FALSE_ALARM) ** (1 / MEMBERS)
+
+
+@dataclass(frozen=True)
+class EnvelopeReport:
+    """What the free lane was held against, in one precision."""
+
+    why_not: str = ""
+    """Why it means nothing, or nothing any more."""
+    widest: float = 0.0
+    """The largest drift allowed at the end, as a share of the largest number in the weight it belongs to."""
+    widest_tensor: str = ""
+
+
+class Envelope:
+    """The ensemble of one run, trained along with it."""
+
+    def __init__(self, experiment: Experiment, dataset: Dataset, weights: Mapping[str, Array], judge: Judge) -> None:
+        self.experiment, self.dataset = experiment, dataset
+        self.student = load_side(STUDENT)
+        seeds = range(FIRST_SEED, FIRST_SEED + MEMBERS)
+        self.members = [load_side(f"{STUDENT}[rounding.seed={seed}]") for seed in seeds]
+        for side in (self.student, *self.members):
+            start_side(side, experiment, weights)
+        self._batches = Schedule.of(experiment, len(dataset)).chunks(1)
+        derived = experiment.model_copy(update={"tolerance": ()})  # a fixed tolerance says nothing of rounding
+        self._student = Judge(derived, judge.precision)  # the network against the reference
+        self._drift: dict[Key, float] = {}
+        self._start = {name: np.array(array) for name, array in weights.items()}
+        self._moved = False
+        self.report = EnvelopeReport()
+
+    def take(self, pair: Pair) -> Allowed | None:
+        """What each tensor may differ by at each step of a chunk, beside its budget; None where nothing can be said."""
+        if self.report.why_not:
+            return None
+        records = pair.reference
+        try:
+            replayed = replay(self.experiment, self.student, records)
+        except SideError:  # it lacks an operand
+            self._give_up(UNRECORDED)
+            return None
+        self._student.take(Pair(records, {}, replayed))
+        if self._student.first is not None or self._student.unheld:
+            self._give_up(self._reason())
+            return None
+        rows = np.concatenate([next(self._batches).rows for _ in range(len(records))])
+        chunk, x, y = Chunk(records.first_step, rows), self.dataset.x[rows], self.dataset.y[rows]
+        alone = take_steps(self.experiment, self.student, chunk, x, y)
+        largest = {key: np.zeros(len(records)) for key in alone}
+        for member in self.members:
+            said = take_steps(self.experiment, member, chunk, x, y)
+            for key, far in largest.items():
+                np.maximum(far, _distance(alone[key], said[key]), out=far)
+        allowed = {}
+        for key, far in largest.items():
+            far[0] = max(far[0], self._drift.get(key, 0.0))
+            np.maximum.accumulate(far, out=far)
+            self._drift[key] = float(far[-1])
+            allowed[key] = SAFETY * far
+        self._look_at_weights(pair)
+        return allowed
+
+    def finish(self, judge: Judge) -> None:
+        """What is known only at the end: whether anything was learned, and what of the reference was judged."""
+        if not self.report.why_not and self._student.skipped:
+            self._give_up(UNRECORDED)
+        if not self.report.why_not and not self._moved:
+            self._give_up("the reference's weights never moved, so that no gradient shows in them")
+        if self.report.why_not:
+            judge.missing.setdefault("free lane", self.report.why_not)
+            if not judge.replays:  # what was judged before that is not judged to the end
+                judge.judged = {key for key in judge.judged if judge.tolerances.rule(key) is not None}
+
+    def _give_up(self, why: str) -> None:
+        self.report = EnvelopeReport(why)
+
+    def _reason(self) -> str:
+        if (first := self._student.first) is not None:
+            return f"the built-in NumPy network is not in parity with the reference (step {first.step}, {first.key})"
+        return f"the built-in NumPy network cannot be held against the reference ({next(iter(self._student.unheld))})"
+
+    def _look_at_weights(self, pair: Pair) -> None:
+        """Whether they moved, and how much they may drift."""
+        shares = {}
+        for name, start in self._start.items():
+            now = pair.reference.arrays[Key("update", name)][-1]
+            self._moved = self._moved or not np.array_equal(now, start)
+            size = float(np.abs(now).max(initial=0.0))
+            shares[name] = SAFETY * self._drift.get(Key("update", name), 0.0) / size if 0 < size < np.inf else 0.0
+        widest = max(shares, key=lambda name: shares[name])
+        self.report = EnvelopeReport("", shares[widest], widest)
+
+
+def _distance(one: Array, other: Array) -> Array:
+    """Of the elements furthest apart at each step; unlimited where a member is not a finite number."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        apart = np.abs(other.astype(np.float64) - one.astype(np.float64)).reshape(len(one), -1)
+        far = apart.max(axis=1, initial=0.0)
+    return np.where(np.isnan(far), np.inf, far)
