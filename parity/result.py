@@ -85,6 +85,22 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Declared:
+    """Choices in which the candidate is meant to differ, and what was found of them; see `parity.declared`."""
+
+    choices: Mapping[str, str]
+    reference: str
+    """The side that is trusted; the candidate is held against the NumPy network with the choices."""
+    trusted: Verdict
+    """Of the NumPy network without the choices, against that side."""
+    shows: bool
+    """Whether the choices make a difference in this experiment."""
+
+    def __str__(self) -> str:
+        return ", ".join(f"{code}={choice}" for code, choice in self.choices.items())
+
+
+@dataclass(frozen=True)
 class Result:
     """A whole comparison."""
 
@@ -101,6 +117,8 @@ class Result:
     interrupted: bool = False
     arbiter: Arbitration | None = None
     """Where float32 diverged in the local lane: which side float64 says is off."""
+    declared: Declared | None = None
+    """Differences that are meant."""
     gradcheck: GradCheck | None = None
     """Where it was asked for: each side's gradient against its own loss. No part of the verdict."""
 
@@ -108,7 +126,9 @@ class Result:
     def verdict(self) -> Verdict:
         """Diverged in any precision is diverged; parity is parity in all of them, over all steps."""
         verdicts = {run.verdict for run in self.runs}
-        if Verdict.DIVERGED in verdicts:
+        if self.declared is not None and self.declared.trusted is not Verdict.PARITY:
+            return Verdict.CANNOT_JUDGE
+        if Verdict.DIVERGED in verdicts or (self.declared is not None and not self.declared.shows):
             return Verdict.DIVERGED
         if not verdicts or Verdict.CANNOT_JUDGE in verdicts or self.interrupted:
             return Verdict.CANNOT_JUDGE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
 )
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the experiment.")
 @click.option("--explain/--no-explain", default=True, show_default=True, help="Look for the causes of a divergence.")
+@click.option(
+    "--declare",
+    multiple=True,
+    metavar="CODE=CHOICE",
+    help="A difference that is meant: passes if the candidate differs in just that. Repeatable.",
+)
 @click.option(
     "--rtol",
     multiple=True,
@@ -57,6 +64,7 @@ def diff(
     reports: tuple[str, ...],
     overrides: tuple[str, ...],
     explain: bool,
+    declare: tuple[str, ...],
     rtol: tuple[str, ...],
     atol: tuple[str, ...],
     ulp: tuple[str, ...],
@@ -74,11 +82,13 @@ def diff(
       parity diff experiment.toml
       parity diff experiment.toml --candidate 'scratch[l2.penalty=half]' --steps 100
       parity diff experiment.toml --set layers.0.kernel_regularizer.l2=0 --report json=-
+      parity diff experiment.toml --candidate mynet.py:MyNet --declare l2.penalty=half
       parity diff experiment.toml --rtol 1e-5 --atol 1e-8 --ulp 'dense*/kernel=2'
     """  # noqa: D301  # \b is click's
     # Imported here so that --help answers at once.
     from parity.config import load_experiment  # noqa: PLC0415
     from parity.config.tolerances import from_options  # noqa: PLC0415
+    from parity.declared import diff_declared  # noqa: PLC0415
     from parity.report import parse_targets, write_reports  # noqa: PLC0415
     from parity.report.terminal import Progress, show  # noqa: PLC0415
     from parity.run import BOTH_LANES, diff as run_diff  # noqa: PLC0415
@@ -89,11 +99,14 @@ def diff(
         changes += [("epochs", None), ("steps", steps)]
     if precision is not None:
         changes.append(("precision", precision))
+    if declare:
+        changes.append(("declare", dict(_pair(text) for text in declare)))
     checked = load_experiment(experiment, changes)
     if rules := from_options(rtol, atol, ulp):  # after the experiment's own: the last one holds
         checked = checked.model_copy(update={"tolerance": (*checked.tolerance, *rules)})
     with Progress(quiet=quiet) as progress:
-        result: Result = run_diff(
+        compare = partial(diff_declared, choices=checked.declare) if checked.declare else run_diff
+        result: Result = compare(
             checked,
             reference=reference,
             candidate=candidate,
@@ -108,3 +121,11 @@ def diff(
     show(result, quiet=quiet, verbose=verbose, to_stderr=any(target.path == "-" for target in targets))
     write_reports(result, targets)
     sys.exit(result.exit_code)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    code, equals, choice = text.partition("=")
+    if not equals or not choice:
+        msg = f"--declare {text}: expected CODE=CHOICE, for example l2.penalty=half"
+        raise click.UsageError(msg)
+    return code.strip(), choice.strip()

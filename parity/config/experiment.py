@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from parity.config.base import Frozen
@@ -14,6 +14,8 @@ from parity.config.layers import Layer
 from parity.config.losses import Loss
 from parity.config.optimizers import Optimizer
 from parity.config.tolerances import Tolerance
+from parity.conventions import convention
+from parity.errors import UsageError
 
 Precision = Literal["float32", "float64"]
 Metric = Literal["accuracy"]
@@ -56,6 +58,8 @@ class Experiment(Frozen):
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     initial_weights: dict[str, Numbers] | str | None = None
     """Arrays by name (`"dense/kernel" = [[...]]`), or an npz file of them; what is not named is initialised."""
+    declare: dict[str, str] = {}  # noqa: RUF012  # pydantic copies it
+    """Conventions in which the candidate is meant to differ: `"l2.penalty" = "half"`."""
     tolerance: tuple[Tolerance, ...] = ()
     """Fixed tolerances in place of derived budgets; of several that match a tensor the last one holds."""
 
@@ -73,6 +77,16 @@ class Experiment(Frozen):
                 layer = {**layer, "name": f"dense_{len(named)}" if named else "dense"}  # noqa: PLW2901  # a new dict
             named.append(layer)
         return {**given, "layers": named}
+
+    @field_validator("declare")
+    @classmethod
+    def _declared_exists(cls, declare: dict[str, str]) -> dict[str, str]:
+        try:
+            for code, choice in declare.items():
+                convention(code).choice(choice)
+        except UsageError as error:
+            raise PydanticCustomError("inconsistent", "{wrong}", {"wrong": str(error)}) from None
+        return declare
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

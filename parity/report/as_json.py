@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from parity.diagnosis import Cause
     from parity.diagnosis.explain import Rejected
     from parity.gradcheck import Element, GradCheck, SideCheck
-    from parity.result import Result, Run
+    from parity.result import Declared, Result, Run
     from parity.tolerance import Needed
     from parity.verdict import Divergence, Summary
 
@@ -76,6 +76,7 @@ def as_dict(result: Result) -> dict[str, Any]:
         "meaning": None
         if result.meaning is None
         else {"code": str(result.meaning), "statement": facts.meaning(result)},
+        "declared": None if result.declared is None else _declared(result.declared),
         "arbiter": None if result.arbiter is None else _arbiter(result.arbiter, facts.arbitration(result)),
         "gradcheck": None if result.gradcheck is None else _gradcheck(result.gradcheck),
         "runs": [_run(run) for run in result.runs],
@@ -103,6 +104,15 @@ def _divergence(found: Divergence | None) -> dict[str, Any] | None:
         "used": _number(found.used),
         "lane": found.lane,
         "precision": found.precision,
+    }
+
+
+def _declared(declared: Declared) -> dict[str, Any]:
+    return {
+        "choices": dict(declared.choices),
+        "reference": declared.reference,
+        "trusted": str(declared.trusted),
+        "shows": declared.shows,
     }
 
 

@@ -90,8 +90,25 @@ def at_least(value: float) -> str:
     return next(text for more in range(3) if float(text := f"{value + more * last:.3g}") >= value)
 
 
+def _declared_headline(result: Result) -> str | None:
+    """What the verdict means where differences were declared."""
+    declared = result.declared
+    if declared is None:
+        return None
+    if declared.trusted is not Verdict.PARITY:
+        told = f"the NumPy network does not compute what {declared.reference} does ({declared.trusted})"
+        return f"{result.verdict}: {told}, so nothing can be declared on top of it"
+    if not declared.shows:
+        return f"{result.verdict}: {declared} is declared and makes no difference here; it has vanished"
+    if result.verdict is Verdict.PARITY:
+        return f"{result.verdict}: the candidate differs from {declared.reference} by {declared} and by nothing else"
+    return f"{result.verdict}: the candidate does not differ by just {declared}"
+
+
 def headline(result: Result) -> str:
     """The verdict and what it means."""
+    if (declared := _declared_headline(result)) is not None:
+        return declared
     fixed = bool(result.experiment.tolerance)
     if fixed and result.verdict is Verdict.PARITY:
         return f"{result.verdict}: every tensor agrees within the tolerance set for it, or what rounding can explain"
@@ -110,7 +127,11 @@ def subject(result: Result) -> Iterator[tuple[str, str]]:
     yield "experiment", experiment.name
     if count := _parameters(result):
         yield "parameters", f"{count:,}"
-    yield "reference", result.reference
+    if result.declared is None:
+        yield "reference", result.reference
+    else:
+        yield "reference", f"{result.declared.reference}, as it would be with {result.declared}"
+        yield "declared", f"{result.declared}: judged against {result.reference}"
     yield "candidate", result.candidate
     done = result.steps_compared
     planned = max((run.planned_steps for run in result.runs), default=0)

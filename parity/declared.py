@@ -1,0 +1,41 @@
+"""Differences that are meant: a run passes when the candidate differs in just what was declared, and in nothing else.
+
+What Keras would be with the declared choices is the NumPy network with them, which first has to compute what the
+reference does without them. Three comparisons decide:
+
+    the reference with the NumPy network              must be parity: it may stand in for the reference
+    the NumPy network with and without the choices    must not be: a difference that makes none has vanished
+    the NumPy network with the choices, the candidate must be parity, in every tensor of every step
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from parity.config import Experiment
+from parity.result import Declared, Result
+from parity.run import STAND_IN, diff
+from parity.verdict import Verdict
+
+
+def diff_declared(
+    experiment: Experiment, choices: Mapping[str, str], *, reference: str, candidate: str, **options: Any
+) -> Result:
+    """`parity.run.diff` of a candidate that is meant to differ from the reference by these choices.
+
+    Returns:
+        The comparison of the candidate with the NumPy network that makes the declared choices; `declared` says what the
+        other two comparisons found and decides with it.
+
+    Raises:
+        UsageError, SideError: as `diff`.
+    """
+    made = f"{STAND_IN}[{','.join(f'{code}={choice}' for code, choice in choices.items())}]"
+    trusted = diff(experiment, reference=reference, candidate=STAND_IN, explain=False)
+    shows = diff(experiment, reference=STAND_IN, candidate=made, explain=False)
+    judged = diff(experiment, reference=made, candidate=candidate, **options)
+    declared = Declared(dict(choices), reference, trusted.verdict, shows.verdict is Verdict.DIVERGED)
+    interrupted = trusted.interrupted or shows.interrupted or judged.interrupted
+    return replace(judged, declared=declared, interrupted=interrupted)
