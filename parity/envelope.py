@@ -35,7 +35,7 @@ from parity.data.schedule import Chunk
 from parity.errors import SideError
 from parity.lockstep import replay, start_side, take_steps
 from parity.protocol import Array, Key, Pair
-from parity.sides import load_side
+from parity.sides import LoadedSide, load_side
 from parity.verdict import Allowed, Judge
 
 STUDENT = "scratch"
@@ -61,11 +61,20 @@ class EnvelopeReport:
 class Envelope:
     """The ensemble of one run, trained along with it."""
 
-    def __init__(self, experiment: Experiment, dataset: Dataset, weights: Mapping[str, Array], judge: Judge) -> None:
+    def __init__(
+        self,
+        experiment: Experiment,
+        dataset: Dataset,
+        weights: Mapping[str, Array],
+        judge: Judge,
+        student: str = STUDENT,
+    ) -> None:
         self.experiment, self.dataset = experiment, dataset
-        self.student = load_side(STUDENT)
+        self.student = load_side(student)
         seeds = range(FIRST_SEED, FIRST_SEED + MEMBERS)
-        self.members = [load_side(f"{STUDENT}[rounding.seed={seed}]") for seed in seeds]
+        self.members = [
+            LoadedSide(student, self.student.side.with_conventions({"rounding.seed": str(seed)})) for seed in seeds
+        ]
         for side in (self.student, *self.members):
             start_side(side, experiment, weights)
         self._batches = Schedule.of(experiment, len(dataset)).chunks(1)

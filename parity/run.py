@@ -34,6 +34,7 @@ def diff(
     explain: bool = True,
     progress: Progress = lambda *_: None,
     searching: Callable[[int], None] = lambda _: None,
+    stand_in: str = STAND_IN,
     command: str = "",
     gradcheck: bool = False,
     envelope: bool = False,
@@ -48,6 +49,7 @@ def diff(
         explain: whether to look for the causes of a divergence.
         progress: called with the precision, the steps done and the steps planned.
         searching: called with the number of sets of conventions tried while causes are looked for.
+        stand_in: the NumPy network that computes what the reference does, for what needs one that can be changed.
         command: how to run this again, for the reports.
         envelope: hold the free lane against the drift of an ensemble, also of a candidate that replays.
         gradcheck: also check each side's gradient against its own loss, by differences in float64.
@@ -77,7 +79,7 @@ def diff(
             converted = dataset.astype(precision)
             weights = started_from[precision] = _common_start(experiment, sides, converted, judge)
             if "free" in lanes and (envelope or not (judge.replays or experiment.tolerance)):
-                ensemble = Envelope(experiment, converted, weights, judge)
+                ensemble = Envelope(experiment, converted, weights, judge, stand_in)
             _train(experiment, sides, converted, weights, judge, ensemble, lanes, lambda done: progress(*done))
         except KeyboardInterrupt:
             interrupted = True

@@ -162,10 +162,11 @@ def divergence(found: Divergence) -> Iterator[tuple[str, str]]:
         yield "what", found.note
         return
     index = f" at {list(found.index)}" if found.index else ""
-    yield "reference", f"{number(found.reference, 9)}{index}"
-    yield "candidate", number(found.candidate, 9)
+    digits = 9 if number(found.reference, 9) != number(found.candidate, 9) else 17  # enough to tell any two apart
+    yield "reference", f"{number(found.reference, digits)}{index}"
+    yield "candidate", number(found.candidate, digits)
     if found.ratio is not None:
-        yield "ratio", f"{number(found.ratio, 6)} (candidate / reference)"
+        yield "ratio", f"{number(found.ratio, 6 if digits == 9 else 17)} (candidate / reference)"
     used = (
         "; these had to be equal to the last bit"
         if math.isinf(found.used)

@@ -1,0 +1,87 @@
+"""Declared differences: a run passes when the candidate differs in just them, and fails in every other case."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from parity.config import ConfigError, validate
+from parity.declared import diff_declared
+from parity.errors import ExitCode
+from parity.report.facts import headline
+from parity.verdict import Verdict
+
+TABLE = {
+    "data": {"source": "regression", "features": 3, "samples": 20},
+    "layers": [{"units": 4, "activation": "tanh", "kernel_regularizer": {"l2": 0.1}}, {"units": 1}],
+    "loss": "mse",
+    "optimizer": {"class_name": "SGD", "learning_rate": 0.1},
+    "batch_size": 8,
+    "steps": 5,
+}
+NET = Path(__file__).parents[2] / "examples" / "per_example_net.py"
+
+
+def judged(candidate: str, declare: dict[str, str], *, reference: str = "scratch", **settings):
+    experiment = validate({**TABLE, **settings, "declare": declare})
+    return diff_declared(experiment, experiment.declare, reference=reference, candidate=candidate)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "declare"),
+    [
+        ("scratch[l2.penalty=half]", {"l2.penalty": "half"}),
+        ("scratch[l2.penalty=half,loss.factor=half]", {"loss.factor": "half", "l2.penalty": "half"}),
+    ],
+)
+def test_what_differs_in_just_what_was_declared_passes(candidate, declare):
+    result = judged(candidate, declare)
+    assert result.verdict is Verdict.PARITY
+    assert result.exit_code is ExitCode.PARITY
+    assert "by nothing else" in headline(result)
+
+
+def test_against_keras_and_for_a_network_that_only_trains():
+    plain = {"units": 1, "activation": "sigmoid", "kernel_initializer": "zeros"}
+    layers = [{**plain, "kernel_regularizer": {"l2": 0.1}}]
+    declare = {"l2.penalty": "half", "l2.constant": "exact"}
+    result = judged(f"{NET}:PerExampleNet", declare, reference="keras", layers=layers, precision="float64")
+    assert result.verdict is Verdict.PARITY, headline(result)
+    assert result.declared is not None
+    assert result.declared.trusted is Verdict.PARITY
+
+
+@pytest.mark.parametrize(
+    ("candidate", "declare", "named"),
+    [
+        ("scratch", {"l2.penalty": "half"}, "l2.penalty=whole"),  # it vanished from the candidate
+        ("scratch[l2.penalty=half,loss.factor=half]", {"l2.penalty": "half"}, "loss.factor=half"),  # and more differs
+        ("scratch[l2.penalty=half]", {"l2.constant": "exact"}, "l2.penalty=half"),  # it is another one
+    ],
+)
+def test_anything_else_fails_and_is_explained(candidate, declare, named):
+    result = judged(candidate, declare, precision="float64")
+    assert result.verdict is Verdict.DIVERGED
+    assert named in [str(cause) for cause in result.diagnosis.causes]
+
+
+def test_a_declared_difference_that_makes_none_has_vanished():
+    result = judged("scratch[l2.penalty=half]", {"l2.penalty": "half"}, layers=[{"units": 1}])
+    assert result.verdict is Verdict.DIVERGED
+    assert result.first_divergence is None
+    assert "vanished" in headline(result)
+
+
+def test_nothing_is_declared_on_top_of_a_reference_that_the_network_does_not_compute():
+    result = judged("scratch[l2.penalty=half]", {"l2.penalty": "half"}, reference="scratch[loss.factor=half]")
+    assert result.verdict is Verdict.CANNOT_JUDGE
+    assert "does not compute what scratch[loss.factor=half] does" in headline(result)
+
+
+@pytest.mark.parametrize(
+    ("declare", "words"), [({"l2.penalti": "half"}, "l2.penalty"), ({"l2.penalty": "third"}, "half")]
+)
+def test_what_nobody_can_choose_cannot_be_declared(declare, words):
+    with pytest.raises(ConfigError, match=words):
+        validate({**TABLE, "declare": declare})
