@@ -95,8 +95,14 @@ class CategoricalCrossentropy(Crossentropy):
         return (self.targets(y) * minus_log_softmax(z)).sum(axis=-1).mean(axis=-1)
 
     def gradient_from_logits(self, y, z):
-        """`(softmax(z) - y) / B`. TensorFlow's formula, also where a row of y does not sum to 1."""
-        return (softmax(z) - self.targets(y)) / z.shape[-2]
+        """`(sum(y) softmax(z) - y) / B`: a row of y need not sum to 1.
+
+        So TensorFlow where operations have to be deterministic: it differentiates its log-softmax. Its fused kernel,
+        which runs otherwise, takes the row to sum to 1 and gives `(softmax(z) - y) / B`
+        (tensorflow/python/ops/nn_ops.py, softmax_cross_entropy_with_logits_v2_helper).
+        """
+        y = self.targets(y)
+        return (softmax(z) * y.sum(axis=-1, keepdims=True) - y) / z.shape[-2]
 
 
 class SparseCategoricalCrossentropy(Crossentropy):

@@ -118,7 +118,9 @@ class LossBudget:
             return self._binary_gradient(y, p, batch * outputs)
         if self.from_logits:
             _, soft = _shifted(z)
-            error = softmax_error(z, u) * soft + u * (4 * np.abs(y) + 3 * np.abs(soft - y))
+            total = np.abs(y).sum(axis=-1, keepdims=True)
+            error = (softmax_error(z, u) + gamma(outputs, u)) * soft * total
+            error = error + u * (4 * np.abs(y) + 3 * np.abs(soft * total - y))
             return np.asarray(2 * error / batch + 4 * self.tiny)
         if self.name == "CategoricalCrossentropy":
             total = p.sum(axis=-1, keepdims=True)

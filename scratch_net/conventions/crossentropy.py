@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from scratch_net.conventions.instead import instead
-from scratch_net.losses import EPSILON, BinaryCrossentropy, Crossentropy, SparseCategoricalCrossentropy
+from scratch_net.losses import (
+    EPSILON,
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    Crossentropy,
+    SparseCategoricalCrossentropy,
+    softmax,
+)
 
 
 def _smoothing(formula):
@@ -104,9 +111,22 @@ def _probabilities(network):
         network.skips_activation = network.from_logits = False
 
 
+def _fused(network):
+    """`(softmax(z) - y) / B`, as if every row of y summed to 1."""
+    if not isinstance(network.loss, CategoricalCrossentropy):
+        return
+
+    class Fused(type(network.loss)):
+        def gradient_from_logits(self, y, z):
+            return (softmax(z) - self.targets(y)) / z.shape[-2]
+
+    instead(network, Fused)
+
+
 KERAS_CHOICE = {
     "loss.smoothing": "spread_all",
     "loss.clip": "1e-7",
+    "loss.soft_labels": "summed",
     "loss.probabilities": "normalized",
     "loss.softmax": "once",
     "loss.input": "logits",
@@ -123,6 +143,7 @@ CHOICES = {
         "added": _kept(lambda p: p + EPSILON, _everywhere, both=lambda p: (p + EPSILON, 1 - p + EPSILON)),
         "none": _kept(lambda p: p, _everywhere),
     },
+    "loss.soft_labels": {"fused": _fused},
     "loss.probabilities": {"as_given": _as_given},
     "loss.softmax": {"twice": _output_as_logits},
     "loss.input": {"probabilities": _probabilities},

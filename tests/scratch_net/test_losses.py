@@ -31,7 +31,7 @@ VARIANTS = {
     "binary": ("BinaryCrossentropy", {}),
     "binary smoothed": ("BinaryCrossentropy", {"label_smoothing": 0.3}),
 }
-KINDS = ("ordinary", "saturated", "ties")
+KINDS = ("ordinary", "saturated", "ties", "soft")  # soft: targets that do not sum to 1
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +55,8 @@ def _case(loss, outputs, kind):
     if loss == "SparseCategoricalCrossentropy":
         return labels.astype(np.int32), z
     if loss in CROSSENTROPIES:
+        if kind == "soft":
+            return random.uniform(0, 1, (8, outputs)), z
         return (labels[:, None] % 2).astype(float) if outputs == 1 else np.eye(outputs)[labels], z
     return random.standard_normal((8, outputs)), z
 

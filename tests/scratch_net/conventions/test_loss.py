@@ -185,8 +185,26 @@ def test_binary_crossentropy_of_probabilities(clip):
 def test_every_choice_is_tested():
     clips = {("loss.clip", choice) for choice in CLIPPED if choice != "1e-7"}
     others = {("loss.probabilities", "as_given"), ("loss.input", "probabilities"), ("loss.smoothing", "scaled")}
+    others |= {("loss.soft_labels", "fused")}
     tables = losses.CHOICES | crossentropy.CHOICES
     assert clips | others | set(FORMULAS) == {(code, choice) for code, choices in tables.items() for choice in choices}
+
+
+def test_soft_labels_count_as_one_in_the_fused_gradient():
+    x, y = ONE_HOT[0], ONE_HOT[1] * 0.7 + 0.2
+    ours, theirs = (
+        told(made(CategoricalCrossentropy(), c, last="softmax"), x, y) for c in ({}, {"loss.soft_labels": "fused"})
+    )
+    p = ours["forward dense_1/output"]
+    dz, total = "gradient dense_1/pre_activation", y.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(ours[dz], (total * p - y) / len(y), rtol=1e-13)
+    np.testing.assert_allclose(theirs[dz], (p - y) / len(y), rtol=1e-13)
+    assert dz in changed(ours, theirs)
+    assert "loss loss" not in changed(ours, theirs)
+    same = [
+        told(made(CategoricalCrossentropy(), c, last="softmax"), *ONE_HOT) for c in ({}, {"loss.soft_labels": "fused"})
+    ]
+    assert changed(*same) == []
 
 
 def test_probabilities_stop_where_logits_go_on():
@@ -225,8 +243,9 @@ def test_logits_that_the_network_gives_as_such_stay_logits(choices):
 
 
 def test_smoothing_that_leaves_the_true_class_whole():
-    """Its rows of targets sum to more than 1, where the shortcut is TensorFlow's and not the slope of the loss."""
-    said = told(made(CategoricalCrossentropy(S), {"loss.smoothing": "scaled"}, last="softmax"), *ONE_HOT)
+    """Its rows of targets sum to more than 1, where the shortcut is not the slope of the loss."""
+    choices = {"loss.smoothing": "scaled", "loss.soft_labels": "fused"}
+    said = told(made(CategoricalCrossentropy(S), choices, last="softmax"), *ONE_HOT)
     expected = logs(targets=lambda y: y * (1 - S / C) + S / C)()
     assert_equal_but_for_rounding(said, expected)
 
