@@ -64,6 +64,11 @@ class Tried:
     def explains(self) -> bool:
         return bool(self.used) and all((used <= 1).all() for used in self.used.values())
 
+    @property
+    def first(self) -> tuple[int, Key] | None:
+        """The first step, counted from 0, and in it the first tensor that is left unexplained."""
+        return _first(self.used)
+
     def has_explained(self, step: int, key: Key) -> bool:
         """Whether nothing is left to explain of one tensor at one step, counted from 0."""
         return key in self.used and bool(self.used[key][step] <= 1)

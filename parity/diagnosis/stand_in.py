@@ -8,7 +8,9 @@ the run, the budget of a tensor in a step is
 
     MARGIN * (max over members and elements |member - straight| * u / SIZE + u * max |straight|)
 
-MARGIN covers what so few members miss; tests/parity/diagnosis/test_stand_in.py holds that null runs use a fraction.
+where the drift of a step counts for no less than that of the median step: of a tensor with a single element, all members
+can be close by chance. MARGIN covers what so few members miss; tests/parity/diagnosis/test_stand_in.py holds that null
+runs use a fraction.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from parity.protocol import Array, Key, Records
 from parity.sides import LoadedSide
 
 SIZE = 2.0**-24
-MEMBERS = 2
+MEMBERS = 4
 MARGIN = 16.0
 IN_FLOAT32 = {"precision.compute": "float32"}
 
@@ -67,8 +69,16 @@ class StandIn:
             for drift, told, taken in zip(drifts, straight, rounded, strict=True):
                 for key, array in taken.items():
                     drift[key] = np.maximum(drift[key], _largest(array - told[key]))
+        typical = {
+            key: np.median(np.concatenate([drift[key] for drift in drifts if key in drift])) for key in straight[0]
+        }
+        # A comparison that rounding can tip is tipped whole, however small the rounding.
+        scale = {key: 1 / u if key.phase == "metrics" else 1 / SIZE for key in straight[0]}
         return [
-            {key: MARGIN * u * (drift[key] / SIZE + _largest(array)) for key, array in told.items()}
+            {
+                key: MARGIN * u * (np.maximum(drift[key], typical[key]) * scale[key] + _largest(array))
+                for key, array in told.items()
+            }
             for told, drift in zip(straight, drifts, strict=True)
         ]
 
@@ -121,6 +131,6 @@ def _used(candidate: Array, told: Array | None, budget: Array | None) -> Array:
         apart
     ).any():  # not numbers, or infinities of one sign: the same are no difference, others are all of it
         same = (candidate == told) | (np.isnan(candidate) & np.isnan(told))
-        finite = np.where(same, 0, np.nan_to_num(np.abs(candidate - told), nan=np.inf))
+        finite = np.where(same, 0, np.nan_to_num(np.abs(candidate - told), nan=np.inf, posinf=np.inf))
         apart = finite.reshape(len(candidate), -1).max(axis=1, initial=0.0).astype(np.float64)
     return np.divide(apart, budget, out=np.zeros(len(apart)), where=apart > 0)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -31,6 +32,8 @@ DETECTED_BY = 2
 TRIES = 30
 """Experiments drawn in search of one in which a mistake shows."""
 SIDE = "scratch"
+
+_Trial = TypeVar("_Trial")
 
 
 @dataclass(frozen=True)
@@ -69,11 +72,16 @@ def run_trials(runs: int, size: int, level: str, seed: int, jobs: int) -> Iterat
     """Plant `size` mistakes at once, `runs` times; with size 1 every choice in turn."""
     singles = [frozenset([single]) for single in _all_choices()]
     work = [(singles[run % len(singles)] if size == 1 else None, size, level, (seed, size, run)) for run in range(runs)]
+    return in_parallel(run_trial, work, jobs)
+
+
+def in_parallel(trial: Callable[..., _Trial], work: list[tuple[Any, ...]], jobs: int) -> Iterator[_Trial]:
+    """`trial(*arguments)` for each of these, in their order."""
     if jobs == 1:
-        yield from itertools.starmap(run_trial, work)
+        yield from itertools.starmap(trial, work)
         return
     with ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(run_trial, *zip(*work, strict=True), chunksize=4)
+        yield from pool.map(trial, *zip(*work, strict=True), chunksize=4)
 
 
 def _all_choices() -> list[tuple[str, str]]:
@@ -113,7 +121,11 @@ class Workbench:
 
     def told(self, planted: Set) -> Evidence:
         """The planted network's run, as far as a candidate of this level tells it."""
-        made = LoadedSide(self.side.name, self.side.side.with_conventions(dict(planted)))
+        return self.told_by(self.side.side.with_conventions(dict(planted)))
+
+    def told_by(self, side: Any) -> Evidence:
+        """Any side's run, as far as a candidate of this level tells it."""
+        made = LoadedSide(self.side.name, side)
         evidence = take_evidence(self.experiment, made, self.dataset, self.weights, self.experiment.steps or 1)
         return evidence.only(lambda key: tells(self.level, key))
 

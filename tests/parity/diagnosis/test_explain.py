@@ -1,0 +1,178 @@
+"""What is said of a divergence: causes and their fixes, or that there are none and where the unexplained begins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from parity.config import load_experiment
+from parity.conventions import convention
+from parity.diagnosis import diagnose
+from parity.protocol import Key
+from parity.selftest.trials import Workbench
+from parity.sides import LoadedSide, load_side
+from scratch_net.adapter import ScratchSide
+from scratch_net.defects import DefectiveSide
+from tests.parity.diagnosis.benches import InPrecision, bench
+
+FOUNDING = Path(__file__).parents[3] / "reports" / "l2-digits" / "experiment.toml"
+ADAM = {"class_name": "Adam", "learning_rate": 0.01}
+
+
+def scratch(**choices):
+    return LoadedSide("scratch", ScratchSide({code.replace("__", "."): choice for code, choice in choices.items()}))
+
+
+def said(on, candidate, reference=None, until=1, **more):
+    return diagnose(
+        on.experiment, load_side("scratch"), reference or scratch(), candidate, on.dataset, on.weights, until, **more
+    )
+
+
+def test_the_founding_case():
+    """The weights begin at zero: the first step has nothing to penalise."""
+    found = said(Workbench(load_experiment(FOUNDING), "everything"), scratch(l2__penalty="half"), until=2)
+    (cause,) = found.causes
+    entry = convention("l2.penalty")
+    assert found.explained
+    assert str(cause) == "l2.penalty=half"
+    assert (cause.reference_formula, cause.candidate_formula) == (entry.keras.formula, entry.choice("half").formula)
+    assert (cause.fix_reference, cause.fix_candidate) == (
+        entry.choice("half").fix_reference,
+        entry.choice("half").fix_candidate,
+    )
+    assert cause.confirmed
+    assert 0 <= cause.residual_used <= 1
+    assert cause.effect > 0.4  # half a penalty is off by half, where nothing else hides it
+    assert (found.precision, found.unable, found.rejected) == ("float64", "", ())
+    assert cause.alternatives == ()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_in_either_precision(dtype):
+    found = said(InPrecision(bench().experiment, dtype), scratch(l2__penalty="half"))
+    assert [str(cause) for cause in found.causes] == ["l2.penalty=half"]
+    assert found.precision == dtype
+
+
+def test_several_causes_come_by_what_they_do():
+    found = said(bench(), scratch(l2__penalty="half", learning_rate__scale="double", data__labels="shifted"))
+    assert {str(cause) for cause in found.causes} == {
+        "l2.penalty=half",
+        "learning_rate.scale=double",
+        "data.labels=shifted",
+    }
+    effects = [cause.effect for cause in found.causes]
+    assert effects == sorted(effects, reverse=True)
+
+
+def test_what_the_reference_makes_otherwise_is_no_cause():
+    """It halves the penalty: the candidate, which does as well, differs in its rate alone."""
+    reference = scratch(l2__penalty="half")
+    found = said(bench(), scratch(l2__penalty="half", learning_rate__scale="double"), reference)
+    assert [str(cause) for cause in found.causes] == ["learning_rate.scale=double"]
+
+
+def test_a_candidate_that_does_as_keras_beside_a_reference_that_does_not():
+    found = said(bench(), scratch(), scratch(l2__penalty="half"))
+    (cause,) = found.causes
+    entry = convention("l2.penalty")
+    assert (cause.code, cause.choice) == ("l2.penalty", entry.keras.name)
+    assert (cause.reference_formula, cause.candidate_formula) == (entry.choice("half").formula, entry.keras.formula)
+    assert entry.choice("half").formula in cause.fix_candidate
+
+
+def test_two_that_choose_otherwise_differently():
+    found = said(bench(optimizer=ADAM), scratch(adam__epsilon="inside"), scratch(adam__epsilon="textbook"))
+    (cause,) = found.causes
+    entry = convention("adam.epsilon")
+    assert str(cause) == "adam.epsilon=inside"
+    assert cause.reference_formula == entry.choice("textbook").formula
+    assert entry.choice("textbook").formula in cause.fix_candidate
+
+
+@pytest.mark.parametrize("choices", [{}, {"l2__penalty": "half"}])
+def test_there_is_nothing_to_explain(choices):
+    found = said(bench(), scratch(**choices), scratch(**choices))
+    assert not found.explained
+    assert "every step the candidate takes is what the reference takes" in found.unable
+
+
+def test_a_reference_that_nobody_can_compute():
+    found = said(bench(), scratch(), LoadedSide("odd", DefectiveSide(defect="slope_of_tanh")))
+    assert not found.explained
+    assert "does not compute what odd does" in found.unable
+
+
+class NotANumber(ScratchSide):
+    """A weight of the last layer is lost at step 2, in what is told and in nothing else."""
+
+    def steps(self, x, y):
+        told = super().steps(x, y)
+        if len(x) == 3:  # the three whole batches that the run begins with
+            told["weights"]["dense_1/kernel"][1, 0, 0] = np.nan
+        return told
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_a_number_that_is_none(both):
+    """On one side it is the one thing that nothing explains, if the next step is taken from what was told of this."""
+    candidate = LoadedSide("candidate", NotANumber())
+    if both:
+        found = said(bench(), candidate, LoadedSide("reference", NotANumber()), until=2)
+        assert "the NumPy network, which tries conventions out, does not compute what reference does" in found.unable
+        return
+    found = said(bench(), candidate, until=2)
+    assert not found.explained
+    assert found.unable == ""
+    assert all(one.step <= 2 and one.used > 1 for one in found.rejected)
+    assert (2, Key("update", "dense_1/kernel"), np.inf) in [
+        (one.step, one.first_unexplained, one.used) for one in found.rejected
+    ]
+
+
+def test_evidence_runs_into_a_smaller_batch():
+    """Both sides part at step 1, where one cause shows; the other needs the fourth step, of two examples."""
+    found = said(bench(), scratch(l2__penalty="half", data__partial_batch="full_size"))
+    assert found.steps == 4
+    assert {cause.code for cause in found.causes} == {"l2.penalty", "data.partial_batch"}
+
+
+@pytest.mark.parametrize(
+    ("defect", "step", "key"),
+    [
+        ("scaled_tanh", 1, "forward dense/output"),
+        ("over_one_less", 1, "loss loss (data)"),
+        ("bias_sign", 1, "gradient dense_1/bias"),
+    ],
+)
+def test_what_the_catalogue_does_not_hold_stays_unexplained(defect, step, key):
+    found = said(bench(), LoadedSide("candidate", DefectiveSide(defect=defect)), until=step)
+    assert not found.explained
+    assert found.unable == ""
+    assert found.rejected
+    assert (step, key) in {(one.step, str(one.first_unexplained)) for one in found.rejected}
+    assert all(one.used > 1 for one in found.rejected)
+
+
+class Once(ScratchSide):
+    """Does not start a second time."""
+
+    def start(self, experiment, weights):
+        raise RuntimeError("used up")
+
+
+def test_a_side_that_does_not_run_again():
+    found = said(bench(), LoadedSide("candidate", Once()))
+    assert not found.explained
+    assert "did not run a second time" in found.unable
+    assert "used up" in found.unable
+
+
+def test_how_many_sets_were_tried_is_told_while_they_are():
+    told = []
+    found = said(bench(), scratch(l2__penalty="half"), tell=told.append)
+    assert told == sorted(told)
+    assert told[-1] >= found.tried > 10

@@ -1,0 +1,156 @@
+"""Sets of conventions are found by what they explain, whatever hides them and however little is told."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from parity.diagnosis.search import MOST_CAUSES, Search
+from parity.sides import load_side
+from tests.parity.diagnosis.benches import InPrecision, bench, searched
+
+NONE = frozenset()
+ADAM = {"class_name": "Adam", "learning_rate": 0.01}
+MOMENTUM = {"class_name": "SGD", "learning_rate": 0.05, "momentum": 0.9, "nesterov": True}
+PLAIN = [{"units": 5, "activation": "tanh"}, {"units": 3, "activation": "softmax"}]
+
+FOUND = {
+    "a single cause": ("everything", {}, {"l2.penalty": "half"}),
+    "one that begins after the first steps": ("everything", {}, {"data.partial_batch": "full_size"}),
+    "a pair": ("everything", {"optimizer": ADAM}, {"l2.penalty": "half", "adam.epsilon": "textbook"}),
+    "a pair of which one begins late": (
+        "everything",
+        {},
+        {"data.partial_batch": "full_size", "gradient.hidden_activation": "missing"},
+    ),
+    "a loss that looks right over a gradient that is not": (
+        "everything",
+        {},
+        {"loss.reported": "half", "loss.factor": "double"},
+    ),
+    "a gradient that looks right under a loss that is not": ("everything", {}, {"loss.reported": "double"}),
+    "a penalty that is told and not minimised": ("everything", {}, {"l2.gradient": "absent"}),
+    "two that cancel in every weight": (
+        "everything",
+        {"layers": PLAIN},
+        {"loss.factor": "half", "learning_rate.scale": "double"},
+    ),
+    "one behind the other": (
+        "everything",
+        {"optimizer": MOMENTUM},
+        {"momentum.dampening": "dampened", "momentum.nesterov": "off"},
+    ),
+    "in the forward pass and all that follows": (
+        "everything",
+        {},
+        {"data.scale": "missing", "gradient.bias": "mean", "learning_rate.scale": "over_batch"},
+    ),
+    "from weights alone": ("weights", {}, {"l2.penalty": "half"}),
+    "from weights alone, of an optimizer whose slots nobody tells": (
+        "weights",
+        {"optimizer": MOMENTUM},
+        {"momentum.nesterov": "off"},
+    ),
+    "from the loss and the weights": ("loss and weights", {}, {"loss.batch": "sum"}),
+    "computed in float32": ("everything", {}, {"precision.compute": "float32", "l2.penalty": "half"}),
+}
+
+
+@pytest.mark.parametrize("case", FOUND)
+def test_it_is_found_and_nothing_less_explains_it(case):
+    level, settings, planted = FOUND[case]
+    search, found = searched(bench(level, **settings), planted)
+    assert planted in found
+    assert all(len(one) == len(planted) for one in found)
+    for code in planted:
+        less = frozenset((other, choice) for other, choice in planted.items() if other != code)
+        assert not search.prove(less).explains
+
+
+def test_from_evidence_in_float32_alone():
+    on = InPrecision(bench().experiment, "float32")
+    search = Search(on.stand_in, on.told({"l2.penalty": "half"}))
+    assert [dict(tried.choices) for tried in search.run()[0]] == [{"l2.penalty": "half"}]
+    assert ("precision.compute", "float32") not in search.singles
+
+
+def test_what_makes_no_difference_to_what_is_told_is_not_named():
+    """The weights of half a loss at twice the rate are the weights that they ought to be."""
+    planted = {"loss.factor": "half", "learning_rate.scale": "double"}
+    search, found = searched(bench("weights", layers=PLAIN), planted)
+    assert found == [{}]
+    assert search.prove(NONE).explains
+
+
+def test_nothing_is_named_where_nothing_was_planted():
+    for level in ("everything", "weights"):
+        _, found = searched(bench(level), {})
+        assert found == [{}]
+
+
+@pytest.mark.parametrize(("level", "defect"), [("everything", "bias_sign"), ("weights", "accumulated")])
+def test_what_no_set_explains_is_not_explained(level, defect):
+    on = bench(level)
+    search = Search(on.stand_in, on.told_by(load_side("scratch_net.defects:DefectiveSide").side.with_defect(defect)))
+    found, best = search.run()
+    assert not found
+    assert best
+    assert all(not tried.explains and len(tried.choices) <= MOST_CAUSES for tried in best)
+    assert best == sorted(best, key=lambda tried: tried.score)
+
+
+def test_a_convention_beside_a_defect_is_not_explained_either():
+    """What is explained of it is no proof of a cause as long as anything is left."""
+    on = bench()
+    side = load_side("scratch_net.defects:DefectiveSide").side.with_defect("bias_sign")
+    search = Search(on.stand_in, on.told_by(side.with_conventions({"l2.penalty": "half"})))
+    found, best = search.run()
+    assert not found
+    assert ("l2.penalty", "half") in best[0].choices
+
+
+def test_the_first_that_is_left_unexplained():
+    """At the earliest step, and there the first in execution order."""
+    on = bench()
+    search = Search(on.stand_in, on.told(frozenset({("l2.penalty", "half")})))
+    step, key = search.prove(NONE).first
+    assert (step, str(key)) == (0, "loss dense/kernel (penalty)")
+    assert search.prove(frozenset({("l2.penalty", "half")})).first is None
+    late = Search(on.stand_in, on.told(frozenset({("data.partial_batch", "full_size")})))
+    step, key = late.prove(NONE).first
+    assert (step, str(key)) == (3, "loss loss (data)")
+
+
+def test_what_cannot_be_told_apart_is_named_beside_it():
+    """Twice the loss or twice the rate: without a penalty, plain weights do not tell which."""
+    search, found = searched(bench("weights", layers=PLAIN), {"loss.factor": "double"})
+    assert {"loss.factor": "double"} in found
+    assert {"learning_rate.scale": "double"} in found
+    cause = ("loss.factor", "double")
+    assert ("learning_rate.scale", "double") in search.alternatives(frozenset({cause}), cause)
+    told = Search(search.stand_in, bench(layers=PLAIN).told(frozenset({cause})))
+    assert told.alternatives(frozenset({cause}), cause) == []
+
+
+def test_readings_of_a_product_of_factors():
+    """Half a loss, with everything told but the loss itself: any factors that make one half do."""
+    search, _ = searched(bench("weights", layers=PLAIN), {"learning_rate.scale": "half"})
+    readings = [dict(reading) for reading in search.readings(frozenset({("learning_rate.scale", "half")}))]
+    assert {"loss.factor": "half"} in readings
+    assert {"loss.factor": "double"} not in readings
+
+
+def test_a_set_that_explains_is_held_against_all_of_the_evidence():
+    """In the first steps of full batches, of which there are two, the sum over a full batch is anybody's."""
+    on = bench(batch_size=9, steps=4)  # two batches of nine, then one of two
+    _, found = searched(on, {"loss.batch": "sum"})
+    assert found == [{"loss.batch": "sum"}]
+
+
+def test_score_counts_what_is_over_its_budget_alone():
+    search, _ = searched(bench(), {"l2.penalty": "half"})
+    nothing, half = search.prove(NONE), search.prove(frozenset({("l2.penalty", "half")}))
+    assert half.score == 0
+    worst = [used.max() for used in nothing.used.values()]
+    assert nothing.score == pytest.approx(sum(np.log10(used) for used in worst if used > 1))
+    assert nothing.worst == max(worst)

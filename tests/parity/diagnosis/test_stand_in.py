@@ -1,0 +1,154 @@
+"""Budgets of a repeated step: rounding of any kind stays well inside, and what is no rounding does not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from parity.diagnosis.search import Search
+from parity.diagnosis.stand_in import MARGIN, apart
+from parity.protocol import Key
+from parity.selftest.experiments import likely_experiment
+from tests.parity.diagnosis.benches import TABLE, InPrecision, bench
+
+NONE = frozenset()
+EXPERIMENTS = range(40)
+# Other ways to the same numbers: random errors in every operation, and sums over examples taken one by one.
+NULLS = ({"rounding.seed": "7"}, {"rounding.seed": "8"}, {"gradient.engine": "per_example"})
+
+
+def made(seed, dtype):
+    return InPrecision(likely_experiment(np.random.default_rng(seed)), dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_null_runs_use_a_fraction_of_the_margin(dtype):
+    """Less than half, in every tensor of every step; and of MARGIN's sixteen more than one, or there were no errors."""
+    worst = []
+    for seed in EXPERIMENTS:
+        on = made(seed, dtype)
+        for choices in NULLS:
+            worst.append(Search(on.stand_in, on.told(choices)).prove(NONE).worst)
+    assert max(worst) < 0.5
+    assert max(worst) > 1 / MARGIN
+
+
+def test_a_relative_error_of_1e_9_in_one_element_is_seen():
+    """In whatever tensor and step it is: in its largest element, in float64."""
+    planted = 0
+    for seed in EXPERIMENTS:
+        on = made(seed, "float64")
+        evidence = on.told({})
+        taken, budgets = on.stand_in.take(evidence, {}), on.stand_in.budgets(evidence, {})
+        for piece, arrays in enumerate(evidence.told):
+            for key, array in arrays.items():
+                if array.dtype.kind != "f" or key.phase in {"batch", "metrics"}:
+                    continue
+                for step in range(len(array)):
+                    other = array.copy()
+                    largest = np.unravel_index(np.abs(other[step]).argmax(), other[step].shape)
+                    other[(step, *largest)] *= 1 + 1e-9
+                    if other[(step, *largest)] == array[(step, *largest)]:
+                        continue  # a zero
+                    used = apart([{key: other}], [taken[piece]], [budgets[piece]], [key])[key]
+                    assert (used > 1).tolist() == [at == step for at in range(len(array))], (seed, key, step)
+                    planted += 1
+    assert planted > 100 * len(EXPERIMENTS)
+
+
+def test_a_metric_that_rounding_tips_is_tipped_whole():
+    """Outputs of zero weights are as large as one another: which is the largest is rounding's to say."""
+    on = bench(
+        layers=[{"units": 3, "activation": "softmax", "kernel_initializer": "zeros"}],
+        metrics=["accuracy"],
+        optimizer={"class_name": "SGD", "learning_rate": 1e-30},
+    )
+    evidence = on.told_by(on.side.side.with_conventions({"rounding.seed": "7"}))
+    search = Search(on.stand_in, evidence)
+    clean = on.told(NONE)
+    accuracy = Key("metrics", "accuracy")
+    assert any((one[accuracy] != other[accuracy]).any() for one, other in zip(evidence.told, clean.told, strict=True))
+    assert search.prove(NONE).explains
+
+
+def test_a_metric_that_rounding_does_not_tip_has_no_more_than_rounding():
+    on = bench(metrics=["accuracy"])
+    budgets = on.stand_in.budgets(on.told(NONE), {})
+    assert max(budget[Key("metrics", "accuracy")].max() for budget in budgets) <= MARGIN * 2.0**-53
+
+
+def test_budgets_are_of_the_precision_that_is_computed_in():
+    """In proportion to its unit roundoff: 2**-24 to 2**-53."""
+    on = bench()
+    evidence = on.told(NONE)
+    key = Key("gradient", "dense/kernel")
+    wide, narrow, told_wide = (
+        on.stand_in.budgets(given, choices)[0][key]
+        for given, choices in (
+            (evidence, {}),
+            (replace(evidence, dtype="float32"), {}),
+            (evidence, {"precision.compute": "float32"}),
+        )
+    )
+    assert narrow == pytest.approx(2**29 * wide)
+    assert told_wide == pytest.approx(2**29 * wide)
+
+
+A, B = Key("forward", "dense/output"), Key("update", "dense/kernel")
+CASES = {
+    "equal": ([1.0, 2.0], [1.0, 2.0], 0.0),
+    "half a budget": ([1.0, 2.0], [1.0, 2.5], 0.5),
+    "twice the budget": ([1.0, 2.0], [3.0, 2.0], 2.0),
+    "the largest, not the mean": ([1.0, 2.0, 3.0], [1.0, 2.0, 7.0], 4.0),
+    "NaN on one side": ([np.nan, 2.0], [1.0, 2.0], np.inf),
+    "NaN on the other": ([1.0, 2.0], [1.0, np.nan], np.inf),
+    "NaN on both": ([np.nan, 2.0], [np.nan, 2.0], 0.0),
+    "NaN on both and a difference": ([np.nan, 2.0], [np.nan, 4.0], 2.0),
+    "infinity on both": ([np.inf, 2.0], [np.inf, 2.0], 0.0),
+    "infinities of two signs": ([np.inf, 2.0], [-np.inf, 2.0], np.inf),
+    "infinity on one side": ([np.inf, 2.0], [1.0, 2.0], np.inf),
+    "another shape": ([1.0, 2.0], [1.0], np.inf),
+    "never taken": ([1.0, 2.0], None, np.inf),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_how_much_of_a_budget_is_used(case):
+    """At the second of two steps of a piece; at the first, and in the piece after it, both are equal."""
+    candidate, taken, used = CASES[case]
+    said = {A: np.array([candidate, candidate])}
+    other = {} if taken is None else {A: np.array([candidate, taken] if len(taken) == len(candidate) else [taken] * 2)}
+    found = apart([said, said], [other, {A: said[A]}], [{A: np.ones(2)}] * 2, [A])[A]
+    assert found[1] == used
+    assert found[2:].tolist() == [0, 0]
+
+
+def test_a_difference_where_nothing_may_differ_is_infinitely_much():
+    one = {A: np.array([[1.0], [1.0]])}
+    found = apart([one], [{A: np.array([[1.0], [1.5]])}], [{A: np.zeros(2)}], [A])
+    assert found[A].tolist() == [0, np.inf]
+
+
+def test_what_the_candidate_does_not_tell_is_not_held_against_it():
+    said, taken = {A: np.zeros((1, 1))}, {A: np.zeros((1, 1)), B: np.zeros((1, 1))}
+    assert set(apart([said], [taken], [{A: np.ones(1)}], [A, B])) == {A}
+
+
+def test_steps_are_taken_from_where_the_candidate_s_began():
+    """A candidate that went astray at step 2 is not far off at step 3, if it takes that step as it should."""
+    on = bench()
+    evidence = on.told(NONE)
+    piece = evidence.pieces[0]
+    kernel = Key("update", "dense/kernel")
+    piece.arrays[kernel][1] += 0.5
+    found = Search(on.stand_in, evidence).prove(NONE).used
+    over = {key: (used > 1).tolist() for key, used in found.items()}
+    assert over[kernel][1]
+    assert not over[kernel][0]
+    # What step 3 was told to begin with is the moved weight, what was recorded of it is not: that is seen as well.
+    assert over[Key("forward", "dense/pre_activation")][:3] == [False, False, True]
+    assert TABLE["steps"] == len(over[kernel])
+    assert all(one.first_step < other.first_step for one, other in pairwise(evidence.pieces))
