@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -13,10 +14,13 @@ from parity.conventions import convention
 from parity.data import Dataset
 from parity.diagnosis.evidence import take_evidence
 from parity.diagnosis.search import Search, Set, Tried
+from parity.diagnosis.separate import separate
 from parity.diagnosis.stand_in import Choices, StandIn
 from parity.errors import SideError
 from parity.protocol import Array, Key, execution_order
 from parity.sides import LoadedSide
+
+READINGS = 4  # told at most
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,14 @@ class Rejected:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """Another set of conventions that explains as much, and what would tell it from the causes."""
+
+    choices: tuple[str, ...]
+    separate_by: str
+
+
+@dataclass(frozen=True)
 class Diagnosis:
     """What explains a divergence, or that nothing does."""
 
@@ -69,6 +81,8 @@ class Diagnosis:
     """Why there was nothing to be found out."""
     stopped: bool = False
     """Whether the search was given up for the time it took."""
+    readings: tuple[Reading, ...] = ()
+    """Other sets that explain as much, where only the product of several factors can be seen."""
 
     @property
     def explained(self) -> bool:
@@ -107,10 +121,10 @@ def diagnose(
         return Diagnosis((), precision, 0, 0, 0.0, unable=f"a side did not run a second time: {error}")
     trusted, search = Search(stand, told[0]), Search(stand, told[1], tell)
 
-    def ended(causes: tuple[Cause, ...] = (), rejected: tuple[Rejected, ...] = (), unable: str = "") -> Diagnosis:
+    def ended(causes: tuple[Cause, ...] = (), **more: Any) -> Diagnosis:
         seconds = time.perf_counter() - began
         return Diagnosis(
-            causes, precision, search.evidence.steps, search.tried, seconds, rejected, unable, search.stopped
+            causes, precision, search.evidence.steps, search.tried, seconds, stopped=search.stopped, **more
         )
 
     makes: Set = frozenset()
@@ -128,10 +142,22 @@ def diagnose(
     found, best = search.run()
     if not found:
         return ended(rejected=tuple(_rejected(experiment, one) for one in best[:3]))
-    return ended(_causes(search, found[0], makes))
+    return ended(_causes(search, dataset, found[0], makes), readings=_readings(search, dataset, found[0]))
 
 
-def _causes(search: Search, found: Tried, makes: Set) -> tuple[Cause, ...]:
+def _readings(search: Search, dataset: Dataset, found: Tried) -> tuple[Reading, ...]:
+    """What else is the same product, smallest sets first; single conventions in each other's place are alternatives."""
+    larger = [reading for reading in search.readings(found.choices) if len(reading) != len(found.choices)]
+    return tuple(
+        Reading(_words(reading), separate(search, dataset, found.choices, reading)) for reading in larger[:READINGS]
+    )
+
+
+def _words(choices: Set) -> tuple[str, ...]:
+    return tuple(f"{code}={choice}" for code, choice in sorted(choices))
+
+
+def _causes(search: Search, dataset: Dataset, found: Tried, makes: Set) -> tuple[Cause, ...]:
     """Where the candidate's choices are not the reference's, the one with the largest effect first."""
     of_candidate, of_reference = dict(found.choices), dict(makes)
     causes = []
@@ -142,6 +168,8 @@ def _causes(search: Search, found: Tried, makes: Set) -> tuple[Cause, ...]:
         entry = convention(code)
         effect, on = _effect(search, of_candidate, of_reference, code)
         alternatives = search.alternatives(found.choices, (code, choice)) if choice else []
+        others = [found.choices - {(code, str(choice))} | {other} for other in alternatives]
+        apart_by = (separate(search, dataset, found.choices, other) for other in others)
         fixes = entry.choice(choice or str(own))
         causes.append(
             Cause(
@@ -155,7 +183,8 @@ def _causes(search: Search, found: Tried, makes: Set) -> tuple[Cause, ...]:
                 residual_used=found.worst,
                 effect=effect,
                 effect_on=on,
-                alternatives=tuple(f"{code}={choice}" for code, choice in alternatives),
+                alternatives=_words(frozenset(alternatives)),
+                separate_by=next(filter(None, apart_by), ""),
             )
         )
     return tuple(sorted(causes, key=lambda cause: (-cause.effect, cause.code)))
@@ -184,5 +213,4 @@ def _rejected(experiment: Experiment, tried: Tried) -> Rejected:
     over = {key: int((used > 1).argmax()) for key, used in tried.used.items() if (used > 1).any()}
     step = min(over.values())
     key = execution_order([key for key, at in over.items() if at == step], experiment.layer_names)[0]
-    choices = tuple(f"{code}={choice}" for code, choice in sorted(tried.choices))
-    return Rejected(choices, key, step + 1, float(tried.used[key].max()))
+    return Rejected(_words(tried.choices), key, step + 1, float(tried.used[key].max()))

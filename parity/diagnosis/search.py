@@ -132,6 +132,13 @@ class Search:
             explained = [tried for tried in grown if tried.explains]
             if proved := self._proved(explained):
                 return proved, []
+            if beam[0].choices == frozenset():  # factors of one product: each alone may lead away from it
+                products = [product for family in FACTORS for product in self._products(family, 2)]
+                grown += [self.try_set(beam[0].choices | product, on) for product in products]
+                explained = [tried for tried in grown if tried.explains]
+                if proved := self._proved(sorted(explained, key=_rank)):
+                    least = min(len(held.choices) for held in proved)
+                    return [held for held in proved if len(held.choices) == least], []
             if explained and on is self.quick:  # enough for the first steps, not for all
                 on = self.evidence
                 self.try_set(frozenset(), on)
@@ -160,12 +167,20 @@ class Search:
             rest = frozenset((code, choice) for code, choice in choices if code not in family)
             if rest == choices:
                 continue
-            options = [[None, *(single for single in self.singles if single[0] == code)] for code in family]
-            for combined in itertools.product(*options):
-                reading = rest | {single for single in combined if single}
-                if reading != choices and self.try_set(reading).explains and self.prove(reading).explains:
+            for product in self._products(family):
+                reading = rest | product
+                idle = any(self.try_set(reading - {one}).explains for one in product)
+                if reading != choices and not idle and self.try_set(reading).explains and self.prove(reading).explains:
                     found.append(reading)
         return sorted(found, key=lambda reading: (len(reading), sorted(reading)))
+
+    def _products(self, family: tuple[str, ...], least: int = 1) -> Iterator[Set]:
+        """Every set of at least so many choices of different conventions of a family."""
+        options = [[None, *(single for single in self.singles if single[0] == code)] for code in family]
+        for combined in itertools.product(*options):
+            product = frozenset(single for single in combined if single)
+            if len(product) >= least:
+                yield product
 
     def _proved(self, tried: Iterable[Tried]) -> list[Tried]:
         """Those that explain the steps they were tried on, and all others."""

@@ -8,9 +8,9 @@ the run, the budget of a tensor in a step is
 
     MARGIN * (max over members and elements |member - straight| * u / SIZE + u * max |straight|)
 
-where the drift of a step counts for no less than that of the median step: of a tensor with a single element, all members
-can be close by chance. MARGIN covers what so few members miss; tests/parity/diagnosis/test_stand_in.py holds that null
-runs use a fraction.
+where the drift of a step counts for no less than that of the median step: of a tensor with a single element, all
+members can be close by chance. MARGIN covers what so few members miss; tests/parity/diagnosis/test_stand_in.py holds
+that null runs use a fraction.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from parity.verdict import OUTSIDE, Verdict
 if TYPE_CHECKING:
     from parity.arbiter import Arbitration
     from parity.diagnosis import Cause
-    from parity.diagnosis.explain import Rejected
+    from parity.diagnosis.explain import Reading, Rejected
     from parity.gradcheck import Element, GradCheck, SideCheck
     from parity.result import Declared, Result, Run
     from parity.tolerance import Needed
@@ -47,6 +47,7 @@ def as_dict(result: Result) -> dict[str, Any]:
         "first_divergence": _divergence(result.first_divergence),
         "causes": [_cause(cause) for cause in result.diagnosis.causes] if result.diagnosis else [],
         "explained": result.verdict is Verdict.PARITY or (result.diagnosis is not None and result.diagnosis.explained),
+        "readings": [_reading(one) for one in result.diagnosis.readings] if result.diagnosis else [],
         "rejected": [_rejected(one) for one in result.diagnosis.rejected] if result.diagnosis else [],
         "not_compared": [{"what": item.what, "why": item.why} for item in result.not_compared],
         "not_exercised": [
@@ -132,6 +133,10 @@ def _cause(cause: Cause) -> dict[str, Any]:
         "alternatives": list(cause.alternatives),
         "separate_by": cause.separate_by,
     }
+
+
+def _reading(one: Reading) -> dict[str, Any]:
+    return {"choices": list(one.choices), "separate_by": one.separate_by}
 
 
 def _rejected(one: Rejected) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from parity.diagnosis import Cause, Diagnosis
-from parity.diagnosis.explain import Rejected
+from parity.diagnosis.explain import Reading, Rejected
 from parity.report.facts import number, percent, place
 
 Pairs = list[tuple[str, str]]
@@ -20,6 +20,8 @@ def sections(diagnosis: Diagnosis | None) -> Iterator[tuple[str, Pairs]]:
     for index, cause in enumerate(diagnosis.causes, 1):
         among = f" {index} of {len(diagnosis.causes)}" if len(diagnosis.causes) > 1 else ""
         yield f"Cause{among}: {cause}", list(_cause(cause, diagnosis))
+    if diagnosis.readings:
+        yield "The same product", [_reading(one) for one in diagnosis.readings]
 
 
 def _cause(cause: Cause, diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
@@ -34,6 +36,10 @@ def _cause(cause: Cause, diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
     if cause.separate_by:
         yield "to tell them apart", cause.separate_by
     yield "proof", _proof(diagnosis)
+
+
+def _reading(one: Reading) -> tuple[str, str]:
+    return "or", ", ".join(one.choices) + (f"; to tell: {one.separate_by}" if one.separate_by else "")
 
 
 def _proof(diagnosis: Diagnosis) -> str:

@@ -160,7 +160,7 @@ def test_what_the_catalogue_does_not_hold_stays_unexplained(defect, step, key):
 class Once(ScratchSide):
     """Does not start a second time."""
 
-    def start(self, experiment, weights):
+    def start(self, *_):
         raise RuntimeError("used up")
 
 
