@@ -89,9 +89,19 @@ def _round_network(network, rounding):
             da, dz = (None if g is None else g + lost / (g.size if binary else len(g)) for g in (da, dz))
         return tuple(None if g is None else rounding.relative(g) for g in (da, dz))
 
-    network.data_loss = lambda y, z, output: rounding.relative(data_loss(y, z, output))
+    def rounded_loss(y, z, output):  # a sum over examples and outputs, whose terms have one sign
+        loss = data_loss(y, z, output)
+        return rounding.summed(rounding.relative(loss), np.abs(loss), output.size)
+
+    network.data_loss = rounded_loss
     network.loss_gradient = rounded_loss_gradient
-    network.penalties = lambda: {name: rounding.relative(p) for name, p in penalties().items()}
+
+    def rounded_penalties():  # sums of squares or of absolute values
+        sizes = {name: w.size for name, w in network.weights.items()}
+        sizes |= {f"{layer.name}/output": layer.a.size for layer in network.layers}
+        return {name: rounding.summed(rounding.relative(p), np.abs(p), sizes[name]) for name, p in penalties().items()}
+
+    network.penalties = rounded_penalties
     network.penalty_gradients = lambda: {name: rounding.relative(g) for name, g in penalty_gradients().items()}
 
     def rounded_update(gradients):
