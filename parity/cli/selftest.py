@@ -73,7 +73,7 @@ def selftest(
         if table.row_count:
             console.print(table)
     for line in missed:
-        console.print(f"below the threshold: {line}", style="red", markup=False)
+        console.print(f"below the threshold: {line}", style="red", markup=False, soft_wrap=True)
     sys.exit(1 if missed else 0)
 
 

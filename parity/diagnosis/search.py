@@ -120,7 +120,10 @@ class Search:
         return Tried(choices, apart(self.evidence.told, taken, budgets, self.keys))
 
     def run(self) -> tuple[list[Tried], list[Tried]]:
-        """The smallest sets that explain everything, and otherwise the best that do not."""
+        """The smallest sets that explain everything; otherwise none of them and then the best that do not.
+
+        None of them comes first, as it alone says where the unexplained begins: a better set may spoil what was right.
+        """
         on, beam = self.quick, [self.try_set(frozenset())]
         if beam[0].explains:  # the first steps show nothing yet
             if (nothing := self.prove(frozenset())).explains:
@@ -149,7 +152,7 @@ class Search:
             self.stopped = time.monotonic() - began > SECONDS
             if not beam or stale > PATIENCE or self.stopped:
                 break
-        return [], best
+        return [], [self.try_set(frozenset(), on), *(tried for tried in best if tried.choices)]
 
     def alternatives(self, choices: Set, cause: tuple[str, str]) -> list[tuple[str, str]]:
         """What could stand in the place of one cause, as far as this evidence can tell."""

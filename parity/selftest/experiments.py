@@ -26,7 +26,7 @@ _OPTIMIZERS: tuple[dict[str, Any], ...] = (
 
 
 def likely_experiment(random: Random) -> Experiment:
-    """An experiment of 6 to 9 steps; the same state of `random` gives the same one."""
+    """An experiment of 4 to 10 steps, one epoch and two more; the same state of `random` gives the same one."""
     task = str(random.choice(["regression", "categorical", "sparse", "binary", "probabilities"]))
     features, classes = int(random.integers(4, 13)), int(random.integers(3, 6))
     samples, batch = int(random.integers(20, 40)), int(random.integers(5, 11))

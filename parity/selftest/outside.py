@@ -51,11 +51,11 @@ class Outside(Trial):
 
 
 def run_outside(runs: int, level: str, seed: int, jobs: int) -> Iterator[Outside]:
-    """Every mistake outside the catalogue in turn, `runs` times in all."""
+    """Mistakes outside the catalogue in an order that the seed gives, every one in turn, `runs` times in all."""
     names = list(load_side(DEFECTIVE).side.defects())
-    return in_parallel(
-        run_defect, [(names[run % len(names)], level, (seed, len(names), run)) for run in range(runs)], jobs
-    )
+    order = np.random.default_rng(seed).permutation(len(names))
+    work = [(names[order[run % len(names)]], level, (seed, len(names), run)) for run in range(runs)]
+    return in_parallel(run_defect, work, jobs)
 
 
 def run_defect(defect: str, level: str, seed: tuple[int, ...]) -> Outside:

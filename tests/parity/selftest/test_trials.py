@@ -1,0 +1,118 @@
+"""Trials: what is planted shows, what a level leaves untold is untold, the same seed gives the same trials."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from parity.conventions import catalogue
+from parity.protocol import Key
+from parity.selftest import LEVELS, outside, run_outside, run_trials, trials
+from parity.selftest.experiments import likely_experiment
+from parity.selftest.trials import Workbench, run_trial, tells
+from parity.sides import load_side
+
+TOLD = {
+    Key("forward", "dense/pre_activation"): LEVELS[:2],
+    Key("forward", "dense_1/output"): LEVELS[:2],
+    Key("loss", "loss"): LEVELS[:3],
+    Key("loss", "loss", "data"): LEVELS[:2],
+    Key("loss", "loss", "penalty"): LEVELS[:2],
+    Key("loss", "dense/kernel", "penalty"): LEVELS[:2],
+    Key("gradient", "dense/kernel"): LEVELS[:2],
+    Key("gradient", "dense/kernel", "data"): LEVELS[:2],
+    Key("metrics", "accuracy"): LEVELS[:2],
+    Key("update", "dense/kernel"): LEVELS,
+    Key("update", "dense/bias"): LEVELS,
+    Key("update", "dense/kernel/momentum"): LEVELS[:1],
+    Key("update", "optimizer/iterations"): LEVELS[:1],
+    Key("update", "optimizer/learning_rate"): LEVELS[:1],
+}
+
+
+@pytest.mark.parametrize("key", TOLD, ids=str)
+def test_what_each_level_tells(key):
+    assert tuple(level for level in LEVELS if tells(level, key)) == TOLD[key]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_trial_sees_what_its_level_tells_and_no_more(level):
+    bench = Workbench(likely_experiment(np.random.default_rng(3)), level)
+    told = bench.told(frozenset())
+    assert told.keys
+    assert all(tells(level, key) for key in told.keys)
+    assert all(
+        tells(level, key) or key.phase == "batch" for piece in told.pieces for key in (*piece.arrays, *piece.before)
+    )
+
+
+def test_every_choice_of_the_catalogue_is_planted_but_ways_to_the_same_gradient():
+    planted = trials._all_choices()
+    listed = {(code, choice.name) for code, entry in catalogue().items() for choice in entry.choices}
+    made = {(code, choice) for code, choices in load_side("scratch").side.conventions().items() for choice in choices}
+    assert set(planted) == (listed & made) - {pair for pair in made if pair[0] == "gradient.engine"}
+    assert len(planted) == len(set(planted))
+
+
+def _without_time(found):
+    return [replace(trial, seconds=0.0) for trial in found]
+
+
+def test_the_same_seed_gives_the_same_trials():
+    one, again = (_without_time(run_trials(4, 1, "gradients", 5, 1)) for _ in range(2))
+    assert one == again
+    other = _without_time(run_trials(4, 1, "gradients", 6, 1))
+    assert any(here.experiment != there.experiment for here, there in zip(one, other, strict=True))
+
+
+def test_pairs_are_drawn_by_the_seed():
+    def drawn(seed):
+        random = np.random.default_rng(seed)
+        return Workbench(likely_experiment(random), "gradients").plant(2, random)
+
+    assert drawn(5) == drawn(5) != drawn(6)
+
+
+def test_in_parallel_they_are_the_same():
+    assert _without_time(run_trials(3, 1, "weights", 5, 2)) == _without_time(run_trials(3, 1, "weights", 5, 1))
+
+
+def test_every_mistake_outside_the_catalogue_has_its_turn(monkeypatch):
+    made = []
+    monkeypatch.setattr(outside, "run_defect", lambda defect, level, seed: made.append((defect, level, seed)))
+    names = list(load_side(outside.DEFECTIVE).side.defects())
+    for seed in (1, 1, 2):
+        list(run_outside(2 * len(names), "weights", seed, 1))
+    first, again, other = (made[start : start + 2 * len(names)] for start in range(0, len(made), 2 * len(names)))
+    assert first == again != other
+    assert sorted(defect for defect, _, _ in first) == sorted(2 * names)
+    assert sorted(defect for defect, _, _ in first[: len(names)]) == sorted(names)
+
+
+def test_what_is_planted_shows_and_each_of_it_is_of_another_convention():
+    for trial in run_trials(2, 3, "everything", 11, 1):
+        assert trial.shows
+        assert len({code for code, _ in trial.planted}) == len(trial.planted) == 3
+
+
+def test_what_can_not_show_is_said_not_to():
+    """What a loss is printed as is in no weight."""
+    trial = run_trial(frozenset({("report.when", "after_update")}), 1, "weights", (1,))
+    assert (trial.shows, trial.detected, trial.named) == (False, False, ())
+
+
+def test_null_trials_are_silent():
+    for trial in run_trials(4, 0, "everything", 2, 1):
+        assert (trial.shows, trial.detected, trial.named) == (True, False, ())
+
+
+def test_likely_experiments_differ_and_end_on_a_smaller_batch_mostly():
+    random = np.random.default_rng(0)
+    found = [likely_experiment(random) for _ in range(60)]
+    assert {experiment.optimizer.class_name for experiment in found} == {"SGD", "Adam", "RMSprop"}
+    assert len({experiment.model_dump_json() for experiment in found}) == len(found)
+    smaller = [experiment for experiment in found if experiment.data.samples % experiment.batch_size]
+    assert len(smaller) > len(found) / 2
+    assert {experiment.steps for experiment in found} <= set(range(4, 11))
