@@ -140,8 +140,7 @@ class Search:
                 grown += [self.try_set(beam[0].choices | product, on) for product in products]
                 explained = [tried for tried in grown if tried.explains]
                 if proved := self._proved(sorted(explained, key=_rank)):
-                    least = min(len(held.choices) for held in proved)
-                    return [held for held in proved if len(held.choices) == least], []
+                    return proved, []
             if explained and on is self.quick:  # enough for the first steps, not for all
                 on = self.evidence
                 self.try_set(frozenset(), on)
@@ -186,8 +185,10 @@ class Search:
                 yield product
 
     def _proved(self, tried: Iterable[Tried]) -> list[Tried]:
-        """Those that explain the steps they were tried on, and all others."""
-        return [held for one in tried if one.explains and (held := self.prove(one.choices)).explains]
+        """The smallest of those that explain the steps they were tried on, and all others."""
+        proved = [held for one in tried if one.explains and (held := self.prove(one.choices)).explains]
+        least = min((len(held.choices) for held in proved), default=0)
+        return [held for held in proved if len(held.choices) == least]
 
     def _larger(self, beam: list[Tried], on: Evidence) -> list[Set]:
         """Every set with one more convention than one of these has, if that can explain any more."""
