@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,12 @@ from parity.config import Experiment, Precision
 from parity.conventions import convention
 from parity.data import Dataset
 from parity.diagnosis.evidence import take_evidence
+from parity.diagnosis.initial import initial_choices
 from parity.diagnosis.search import Search, Set, Tried
 from parity.diagnosis.separate import separate
 from parity.diagnosis.stand_in import Choices, StandIn
 from parity.errors import SideError
+from parity.lockstep import draw_weights
 from parity.protocol import Array, Key, execution_order
 from parity.sides import LoadedSide
 
@@ -135,14 +137,39 @@ def diagnose(
                 unable=f"the NumPy network, which tries conventions out, does not compute what {reference.name} does"
             )
         makes = found[0].choices
+    drawn = _of_initial_weights(experiment, stand_in, candidate, weights, precision)
     if search.prove(makes).explains:
+        if drawn:
+            return ended(drawn)
         return ended(
             unable="every step the candidate takes is what the reference takes from the same weights and slots"
         )
     found, best = search.run()
     if not found:
         return ended(rejected=tuple(_rejected(experiment, one) for one in best[:3]))
-    return ended(_causes(search, dataset, found[0], makes), readings=_readings(search, dataset, found[0]))
+    return ended((*drawn, *_causes(search, dataset, found[0], makes)), readings=_readings(search, dataset, found[0]))
+
+
+def _of_initial_weights(
+    experiment: Experiment,
+    stand_in: LoadedSide,
+    candidate: LoadedSide,
+    weights: Mapping[str, Array],
+    precision: Precision,
+) -> tuple[Cause, ...]:
+    """Why the candidate draws other initial weights; nothing where it draws Keras' or none, or nobody knows."""
+    inputs = len(next(iter(weights.values())))
+    drawn = draw_weights(candidate, experiment, inputs, precision)
+    of_keras = draw_weights(stand_in, experiment, inputs, precision)
+    choices = initial_choices(experiment, stand_in, drawn, inputs, precision) if drawn and of_keras else None
+    if not drawn or not of_keras or not choices:
+        return ()
+    sizes = {name: float(np.abs(of_keras[name]).max(initial=0.0)) or 1.0 for name in drawn}
+    effects = {name: float(np.abs(drawn[name] - of_keras[name]).max(initial=0.0)) / sizes[name] for name in drawn}
+    most = max(effects, key=lambda name: effects[name])
+    return tuple(
+        _cause(code, choice, None, effects[most], Key("update", most), 0.0) for code, choice in sorted(choices)
+    )
 
 
 def _readings(search: Search, dataset: Dataset, found: Tried) -> tuple[Reading, ...]:
@@ -165,29 +192,32 @@ def _causes(search: Search, dataset: Dataset, found: Tried, makes: Set) -> tuple
         choice, own = of_candidate.get(code), of_reference.get(code)
         if choice == own:
             continue
-        entry = convention(code)
         effect, on = _effect(search, of_candidate, of_reference, code)
         alternatives = search.alternatives(found.choices, (code, choice)) if choice else []
         others = [found.choices - {(code, str(choice))} | {other} for other in alternatives]
         apart_by = (separate(search, dataset, found.choices, other) for other in others)
-        fixes = entry.choice(choice or str(own))
-        causes.append(
-            Cause(
-                code=code,
-                choice=choice or entry.keras.name,
-                statement=entry.title,
-                reference_formula=entry.choice(own).formula if own else entry.keras.formula,
-                candidate_formula=entry.choice(choice).formula if choice else entry.keras.formula,
-                fix_reference=(fixes.fix_reference or fixes.no_fix_reference) if choice else fixes.fix_candidate,
-                fix_candidate=fixes.fix_candidate if own is None else f"compute {entry.choice(own).formula}",
-                residual_used=found.worst,
-                effect=effect,
-                effect_on=on,
-                alternatives=_words(frozenset(alternatives)),
-                separate_by=next(filter(None, apart_by), ""),
-            )
-        )
+        cause = _cause(code, choice, own, effect, on, found.worst)
+        telling = next(filter(None, apart_by), "")
+        causes.append(replace(cause, alternatives=_words(frozenset(alternatives)), separate_by=telling))
     return tuple(sorted(causes, key=lambda cause: (-cause.effect, cause.code)))
+
+
+def _cause(code: str, choice: str | None, own: str | None, effect: float, on: Key, used: float) -> Cause:
+    """What the catalogue says of a choice of the candidate's, and of the reference's own; None is Keras'."""
+    entry = convention(code)
+    fixes = entry.choice(choice or str(own))
+    return Cause(
+        code=code,
+        choice=choice or entry.keras.name,
+        statement=entry.title,
+        reference_formula=entry.choice(own).formula if own else entry.keras.formula,
+        candidate_formula=entry.choice(choice).formula if choice else entry.keras.formula,
+        fix_reference=(fixes.fix_reference or fixes.no_fix_reference) if choice else fixes.fix_candidate,
+        fix_candidate=fixes.fix_candidate if own is None else f"compute {entry.choice(own).formula}",
+        residual_used=used,
+        effect=effect,
+        effect_on=on,
+    )
 
 
 def _effect(search: Search, choices: Choices, of_reference: Choices, code: str) -> tuple[float, Key]:
