@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--runs", type=click.IntRange(min=1), default=200, show_default=True, help="Trials of each kind.")
+@click.option("--runs", type=click.IntRange(min=1), default=50, show_default=True, help="Trials of each kind.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--planted", "sizes", type=click.IntRange(0, 7), multiple=True, help="So many at once. Repeatable.")
 @click.option("--outside", is_flag=True, help="Mistakes outside the catalogue.")

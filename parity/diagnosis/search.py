@@ -5,7 +5,7 @@ adds one convention at a time to the sets that explain most so far (a beam, so t
 and goes on until a set explains everything: every tensor that the candidate tells, at every step, within its budget.
 How much is left unexplained is measured by
 
-    score = sum over tensors of log10(used), where used > 1
+    score = sum over tensors of the mean over steps of log10(used), where used > 1
 
 in which a cause counts when it brings any tensor nearer, even if another cause still keeps it apart.
 """
@@ -35,7 +35,7 @@ PATIENCE = 1
 """How many times in a row no larger set may be nearer: two causes can hide each other, not three."""
 SECONDS = 60.0
 """After so long no larger sets are tried; the report says so."""
-ENGINE_PARAMETERS = 100
+ENGINE_PARAMETERS = 30
 """Finite differences take a step's time for each parameter: they are thought of for networks up to this size."""
 WORST = 1e30  # what an infinite difference counts for
 
@@ -57,8 +57,7 @@ class Tried:
 
     @property
     def score(self) -> float:
-        worst = [min(float(used.max(initial=0.0)), WORST) for used in self.used.values()]
-        return float(sum(np.log10(used) for used in worst if used > 1))
+        return float(sum(np.log10(np.clip(used, 1, WORST)).mean() for used in self.used.values()))
 
     @property
     def explains(self) -> bool:
@@ -130,17 +129,14 @@ class Search:
                 return [nothing], []
             on, beam = self.evidence, [self.try_set(frozenset(), self.evidence)]
         best, stale, began = beam, 0, time.monotonic()
-        for _ in range(MOST_CAUSES):
-            grown = [self.try_set(larger, on) for larger in self._larger(beam, on)]
+        for size in range(1, MOST_CAUSES + 1):
+            larger = self._larger(beam, on)
+            if size > 1:  # factors of one product: each alone may lead away from it
+                larger += [product for family in FACTORS for product in self._products(family) if len(product) == size]
+            grown = [self.try_set(choices, on) for choices in dict.fromkeys(larger)]
             explained = [tried for tried in grown if tried.explains]
             if proved := self._proved(explained):
                 return proved, []
-            if beam[0].choices == frozenset():  # factors of one product: each alone may lead away from it
-                products = [product for family in FACTORS for product in self._products(family, 2)]
-                grown += [self.try_set(beam[0].choices | product, on) for product in products]
-                explained = [tried for tried in grown if tried.explains]
-                if proved := self._proved(sorted(explained, key=_rank)):
-                    return proved, []
             if explained and on is self.quick:  # enough for the first steps, not for all
                 on = self.evidence
                 self.try_set(frozenset(), on)
@@ -176,12 +172,12 @@ class Search:
                     found.append(reading)
         return sorted(found, key=lambda reading: (len(reading), sorted(reading)))
 
-    def _products(self, family: tuple[str, ...], least: int = 1) -> Iterator[Set]:
-        """Every set of at least so many choices of different conventions of a family."""
+    def _products(self, family: tuple[str, ...]) -> Iterator[Set]:
+        """Every set of choices of different conventions of a family."""
         options = [[None, *(single for single in self.singles if single[0] == code)] for code in family]
         for combined in itertools.product(*options):
             product = frozenset(single for single in combined if single)
-            if len(product) >= least:
+            if product:
                 yield product
 
     def _proved(self, tried: Iterable[Tried]) -> list[Tried]:

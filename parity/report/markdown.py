@@ -27,7 +27,7 @@ def body(result: Result, level: int = 2) -> str:
     if (first := result.first_divergence) is not None:
         parts += [f"{heading} First divergence", _list(facts.divergence(first))]
     for title, pairs in causes.sections(result.diagnosis):
-        parts += [f"{heading} {escape(title)}", _list(pairs)]
+        parts += [f"{heading} {escape(title)}", "\n".join(f"- {label}: {_code(label, text)}" for label, text in pairs)]
     parts += [f"{heading} Steps by tensors", _list(facts.runs(result))]
     for run in result.runs:
         parts.append(_table(facts.table(run)))
@@ -55,6 +55,12 @@ def escape(text: str) -> str:
     for character in "\\`*_<>|#[]":
         text = text.replace(character, f"\\{character}")
     return text.replace("\n", " ")
+
+
+def _code(label: str, text: str) -> str:
+    """Formulas and lines of code as such; what says in words why there is none stays text."""
+    formula = label in {"reference", "candidate"} or (label.startswith("fix ") and "=" in text)
+    return f"`` {text} ``" if formula and "``" not in text else escape(text)
 
 
 def _list(pairs: Iterable[tuple[str, str]]) -> str:
