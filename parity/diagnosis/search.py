@@ -136,7 +136,7 @@ class Search:
             grown = [self.try_set(choices, on) for choices in dict.fromkeys(larger)]
             explained = [tried for tried in grown if tried.explains]
             if proved := self._proved(explained):
-                return proved, []
+                return list({held.choices: held for held in map(self._needed, proved)}.values()), []
             if explained and on is self.quick:  # enough for the first steps, not for all
                 on = self.evidence
                 self.try_set(frozenset(), on)
@@ -152,10 +152,14 @@ class Search:
     def alternatives(self, choices: Set, cause: tuple[str, str]) -> list[tuple[str, str]]:
         """What could stand in the place of one cause, as far as this evidence can tell."""
         rest = choices - {cause}
+        taken = {code for code, _ in rest}
+        singles = [single for single in self.singles if single[0] not in taken]
+        if self.quick.batch > THIN:
+            singles = list(self._promising(self.try_set(rest), singles, self.quick))
         return [
-            next(iter(larger - rest))
-            for larger in self._larger([self.try_set(rest)], self.quick)
-            if larger != choices and self.try_set(larger).explains and self.prove(larger).explains
+            other
+            for other in singles
+            if other != cause and self.try_set(rest | {other}).explains and self.prove(rest | {other}).explains
         ]
 
     def readings(self, choices: Set) -> list[Set]:
@@ -179,6 +183,15 @@ class Search:
             product = frozenset(single for single in combined if single)
             if product:
                 yield product
+
+    def _needed(self, proved: Tried) -> Tried:
+        """What is left of a set without those of its conventions, one or two at a time, that explain nothing in it."""
+        for count in (1, 2):
+            for idle in itertools.combinations(sorted(proved.choices), count):
+                fewer = proved.choices - set(idle)
+                if fewer and self.try_set(fewer).explains and (held := self.prove(fewer)).explains:
+                    return self._needed(held)
+        return proved
 
     def _proved(self, tried: Iterable[Tried]) -> list[Tried]:
         """The smallest of those that explain the steps they were tried on, and all others."""

@@ -154,7 +154,14 @@ class Workbench:
         began = time.perf_counter()
         detected = not search.prove(frozenset()).explains and _seen_early(search, planted)
         named = tuple(found.choices for found in search.run()[0] if found.choices) if detected else ()
-        readings = tuple(other for found in named[:1] for other in search.readings(found) if other not in named)
+        others = [reading for found in named[:1] for reading in search.readings(found)]
+        others += [
+            found - {cause} | {other}
+            for found in named[:1]
+            for cause in found
+            for other in search.alternatives(found, cause)
+        ]
+        readings = tuple(other for other in dict.fromkeys(others) if other not in named)
         return Trial(
             (),
             planted,
