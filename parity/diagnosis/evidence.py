@@ -18,8 +18,10 @@ from parity.lockstep import start_side, take_steps
 from parity.protocol import Array, Key, Records
 from parity.sides import LoadedSide
 
-AFTER = 3
-"""Steps after the first divergence: a cause must explain more than the step that gave it away."""
+AFTER, AFTER_LARGE = 3, 1
+"""Steps after the first divergence: a cause must explain more than the step that gave it away. Fewer of large steps,
+which say more: a step is large that has `LARGE` examples times parameters."""
+LARGE = 10**8
 MOST = 100
 """Steps recorded at most: a partial batch that comes later is not looked for."""
 
@@ -96,7 +98,9 @@ def take_evidence(
     schedule = Schedule.of(experiment, len(dataset))
     whole = schedule.examples // schedule.batch_size
     partial = whole + 1 if schedule.examples % schedule.batch_size and not schedule.drop_remainder else 0
-    steps = min(max(until + AFTER, partial if partial <= MOST else 0), MOST, schedule.steps)
+    parameters = sum(array.size for array in weights.values())
+    after = AFTER if schedule.batch_size * parameters < LARGE else AFTER_LARGE
+    steps = min(max(until + after, partial if partial <= MOST else 0), MOST, schedule.steps)
     before = start_side(side, experiment, weights)
     pieces = []
     for chunk in _until(schedule, steps):

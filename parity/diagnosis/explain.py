@@ -138,7 +138,7 @@ def diagnose(
             )
         makes = found[0].choices
     drawn = _of_initial_weights(experiment, stand_in, candidate, weights, precision)
-    if search.prove(makes).explains:
+    if search.try_set(makes).explains and search.prove(makes).explains:
         if drawn:
             return ended(drawn)
         return ended(
