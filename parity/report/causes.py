@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from parity.diagnosis import Cause, Diagnosis
 from parity.diagnosis.explain import Reading, Rejected
-from parity.report.facts import number, percent, place
+from parity.report.facts import Figure, number, percent, place
+
+ROUNDING = 1e5 * 2.0**-52  # a smaller effect is made of rounding errors, and its digits with them
 
 Pairs = list[tuple[str, str]]
 
@@ -28,7 +30,8 @@ def _cause(cause: Cause, diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
     yield "what", cause.statement
     yield "reference", cause.reference_formula
     yield "candidate", cause.candidate_formula
-    yield "effect", f"changes {place(cause.effect_on)} by {number(100 * cause.effect, 3)} %"
+    much = Figure(f"{number(100 * cause.effect, 3)} %", rounding=cause.effect < ROUNDING)
+    yield "effect", f"changes {place(cause.effect_on)} by {much}"
     yield "fix the reference", cause.fix_reference
     yield "fix the candidate", cause.fix_candidate
     if cause.alternatives:
