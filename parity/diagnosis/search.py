@@ -41,11 +41,8 @@ WORST = 1e30  # what an infinite difference counts for
 
 Set = frozenset[tuple[str, str]]
 
-# Conventions that are factors of one number: of the data's gradient, of the penalty's.
-FACTORS = (
-    ("loss.batch", "loss.outputs", "loss.factor", "learning_rate.scale"),
-    ("l2.penalty", "l2.scale", "l2.decay"),
-)
+# Conventions that are factors of the update: of what the data gives to it, of what a penalty gives, of both.
+FACTORS = ("loss.batch", "loss.outputs", "loss.factor", "learning_rate.scale", "l2.penalty", "l2.scale", "l2.decay")
 
 
 @dataclass(frozen=True)
@@ -132,7 +129,7 @@ class Search:
         for size in range(1, MOST_CAUSES + 1):
             larger = self._larger(beam, on)
             if size > 1:  # factors of one product: each alone may lead away from it
-                larger += [product for family in FACTORS for product in self._products(family) if len(product) == size]
+                larger += self._products(size)
             grown = [self.try_set(choices, on) for choices in dict.fromkeys(larger)]
             explained = [tried for tried in grown if tried.explains]
             if proved := self._proved(explained):
@@ -164,25 +161,26 @@ class Search:
 
     def readings(self, choices: Set) -> list[Set]:
         """Other sets that do as well, where what can be seen is only the product of several factors."""
+        rest = frozenset((code, choice) for code, choice in choices if code not in FACTORS)
+        if rest == choices:
+            return []
         found = []
-        for family in FACTORS:
-            rest = frozenset((code, choice) for code, choice in choices if code not in family)
-            if rest == choices:
-                continue
-            for product in self._products(family):
+        for size in range(1, len(choices - rest) + 2):
+            for product in self._products(size):
                 reading = rest | product
                 idle = any(self.try_set(reading - {one}).explains for one in product)
                 if reading != choices and not idle and self.try_set(reading).explains and self.prove(reading).explains:
                     found.append(reading)
-        return sorted(found, key=lambda reading: (len(reading), sorted(reading)))
+        return found
 
-    def _products(self, family: tuple[str, ...]) -> Iterator[Set]:
-        """Every set of choices of different conventions of a family."""
-        options = [[None, *(single for single in self.singles if single[0] == code)] for code in family]
-        for combined in itertools.product(*options):
-            product = frozenset(single for single in combined if single)
-            if product:
-                yield product
+    def _products(self, size: int) -> list[Set]:
+        """Every set of so many factors."""
+        options = [[single for single in self.singles if single[0] == code] for code in FACTORS]
+        return [
+            frozenset(product)
+            for several in itertools.combinations(options, size)
+            for product in itertools.product(*several)
+        ]
 
     def _needed(self, proved: Tried) -> Tried:
         """What is left of a set without those of its conventions, one or two at a time, that explain nothing in it."""

@@ -153,6 +153,28 @@ def test_score_counts_what_is_over_its_budget_alone():
     search, _ = searched(bench(), {"l2.penalty": "half"})
     nothing, half = search.prove(NONE), search.prove(frozenset({("l2.penalty", "half")}))
     assert half.score == 0
-    worst = [used.max() for used in nothing.used.values()]
-    assert nothing.score == pytest.approx(sum(np.log10(used) for used in worst if used > 1))
+    over = [np.log10(np.maximum(used, 1)).mean() for used in nothing.used.values()]
+    assert nothing.score == pytest.approx(sum(over))
     assert nothing.worst == max(worst)
+
+
+def test_a_product_whose_factors_each_lead_away_from_it():
+    """Half of a sum over ten outputs is five times Keras' loss: the sum alone is twice too much, the half ten times."""
+    layers = [{"units": 9, "activation": "tanh"}, {"units": 10}]
+    data = {"source": "regression", "samples": 20, "features": 8, "targets": 10}
+    on = bench("weights", layers=layers, data=data, loss="mse")
+    planted = {"loss.outputs": "sum", "loss.factor": "half"}
+    search, found = searched(on, planted)
+    assert planted in found
+    assert {"loss.outputs": "sum", "learning_rate.scale": "half"} in found
+    alone = [search.try_set(frozenset([single])).score for single in planted.items()]
+    assert min(alone) >= search.try_set(frozenset()).score
+
+
+def test_a_reading_has_no_idle_factor():
+    on = bench("weights", layers=[{"units": 9, "activation": "tanh"}, {"units": 3}], loss="mse")
+    planted = {"loss.factor": "half", "data.labels": "shifted"}
+    search, _ = searched(on, planted)
+    readings = [dict(reading) for reading in search.readings(frozenset(planted.items()))]
+    assert {"learning_rate.scale": "half", "data.labels": "shifted"} in readings
+    assert not any(reading.get("loss.outputs") == "mean" for reading in readings)  # it is the mean already
