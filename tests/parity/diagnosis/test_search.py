@@ -155,7 +155,7 @@ def test_score_counts_what_is_over_its_budget_alone():
     assert half.score == 0
     over = [np.log10(np.maximum(used, 1)).mean() for used in nothing.used.values()]
     assert nothing.score == pytest.approx(sum(over))
-    assert nothing.worst == max(worst)
+    assert nothing.worst == max(used.max() for used in nothing.used.values())
 
 
 def test_a_product_whose_factors_each_lead_away_from_it():
