@@ -55,12 +55,13 @@ class Evidence:
     @property
     def in_float32(self) -> bool:
         """Whether every weight the candidate tells is a float32 number."""
-        return all(
-            np.array_equal(array, array.astype(np.float32).astype(array.dtype), equal_nan=True)
-            for piece in self.pieces
-            for key, array in piece.arrays.items()
-            if key.phase == "update" and array.dtype.kind == "f"
-        )
+        with np.errstate(over="ignore"):
+            return all(
+                np.array_equal(array, array.astype(np.float32).astype(array.dtype), equal_nan=True)
+                for piece in self.pieces
+                for key, array in piece.arrays.items()
+                if key.phase == "update" and array.dtype.kind == "f"
+            )
 
     def first(self, steps: int) -> Evidence:
         """The first steps only."""

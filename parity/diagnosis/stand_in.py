@@ -63,24 +63,30 @@ class StandIn:
         wide = Evidence(tuple(_in_float64(piece) for piece in evidence.pieces), "float64")
         exact = {code: choice for code, choice in choices.items() if (code, choice) not in IN_FLOAT32.items()}
         straight = self.take(wide, exact)
-        drifts = [{key: np.zeros(len(array)) for key, array in piece.items()} for piece in straight]
-        for member in range(MEMBERS):
-            rounded = self.take(wide, {**exact, "rounding.seed": str(member), "rounding.size": str(SIZE)})
-            for drift, told, taken in zip(drifts, straight, rounded, strict=True):
-                for key, array in taken.items():
-                    drift[key] = np.maximum(drift[key], _largest(array - told[key]))
-        typical = {
-            key: np.median(np.concatenate([drift[key] for drift in drifts if key in drift])) for key in straight[0]
-        }
-        # A comparison that rounding can tip is tipped whole, however small the rounding.
-        scale = {key: 1 / u if key.phase == "metrics" else 1 / SIZE for key in straight[0]}
-        return [
-            {
-                key: MARGIN * u * (np.maximum(drift[key], typical[key]) * scale[key] + _largest(array))
-                for key, array in told.items()
-            }
-            for told, drift in zip(straight, drifts, strict=True)
+        rounded = [
+            self.take(wide, {**exact, "rounding.seed": str(member), "rounding.size": str(SIZE)})
+            for member in range(MEMBERS)
         ]
+        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite has no drift
+            drifts = [
+                {
+                    key: np.max([_largest(taken[key] - array) for taken in members], axis=0)
+                    for key, array in told.items()
+                }
+                for told, *members in zip(straight, *rounded, strict=True)
+            ]
+            typical = {
+                key: np.median(np.concatenate([drift[key] for drift in drifts if key in drift])) for key in straight[0]
+            }
+            # A comparison that rounding can tip is tipped whole, however small the rounding.
+            scale = {key: 1 / u if key.phase == "metrics" else 1 / SIZE for key in straight[0]}
+            return [
+                {
+                    key: MARGIN * u * (np.maximum(drift[key], typical[key]) * scale[key] + _largest(array))
+                    for key, array in told.items()
+                }
+                for told, drift in zip(straight, drifts, strict=True)
+            ]
 
 
 def apart(candidate: Told, taken: Told, budgets: Told, keys: Iterable[Key]) -> Used:
