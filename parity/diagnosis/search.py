@@ -42,7 +42,19 @@ WORST = 1e30  # what an infinite difference counts for
 Set = frozenset[tuple[str, str]]
 
 # Conventions that are factors of the update: of what the data gives to it, of what a penalty gives, of both.
-FACTORS = ("loss.batch", "loss.outputs", "loss.factor", "learning_rate.scale", "l2.penalty", "l2.scale", "l2.decay")
+FACTORS = (
+    "loss.batch",
+    "loss.outputs",
+    "loss.factor",
+    "learning_rate.scale",
+    "gradient.kernel",
+    "gradient.bias",
+    "l2.penalty",
+    "l2.scale",
+    "l2.decay",
+)
+MOST_FACTORS = 3
+"""So many at once are tried as a product."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +140,7 @@ class Search:
         best, stale, began = beam, 0, time.monotonic()
         for size in range(1, MOST_CAUSES + 1):
             larger = self._larger(beam, on)
-            if size > 1:  # factors of one product: each alone may lead away from it
+            if 1 < size <= MOST_FACTORS:  # factors of one product: each alone may lead away from it
                 larger += self._products(size)
             grown = [self.try_set(choices, on) for choices in dict.fromkeys(larger)]
             explained = [tried for tried in grown if tried.explains]
@@ -165,7 +177,7 @@ class Search:
         if rest == choices:
             return []
         found = []
-        for size in range(1, len(choices - rest) + 2):
+        for size in range(1, min(len(choices - rest) + 1, MOST_FACTORS) + 1):
             for product in self._products(size):
                 reading = rest | product
                 idle = any(self.try_set(reading - {one}).explains for one in product)

@@ -29,6 +29,8 @@ LEVELS = ("everything", "gradients", "loss and weights", "weights")
 """How much a candidate tells; `gradients`: all but the optimizer's slots."""
 DETECTED_BY = 2
 """The step by which a mistake that shows must have been seen."""
+MOST_NAMED = 12
+"""Sets that a run cannot tell apart are followed up to so many."""
 TRIES = 30
 """Experiments drawn in search of one in which a mistake shows."""
 SIDE = "scratch"
@@ -154,24 +156,31 @@ class Workbench:
         began = time.perf_counter()
         detected = not search.prove(frozenset()).explains and _seen_early(search, planted)
         named = tuple(found.choices for found in search.run()[0] if found.choices) if detected else ()
-        others = [reading for found in named[:1] for reading in search.readings(found)]
-        others += [
-            found - {cause} | {other}
-            for found in named[:1]
-            for cause in found
-            for other in search.alternatives(found, cause)
-        ]
-        readings = tuple(other for other in dict.fromkeys(others) if other not in named)
+        named = _indistinguishable(search, named)
         return Trial(
             (),
             planted,
             self.level,
             detected=detected,
-            named=(*named, *readings),
+            named=named,
             seconds=time.perf_counter() - began,
             tried=search.tried,
             experiment=self.experiment.model_dump_json(exclude_defaults=True),
         )
+
+
+def _indistinguishable(search: Search, named: tuple[Set, ...]) -> tuple[Set, ...]:
+    """With what a report names beside each: other readings of a product, and alternatives of each cause."""
+    known = list(named)
+    for found in named[:1]:
+        known += [reading for reading in search.readings(found) if reading not in known]
+    for found in known:  # it grows: two causes may have alternatives at once
+        if len(known) > MOST_NAMED:
+            break
+        for cause in found:
+            others = [found - {cause} | {other} for other in search.alternatives(found, cause)]
+            known += [other for other in others if other not in known]
+    return tuple(known)
 
 
 def _seen_early(search: Search, planted: Set) -> bool:
