@@ -204,10 +204,10 @@ def take_steps(experiment: Experiment, side: LoadedSide, chunk: Chunk, x: Array,
 
 
 def _in_precision(said: Any, dtype: np.dtype[Any]) -> Any:
-    """A Python float has no precision of its own: it takes that of the run. Arrays keep theirs."""
+    """A single float, Python's or NumPy's own, takes the precision of the run. Arrays keep theirs."""
     if isinstance(said, Mapping):
         return {name: _in_precision(value, dtype) for name, value in said.items()}
-    return dtype.type(said) if type(said) is float else said
+    return dtype.type(said) if isinstance(said, float) else said  # np.float64 is one
 
 
 def _kept(side: LoadedSide, said: dict[Key, Array]) -> dict[Key, Array]:

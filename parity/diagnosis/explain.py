@@ -12,7 +12,7 @@ import numpy as np
 from parity.config import Experiment, Precision
 from parity.conventions import convention
 from parity.data import Dataset
-from parity.diagnosis.evidence import take_evidence
+from parity.diagnosis.evidence import Evidence, take_evidence
 from parity.diagnosis.initial import initial_choices
 from parity.diagnosis.search import Search, Set, Tried
 from parity.diagnosis.separate import separate
@@ -121,6 +121,8 @@ def diagnose(
         told = [take_evidence(experiment, side, dataset, weights, until) for side in (reference, candidate)]
     except SideError as error:
         return Diagnosis((), precision, 0, 0, 0.0, unable=f"a side did not run a second time: {error}")
+    if odd := _not_comparable(told[1], weights):
+        return Diagnosis((), precision, 0, 0, 0.0, unable=odd)
     trusted, search = Search(stand, told[0]), Search(stand, told[1], tell)
 
     def ended(causes: tuple[Cause, ...] = (), **more: Any) -> Diagnosis:
@@ -148,6 +150,22 @@ def diagnose(
     if not found:
         return ended(rejected=tuple(_rejected(experiment, one) for one in best[:3]))
     return ended((*drawn, *_causes(search, dataset, found[0], makes)), readings=_readings(search, dataset, found[0]))
+
+
+def _not_comparable(evidence: Evidence, weights: Mapping[str, Array]) -> str:
+    """What the candidate's numbers are that no choice of formula explains: of another precision, or another shape."""
+    for piece in evidence.pieces:
+        for key, array in piece.arrays.items():
+            if array.dtype.kind == "f" and str(array.dtype) != evidence.dtype:
+                return (
+                    f"the candidate tells {key} as {array.dtype} in a {evidence.dtype} run: it computes in another "
+                    f"precision; ask for --precision {array.dtype}, or have it compute in the dtype of its weights"
+                )
+            shape = weights[key.tensor].shape if key.phase == "update" and key.tensor in weights else None
+            shape = () if key == Key("loss", "loss") else shape
+            if shape is not None and array.shape[1:] != shape:
+                return f"the candidate tells {key} of shape {array.shape[1:]}, not {shape}"
+    return ""
 
 
 def _of_initial_weights(

@@ -77,9 +77,9 @@ class Tried:
         """The first step, counted from 0, and in it the first tensor that is left unexplained."""
         return _first(self.used)
 
-    def has_explained(self, step: int, key: Key) -> bool:
-        """Whether nothing is left to explain of one tensor at one step, counted from 0."""
-        return key in self.used and bool(self.used[key][step] <= 1)
+    def has_explained(self, key: Key) -> bool:
+        """Whether nothing is left to explain of one tensor, at any step."""
+        return key in self.used and bool((self.used[key] <= 1).all())
 
     @property
     def worst(self) -> float:
@@ -156,7 +156,8 @@ class Search:
             self.stopped = time.monotonic() - began > SECONDS
             if not beam or stale > PATIENCE or self.stopped:
                 break
-        return [], [self.try_set(frozenset(), on), *(tried for tried in best if tried.choices)]
+        plain = self.try_set(frozenset(), on)
+        return [], [plain, *(tried for tried in best if tried.choices and tried.score < plain.score - LEAST)]
 
     def alternatives(self, choices: Set, cause: tuple[str, str]) -> list[tuple[str, str]]:
         """What could stand in the place of one cause, as far as this evidence can tell."""
@@ -222,14 +223,14 @@ class Search:
     def _promising(self, tried: Tried, singles: list[tuple[str, str]], on: Evidence) -> Iterator[tuple[str, str]]:
         """Conventions that may explain what a set leaves over.
 
-        One whose effect begins, step by step and in execution order, where everything is explained already would only
-        spoil that. With large batches it pays to look first, with few of the examples, where an effect begins: only
-        one that begins where something is left over first is tried.
+        One whose effect begins, step by step and in execution order, in a tensor of which everything is explained
+        already would only spoil that. With large batches it pays to look first, with few of the examples, where an
+        effect begins: only one that begins where something is left over first is tried.
         """
         if on.batch <= THIN:
             for single in singles:
                 begins = self._begins.get((on.steps, frozenset([single])))
-                if begins is None or not tried.has_explained(*begins):
+                if begins is None or not tried.has_explained(begins[1]):
                     yield single
             return
         thin, where = on.thin(THIN), _first(tried.used)

@@ -18,13 +18,13 @@ EXPERIMENT = {
 }
 
 
-def test_a_python_float_takes_the_precision_of_the_run(tmp_path):
-    """A loss of no precision of its own is no mismatch of dtypes; an array of the wrong one is."""
+def test_a_single_float_takes_the_precision_of_the_run(tmp_path):
+    """A loss as Python's float or NumPy's is no mismatch of dtypes; an array of the wrong one is."""
     (tmp_path / "net.py").write_text(
         "import numpy as np\n"
         "class Net:\n"
         "    def start(self, experiment, weights): self.w = weights\n"
-        "    def step(self, x, y): return {'loss': 0.5, 'loss/data': np.float64(0.5)}\n"
+        "    def step(self, x, y): return {'loss': np.float64(0.5), 'loss/data': np.array(0.5)}\n"
         "    def weights(self): return self.w\n"
     )
     result = diff(validate(EXPERIMENT), reference="scratch", candidate=f"{tmp_path}/net.py:Net")

@@ -178,3 +178,31 @@ def test_how_many_sets_were_tried_is_told_while_they_are():
     found = said(bench(), scratch(l2__penalty="half"), tell=told.append)
     assert told == sorted(told)
     assert told[-1] >= found.tried > 10
+
+
+class Transposed(ScratchSide):
+    """Tells its first kernel as (units, inputs)."""
+
+    def steps(self, x, y):
+        said = super().steps(x, y)
+        said["weights"] = said["weights"] | {"dense/kernel": said["weights"]["dense/kernel"].swapaxes(1, 2)}
+        return said
+
+
+class Wide(ScratchSide):
+    """Computes in float32 and tells float64."""
+
+    def steps(self, x, y):
+        said = super().steps(x, y)
+        return said | {"loss": np.asarray(said["loss"], np.float64)}
+
+
+@pytest.mark.parametrize(
+    ("side", "dtype", "words"),
+    [(Transposed, "float64", "dense/kernel of shape (9, 8), not (8, 9)"), (Wide, "float32", "computes in another")],
+)
+def test_numbers_of_another_shape_or_precision_are_no_choice_of_formula(side, dtype, words):
+    found = said(InPrecision(bench().experiment, dtype), LoadedSide("candidate", side()))
+    assert not found.explained
+    assert words in found.unable
+    assert found.tried == 0
