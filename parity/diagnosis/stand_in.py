@@ -129,14 +129,16 @@ def _largest(array: Array) -> Array:
 
 
 def _used(candidate: Array, told: Array | None, budget: Array | None) -> Array:
-    """The largest difference at each step over its budget; infinite where there is a difference and no budget."""
+    """The largest difference at each step over its budget; infinite where there is a difference and no budget.
+
+    A budget that is not finite is none: where rounding can blow a step up without limit, nothing but equality is proof.
+    """
     if told is None or budget is None or told.shape != candidate.shape:
         return np.full(len(candidate), np.inf)
-    apart = np.abs(candidate - told).reshape(len(candidate), -1).max(axis=1, initial=0.0).astype(np.float64)
-    if np.isnan(
-        apart
-    ).any():  # not numbers, or infinities of one sign: the same are no difference, others are all of it
+    difference = np.abs(candidate - told)
+    if np.isnan(difference).any():  # the same NaN or infinity is no difference, any other is all of it
         same = (candidate == told) | (np.isnan(candidate) & np.isnan(told))
-        finite = np.where(same, 0, np.nan_to_num(np.abs(candidate - told), nan=np.inf, posinf=np.inf))
-        apart = finite.reshape(len(candidate), -1).max(axis=1, initial=0.0).astype(np.float64)
-    return np.divide(apart, budget, out=np.zeros(len(apart)), where=apart > 0)
+        difference = np.where(same, 0, np.nan_to_num(difference, nan=np.inf, posinf=np.inf))
+    apart = difference.reshape(len(candidate), -1).max(axis=1, initial=0.0).astype(np.float64)
+    used = np.divide(apart, budget, out=np.zeros(len(apart)), where=apart > 0)
+    return np.where((apart > 0) & ~np.isfinite(budget), np.inf, used)

@@ -163,3 +163,12 @@ def test_steps_are_taken_from_where_the_candidate_s_began():
     assert over[Key("forward", "dense/pre_activation")][:3] == [False, False, True]
     assert TABLE["steps"] == len(over[kernel])
     assert all(one.first_step < other.first_step for one, other in pairwise(evidence.pieces))
+
+
+@pytest.mark.parametrize("limitless", [np.inf, np.nan])
+def test_a_budget_without_limit_explains_nothing_but_equality(limitless):
+    """Where members blow up, no difference may pass for rounding: a wrong name would be confirmed."""
+    key, told = Key("loss", "loss"), np.array([1.0, 2.0])
+    budgets = [{key: np.array([limitless, limitless])}]
+    used = apart([{key: told}], [{key: np.array([1.0, 2.5])}], budgets, [key])[key]
+    np.testing.assert_array_equal(used, [0, np.inf])
