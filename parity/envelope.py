@@ -35,13 +35,13 @@ from parity.data.schedule import Chunk
 from parity.errors import SideError
 from parity.lockstep import replay, start_side, take_steps
 from parity.protocol import Array, Key, Pair
-from parity.sides import LoadedSide, load_side
+from parity.sides import STAND_IN, LoadedSide, load_side
 from parity.verdict import Allowed, Judge
 
-STUDENT = "scratch"
 MEMBERS = 8
 FIRST_SEED = 1
 FALSE_ALARM = 1e-9  # for one tensor; hundreds of tensors and steps depend on one another
+UNLIMITED = "rounding alone drove the network to numbers that are not finite: from there on it has no limit"
 UNRECORDED = "the reference does not record what the network would be held against"
 _MOMENT = 2 ** (MEMBERS / 2) * math.gamma((MEMBERS + 1) / 2) / math.sqrt(math.pi)
 SAFETY = math.sqrt(2 / math.pi) * (_MOMENT / FALSE_ALARM) ** (1 / MEMBERS)
@@ -67,7 +67,7 @@ class Envelope:
         dataset: Dataset,
         weights: Mapping[str, Array],
         judge: Judge,
-        student: str = STUDENT,
+        student: str = STAND_IN,
     ) -> None:
         self.experiment, self.dataset = experiment, dataset
         self.student = load_side(student)
@@ -114,6 +114,8 @@ class Envelope:
             self._drift[key] = float(far[-1])
             allowed[key] = SAFETY * far
         self._look_at_weights(pair)
+        if not all(np.isfinite(far[-1]) for far in largest.values()):  # it never shrinks
+            self._give_up(UNLIMITED)
         return allowed
 
     def finish(self, judge: Judge) -> None:

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 
+from parity import envelope
 from parity.config import validate
 from parity.envelope import FALSE_ALARM, MEMBERS, SAFETY
 from parity.report import as_json, markdown, terminal
@@ -197,3 +198,12 @@ def test_every_report_tells_what_was_held_against_what(run):
 def test_against_keras(run):
     assert run("Bare", reference="keras", steps=6).verdict is Verdict.PARITY
     assert run("Half", reference="keras", steps=6, precision="float32").verdict is Verdict.DIVERGED
+
+
+def test_where_rounding_has_no_limit_nothing_is_parity(run, monkeypatch):
+    """A candidate that stays in an envelope without bounds has been held against nothing."""
+    measured = envelope._distance
+    monkeypatch.setattr(envelope, "_distance", lambda one, other: measured(one, other) + np.inf)
+    result = run("PerExample", precision="float64")
+    assert result.verdict is Verdict.CANNOT_JUDGE
+    assert {item.why for item in result.not_compared if item.what == "free lane"} == {envelope.UNLIMITED}
