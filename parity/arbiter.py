@@ -26,10 +26,9 @@ from parity.config import Experiment, Precision
 from parity.data import Dataset
 from parity.lockstep import lockstep, replay, start_side
 from parity.protocol import Array, Key, Records
-from parity.sides import LoadedSide, load_side
+from parity.sides import STAND_IN, LoadedSide, load_side
 from parity.verdict import Divergence, Evidence, Judge
 
-ARBITER = "scratch"
 CHECKED_STEPS = 32  # at most so many steps of it are held against the reference first
 REORDERED_ULPS = 8  # an update has at most 8 operations; each, and its constant, rounds by up to half an ulp
 
@@ -105,7 +104,7 @@ def _arbitrated(
     if evidence.candidate.shape != records.arrays[key].shape:
         msg = "the two sides' arrays are not of one shape"
         raise _CannotSayError(msg)
-    arbiter = load_side(ARBITER)
+    arbiter = load_side(STAND_IN)
     if not _agrees(experiment, sides[0], arbiter, dataset, weights, first):
         msg = "the built-in NumPy network does not compute it as the reference does in float64"
         raise _CannotSayError(msg)

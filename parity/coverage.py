@@ -8,7 +8,7 @@ and the report says so: a setting may then be exercised in between without this 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -142,6 +142,16 @@ def _regularizers(experiment: Experiment) -> Iterator[Probe]:
                 yield Probe(setting, f"{tensor} was zero: nothing to penalise", penalty, _nonzero(penalty))
 
 
+def _later(look: Look) -> bool:
+    return look.step > 1
+
+
+def _fell(weights: Sequence[str]) -> Callable[[Look], bool]:
+    """Whether some velocity is below the largest it was."""
+    slots = [(Key("update", f"{name}/velocity"), Key("update", f"{name}/velocity_hat")) for name in weights]
+    return lambda look: any((look(now) < look(largest)).any() for now, largest in slots)
+
+
 def _nonzero(key: Key) -> Callable[[Look], bool]:
     return lambda look: bool(np.any(look(key)))
 
@@ -203,18 +213,14 @@ def _optimizer(experiment: Experiment) -> Iterator[Probe]:
         if getattr(optimizer, "nesterov", False):
             yield Probe("optimizer.nesterov", "momentum is 0")
     first = Key("update", weights[0])
-    later = lambda look: look.step > 1  # noqa: E731
     if getattr(optimizer, "momentum", 0) and not getattr(optimizer, "nesterov", False):
-        yield Probe("optimizer.momentum", "one step: there was nothing yet to carry on", first, later)
+        yield Probe("optimizer.momentum", "one step: there was nothing yet to carry on", first, _later)
     if optimizer.class_name == "Adam":
         why = "one step: in the first the bias correction cancels them"
-        yield Probe("optimizer.beta_1, optimizer.beta_2", why, first, later)
+        yield Probe("optimizer.beta_1, optimizer.beta_2", why, first, _later)
     if getattr(optimizer, "amsgrad", False):
-        hats = [Key("update", f"{name}/velocity") for name in weights]
-        held = lambda look: any(  # noqa: E731
-            (look(key) < look(Key("update", f"{key.tensor}_hat"))).any() for key in hats
-        )
-        yield Probe("optimizer.amsgrad", "no velocity ever fell: its largest was always the last", hats[0], held)
+        why = "no velocity ever fell: its largest was always the last"
+        yield Probe("optimizer.amsgrad", why, Key("update", f"{weights[0]}/velocity"), _fell(weights))
     if optimizer.class_name != "SGD" and optimizer.epsilon:
         yield Probe("optimizer.epsilon", "adding it changed no bit of any weight", first, _epsilon(experiment))
     elif optimizer.class_name != "SGD":

@@ -16,7 +16,8 @@ from typing import Any
 
 from parity.config import Experiment
 from parity.result import Declared, Result
-from parity.run import STAND_IN, diff
+from parity.run import diff
+from parity.sides import STAND_IN
 from parity.verdict import Verdict
 
 

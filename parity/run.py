@@ -17,11 +17,10 @@ from parity.gradcheck import GradCheck, check_gradients
 from parity.lockstep import draw_weights, lockstep, start_weights
 from parity.protocol import Array, Lane, Pair
 from parity.result import Result, Run
-from parity.sides import LoadedSide, load_side
+from parity.sides import STAND_IN, LoadedSide, load_side
 from parity.verdict import Judge
 
 Progress = Callable[[Precision, int, int], None]
-STAND_IN = "scratch"  # the side that can be made with any convention
 BOTH_LANES: tuple[Lane, ...] = ("local", "free")
 
 

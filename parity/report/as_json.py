@@ -9,9 +9,10 @@ import json
 import math
 from typing import IO, TYPE_CHECKING, Any
 
-from parity.envelope import FALSE_ALARM, FIRST_SEED, MEMBERS, SAFETY, STUDENT
+from parity.envelope import FALSE_ALARM, FIRST_SEED, MEMBERS, SAFETY
 from parity.gradcheck import Outcome
 from parity.report import facts
+from parity.sides import STAND_IN
 from parity.verdict import OUTSIDE, Verdict
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def _envelope(result: Result) -> dict[str, Any] | None:
     if not held:
         return None
     return {
-        "student": STUDENT,
+        "student": STAND_IN,
         "members": MEMBERS,
         "first_seed": FIRST_SEED,
         "safety": SAFETY,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import IO, TYPE_CHECKING
 
-from parity.report import causes, facts
+from parity.report import causes, facts, worth
 from parity.report.following import following
 
 if TYPE_CHECKING:
@@ -32,11 +32,11 @@ def body(result: Result, level: int = 2) -> str:
     for run in result.runs:
         parts.append(_table(facts.table(run)))
     parts.append(facts.lane_notes({lane for run in result.runs for lane, _ in run.summaries}))
-    if fixed := list(facts.tolerances(result)):
+    if fixed := list(worth.tolerances(result)):
         parts += [f"{heading} Fixed tolerances", _capped(fixed)]
-    if errors := list(facts.sensitivity(result)):
+    if errors := list(worth.sensitivity(result)):
         parts += [f"{heading} The smallest relative error that would have been seen", _list(errors)]
-    if idle := list(facts.not_exercised(result)):
+    if idle := list(worth.not_exercised(result)):
         parts += [f"{heading} Not exercised", _capped(idle)]
     if result.gradcheck is not None:
         parts += [f"{heading} Gradient check", _list(facts.gradcheck(result))]

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from parity.config import Precision
-from parity.report import causes, facts
+from parity.report import causes, facts, worth
 from parity.report.following import following
 from parity.verdict import Verdict
 
@@ -103,12 +103,12 @@ def _body(result: Result, *, verbose: bool) -> Group:
     parts.append(Text(facts.lane_notes({lane for run in result.runs for lane, _ in run.summaries}), style="dim"))
     if result.gradcheck is not None:
         parts += _section("Gradient check", list(facts.gradcheck(result)), verbose=True)
-    parts += _section("Fixed tolerances", list(facts.tolerances(result)), verbose=verbose)
+    parts += _section("Fixed tolerances", list(worth.tolerances(result)), verbose=verbose)
     missing = [(item.what, item.why) for item in result.not_compared]
     parts += _section("Not compared", missing, verbose=verbose)
-    errors = list(facts.sensitivity(result))
+    errors = list(worth.sensitivity(result))
     parts += _section("The smallest relative error that would have been seen", errors, verbose=True)
-    parts += _section("Not exercised", list(facts.not_exercised(result)), verbose=verbose)
+    parts += _section("Not exercised", list(worth.not_exercised(result)), verbose=verbose)
     return Group(*parts)
 
 

@@ -18,6 +18,8 @@ from typing import Any
 from parity.errors import ParityError, SideError, UsageError, nearest
 
 BUILT_IN = {"keras": "keras_ref.adapter:KerasSide", "scratch": "scratch_net.adapter:ScratchSide"}
+STAND_IN = "scratch"
+"""The side that can be made with any convention: it computes what the reference does where that cannot be changed."""
 _REQUIRED = ("start", "step", "weights")
 _FORMS = "keras, scratch, scratch[l2.penalty=half], path/to/file.py:Name or package.module:Name"
 

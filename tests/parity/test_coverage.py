@@ -9,7 +9,7 @@ from parity import coverage
 from parity.config import validate
 from parity.coverage import EVERY_STEP, SOME_STEPS, Coverage
 from parity.protocol import Key, Records
-from parity.report import as_json, facts
+from parity.report import as_json, worth
 from parity.run import diff
 
 BASE = {
@@ -135,8 +135,8 @@ def test_a_run_that_exercises_everything_tells_nothing():
 
 def test_an_exercise_in_a_later_chunk_counts(monkeypatch):
     monkeypatch.setattr("parity.lockstep.CHUNK_STEPS", 1)
-    assert "layers.0.bias_regularizer" not in dict(facts.not_exercised(run(**hidden(bias_regularizer="l2"))))
-    assert "batch_size" not in dict(facts.not_exercised(run()))
+    assert "layers.0.bias_regularizer" not in dict(worth.not_exercised(run(**hidden(bias_regularizer="l2"))))
+    assert "batch_size" not in dict(worth.not_exercised(run()))
 
 
 def test_large_tensors_are_looked_at_in_part_and_that_is_said(monkeypatch):
@@ -146,14 +146,14 @@ def test_large_tensors_are_looked_at_in_part_and_that_is_said(monkeypatch):
     monkeypatch.setattr(coverage, "SMALL", 0)
     result = run(**dead)
     assert {item.what: item.looked_at for item, _ in result.not_exercised}["layers.0.activation"] == SOME_STEPS
-    assert SOME_STEPS in dict(facts.not_exercised(result))["layers.0.activation"]
+    assert SOME_STEPS in dict(worth.not_exercised(result))["layers.0.activation"]
 
 
 def test_what_is_idle_in_one_precision_only_says_in_which():
     result = run(**adam(epsilon=1e-12), precision="both")
     (precisions,) = (precisions for item, precisions in result.not_exercised if item.what == "optimizer.epsilon")
     assert precisions == ("float32",)
-    assert "optimizer.epsilon, float32" in dict(facts.not_exercised(result))
+    assert "optimizer.epsilon, float32" in dict(worth.not_exercised(result))
 
 
 def test_what_the_reference_does_not_record_is_not_known():

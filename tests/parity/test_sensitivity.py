@@ -9,7 +9,7 @@ import pytest
 
 from parity.config import load_experiment, validate
 from parity.protocol import Key
-from parity.report import as_json, facts
+from parity.report import as_json, worth
 from parity.run import diff
 from parity.verdict import Verdict
 from scratch_net.adapter import ScratchSide
@@ -198,7 +198,7 @@ def test_every_report_says_it(founding):
         )
     }
     assert all(item["step"] == 1 and item["error"] > 0 for item in said)
-    told = dict(facts.sensitivity(result))
+    told = dict(worth.sensitivity(result))
     wanted = "1 ulp in float64 and 1 ulp in float32 seen in 1920 of the 1920 elements of update dense/kernel at step 1"
     assert told["one kernel element"] == wanted
     assert "in float32 seen in gradient dense/kernel (penalty) at step 1" in told["layers.0.kernel_regularizer.l2"]
@@ -212,8 +212,8 @@ def test_what_was_not_judged_has_no_sensitivity():
 def test_a_constant_that_does_nothing_is_said_not_to_be_seen():
     given = experiment(optimizer={"class_name": "Adam", "epsilon": 1e-30}, layers=hidden(kernel_regularizer="l2"))
     result = diff(given, reference="scratch")
-    told = dict(facts.sensitivity(result))["epsilon"]
+    told = dict(worth.sensitivity(result))["epsilon"]
     assert told == "nothing up to twice the value in float64 and nothing up to twice the value in float32"
     zero = experiment(optimizer={"class_name": "SGD", "learning_rate": 0}, layers=hidden(kernel_regularizer={"l2": 0}))
-    named = dict(facts.sensitivity(diff(zero, reference="scratch")))
+    named = dict(worth.sensitivity(diff(zero, reference="scratch")))
     assert set(named) == {"one kernel element"}

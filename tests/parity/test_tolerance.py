@@ -14,7 +14,7 @@ from parity.config.tolerances import Tolerance
 from parity.errors import UsageError
 from parity.measure import measure
 from parity.protocol import Key
-from parity.report import as_json, facts
+from parity.report import as_json, facts, worth
 from parity.run import diff
 from parity.tolerance import Needed, Tolerances
 from parity.verdict import Verdict
@@ -163,5 +163,5 @@ def test_an_equal_run_needs_no_tolerance():
 
 @given(st.floats(1e-300, 1e300))
 def test_figures_are_shown_rounded_up(value):
-    shown = float(facts.at_least(value))
+    shown = float(worth.at_least(value))
     assert value <= shown <= value * 1.0101

@@ -26,7 +26,7 @@ from parity.errors import SideError, UsageError
 from parity.lockstep import Pair, draw_weights, lockstep, start_weights
 from parity.measure import measure
 from parity.protocol import Key
-from parity.report import FORMATS, as_json, facts, parse_targets, terminal, write_reports
+from parity.report import FORMATS, as_json, facts, parse_targets, terminal, worth, write_reports
 from parity.run import diff
 from parity.sides import load_side
 from parity.tolerance import Needed
@@ -575,7 +575,7 @@ def test_a_report_of_equal_sides_has_nothing_to_divide_by(tmp_path):
         assert all(tensor["used"] in {0, None} for tensor in found["tensors"])
     for form in ("markdown", "terminal"):
         assert "equal to the last bit" in (tmp_path / form).read_text()
-    assert [show(0.0) for show in (facts.number, facts.at_least, facts.percent)] == ["0", "0", "0 % of budget"]
+    assert [show(0.0) for show in (facts.number, worth.at_least, facts.percent)] == ["0", "0", "0 % of budget"]
 
 
 # Relative error at values near zero; 0/0 ----------------------------------------------------------------------------
