@@ -16,7 +16,7 @@ from parity.errors import SideError, UsageError
 from parity.protocol import Array, Key, Lane, Pair, Records, keyed
 from parity.sides import LoadedSide
 
-CHUNK_BYTES = 32 * 2**20  # what one side may record in a chunk: every tensor of a chunk costs a row of calls
+CHUNK_BYTES = 16 * 2**20  # what one side may record in a chunk; several chunks are on their way at once
 CHUNK_STEPS = 64
 
 _Taken = TypeVar("_Taken")
