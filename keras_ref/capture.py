@@ -33,14 +33,14 @@ class Capture:
 
     def steps(self, x: Array, y: Array) -> dict[str, Any]:
         """Train on x (steps, batch, features) and y; the vocabulary of a step, steps as the first axis."""
-        x, y = tf.constant(x), tf.constant(y)
+        given, x, y = {"x": x, "y": y}, tf.constant(x), tf.constant(y)
         # One graph for each shape of a batch, whatever the number of steps: compiling takes longer than many steps.
         any_steps = tuple(tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for tensor in (x, y))
         if any_steps not in self._compiled:
             self._compiled[any_steps] = self._run.get_concrete_function(*any_steps, tf.TensorSpec((), x.dtype))
-        said = {"x": x, "y": y, **self._compiled[any_steps](x, y, tf.ones((), x.dtype))}
+        said = self._compiled[any_steps](x, y, tf.ones((), x.dtype))
         # The buffer protocol views TensorFlow's memory; `.numpy()` would copy it.
-        return tf.nest.map_structure(lambda tensor: np.asarray(memoryview(tensor)), said)
+        return {**given, **tf.nest.map_structure(lambda tensor: np.asarray(memoryview(tensor)), said)}
 
     def _tap(self, name: str, activation: Any) -> Any:
         """The same activation, which also lets us see what goes in and what comes out."""

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 IN_MEMORY = 16 * 2**20  # bytes
 _READ = 4096  # entries at once
-ENTRY = np.dtype([("step", "i4"), ("key", "i2"), ("lane", "i1"), ("measures", MEASURES)])
+_WRITE = 2**20  # bytes at once
+ENTRY = np.dtype([("step", "i4"), ("key", "i2"), ("lane", "i2"), ("measures", MEASURES)])
+_HEAD = np.dtype([("step", "i4"), ("key", "i2"), ("lane", "i2")])  # eight bytes, like every field of MEASURES
 LANES: tuple[Lane, ...] = ("local", "free")
 
 
@@ -29,6 +31,7 @@ class Ledger:
         self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115  # lives as long as the ledger
         weakref.finalize(self, self._file.close)  # and leaves nothing behind
         self._numbers: dict[Key, int] = {}
+        self._unwritten = bytearray()
         self.length = 0
 
     @property
@@ -37,16 +40,25 @@ class Ledger:
         return list(self._numbers)
 
     def append(self, key: Key, lane: Lane, first_step: int, rows: Rows) -> None:
-        entries = np.empty(len(rows), ENTRY)
-        entries["step"] = np.arange(first_step, first_step + len(rows))
-        entries["key"] = self._numbers.setdefault(key, len(self._numbers))
-        entries["lane"], entries["measures"] = LANES.index(lane), rows
-        self._file.seek(0, os.SEEK_END)  # somebody may have been reading
-        self._file.write(entries.tobytes())
+        head = np.empty(len(rows), _HEAD)
+        head["step"] = np.arange(first_step, first_step + len(rows))
+        head["key"] = self._numbers.setdefault(key, len(self._numbers))
+        head["lane"] = LANES.index(lane)
+        entries = np.empty((len(rows), ENTRY.itemsize // 8), np.int64)  # copied as words, not field by field
+        entries[:, 0], entries[:, 1:] = head.view(np.int64), rows.view(np.int64).reshape(len(rows), -1)
+        self._unwritten += entries.tobytes()
         self.length += len(rows)
+        if len(self._unwritten) > _WRITE:
+            self._write()
+
+    def _write(self) -> None:
+        self._file.seek(0, os.SEEK_END)  # somebody may have been reading
+        self._file.write(self._unwritten)
+        self._unwritten.clear()
 
     def __iter__(self) -> Iterator[Array]:
         """The entries, some thousands at a time."""
+        self._write()
         self._file.seek(0)
         while content := self._file.read(_READ * ENTRY.itemsize):
             yield np.frombuffer(content, ENTRY)

@@ -16,7 +16,7 @@ import numpy as np
 from parity.config import Experiment, Precision
 from parity.config.tolerances import Tolerance
 from parity.errors import UsageError
-from parity.measure import Rows, Steps
+from parity.measure import Largest, Steps
 from parity.protocol import Array, Key
 
 Budget = Callable[[Steps], Array | float | None]
@@ -35,12 +35,11 @@ class Needed:
     atol: float = 0.0
     ulp: float = 0.0
 
-    def take(self, rows: Rows, precision: Precision) -> None:
+    def take(self, seen: Largest, precision: Precision) -> None:
         """Infinite where nothing finite would do: a relative tolerance of zero, or a NaN on one side."""
         margin = 1 + _ROUNDINGS * float(np.finfo(precision).eps) / 2
-        for name, measure in (("rtol", "relative"), ("atol", "absolute"), ("ulp", "ulp")):
-            largest = float(rows[measure]["value"].max(initial=0.0)) * margin
-            setattr(self, name, max(getattr(self, name), largest))
+        self.rtol, self.atol = max(self.rtol, seen.relative * margin), max(self.atol, seen.absolute * margin)
+        self.ulp = max(self.ulp, seen.ulp * margin)
 
     def then(self, other: Needed) -> Needed:
         return Needed(max(self.rtol, other.rtol), max(self.atol, other.atol), max(self.ulp, other.ulp))

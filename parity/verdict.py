@@ -17,7 +17,7 @@ from parity.coverage import Coverage
 from parity.data import Schedule
 from parity.errors import ExitCode
 from parity.ledger import Ledger
-from parity.measure import Rows, Steps, measure
+from parity.measure import Rows, Steps, identical, largest, measure
 from parity.protocol import Array, Key, Lane, Pair, Phase, Records, execution_order
 from parity.sensitivity import Sensitivity
 from parity.tolerance import Needed, Tolerances
@@ -98,21 +98,25 @@ class Summary:
     """The fixed tolerance that it was held against in place of a budget."""
     needed: Needed = field(default_factory=Needed)
 
-    def take(self, first_step: int, rows: Rows, precision: Precision) -> None:
-        self.needed.take(rows, precision)
-        absolute, used = rows["absolute"]["value"], rows["used"]["value"]
+    def take(self, first_step: int, rows: Rows, precision: Precision) -> float:
+        """Take in some steps; returns how much of the budget they used at most, NaN where nothing was judged."""
+        seen = largest(rows)
         self.steps += len(rows)
-        self.differing += int(np.count_nonzero(absolute))
-        if (largest := absolute.max()) > self.absolute:
-            self.absolute, self.absolute_step = float(largest), first_step + int(absolute.argmax())
-        most = np.fmax.reduce(used)  # NaN where nothing was judged
-        if most >= 0 and not self.used >= most:
-            self.used, self.used_step = float(most), first_step + int((used == most).argmax())
-        if most > 1:
-            over = np.flatnonzero(used > 1)
+        if seen.absolute:
+            self.needed.take(seen, precision)
+            differences = rows["absolute"]["value"]
+            self.differing += int(np.count_nonzero(differences))
+            if seen.absolute > self.absolute:
+                self.absolute, self.absolute_step = seen.absolute, first_step + int(differences.argmax())
+        used = seen.used
+        if used >= 0 and not self.used >= used:
+            self.used, self.used_step = used, first_step + int((rows["used"]["value"] == used).argmax())
+        if used > 1:
+            over = np.flatnonzero(rows["used"]["value"] > 1)
             self.beyond += len(over)
             if self.first_beyond is None:
                 self.first_beyond = first_step + int(over[0])
+        return used
 
 
 @dataclass(frozen=True)
@@ -246,9 +250,11 @@ class Judge:
             own, free = pair.own[key], pair.free[key]
             if own.shape != free.shape or own.dtype != free.dtype:
                 continue  # told where it is held against the reference
+            if identical(own, free):
+                continue
             rows = measure(own, free, self.tolerances.allowed(key, own, partial(self._budget.of, key, records)))
             if self.tolerances.rule(key) is not None and ("free", key) in self.summaries:
-                self.summaries["free", key].needed.take(rows, self.precision)
+                self.summaries["free", key].needed.take(largest(rows), self.precision)
             if (np.isnan(rows["used"]["value"]) & (rows["absolute"]["value"] > 0)).any():
                 self.unheld.setdefault(
                     str(key), "it differs from its own replay, and the candidate does not record why"
@@ -311,16 +317,16 @@ class Judge:
         if (summary := self.summaries.get((lane, key))) is None:
             summary = self.summaries[lane, key] = Summary(key, lane, reference.shape[1:])
             summary.rule = self.tolerances.rule(key)
-        summary.take(first_step, rows, self.precision)
-        if first_step and key not in self.judged and not np.isnan(rows["used"]["value"]).all():
+        used = summary.take(first_step, rows, self.precision)
+        if first_step and not math.isnan(used):
             self.judged.add(key)
         if (same := rows["nonfinite_both"].nonzero()[0]).size:
             step = first_step + int(same[0])
             if self.nonfinite is None or step < self.nonfinite[0]:
                 self.nonfinite = (step, key)
-        over = (rows["used"]["value"] > 1).nonzero()[0]
-        if over.size:
-            found = self._divergence(key, lane, first_step + int(over[0]), rows[over[0]], reference.shape[1:])
+        if used > 1:
+            over = int((rows["used"]["value"] > 1).argmax())
+            found = self._divergence(key, lane, first_step + over, rows[over], reference.shape[1:])
             self._diverge(found if lane == "local" or found.fixed else replace(found, note=OUTSIDE))
 
     def _divergence(self, key: Key, lane: Lane, step: int, row: Rows, shape: tuple[int, ...]) -> Divergence:

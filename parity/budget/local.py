@@ -35,15 +35,33 @@ class Operands:
 
     def __init__(self, records: Records, rows: Rows) -> None:
         self.records, self.rows = records, rows
+        self._all = len(rows) == len(records)
+        self._sizes: dict[Key | str, Array] = {}  # several budgets need the same
+
+    def are(self, records: Records, rows: Rows) -> bool:
+        """Whether these are the operands of just those steps."""
+        return self.records is records and np.array_equal(self.rows, rows)
 
     def __call__(self, phase: Phase, tensor: str, part: Part = "whole") -> Array:
-        return self.records.arrays[Key(phase, tensor, part)][self.rows]
+        array = self.records.arrays[Key(phase, tensor, part)]
+        return array if self._all else array[self.rows]
 
-    def before(self, tensor: str) -> Array:
-        """A weight or slot as it was before each step."""
-        key = Key("update", tensor)
-        after = self.records.arrays[key]
-        return np.stack([after[row - 1] if row else self.records.before[key] for row in self.rows])
+    def size(self, phase: Phase, tensor: str) -> Array:
+        """The absolute values."""
+        if (found := self._sizes.get(key := Key(phase, tensor))) is None:
+            found = self._sizes[key] = np.abs(self(phase, tensor))
+        return found
+
+    def size_before(self, tensor: str) -> Array:
+        """The absolute values of a weight as it was before each step."""
+        if (found := self._sizes.get(tensor)) is None:
+            after = self.records.arrays[key := Key("update", tensor)]
+            found = self._sizes[tensor] = np.empty((len(self.rows), *after.shape[1:]), after.dtype)
+            first = int(self.rows[0] == 0)
+            np.abs(after[:-1] if self._all else after[self.rows[first:] - 1], out=found[first:])
+            if first:
+                np.abs(self.records.before[key], out=found[0])
+        return found
 
 
 class LocalBudget:
@@ -56,6 +74,7 @@ class LocalBudget:
         self.u = unit_roundoff(precision)
         self.tiny = underflow(precision)
         self.loss = LossBudget(experiment, precision)
+        self._operands: Operands | None = None  # of the last budget: the next one's are mostly the same
         self._phases: dict[Phase, Callable[[Key, Operands], Array | float]] = {
             "batch": lambda *_: 0.0,
             "forward": self._forward,
@@ -70,35 +89,40 @@ class LocalBudget:
 
         Rounding has no bound where an operand is infinite or not a number: such elements must be the same.
         """
+        if self._operands is None or not self._operands.are(records, rows):
+            self._operands = Operands(records, rows)
         try:
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                found = self._phases[key.phase](key, Operands(records, rows))
+                found = self._phases[key.phase](key, self._operands)
         except KeyError:
             return None
-        return np.where(np.isfinite(found), found, 0)
+        return found if np.isfinite(np.max(found)) else np.where(np.isfinite(found), found, 0)
 
     def _product(self, a: Array, b: Array, added: Array | None = None) -> Array:
         """Both sides' error of `a @ b + added`, given the absolute values: inner products of n terms.
 
         An operand that is taken for zero loses `tiny` times the other one, a product at most `tiny`.
         """
-        n, size = a.shape[-1], a @ b
-        lost = self.tiny * (n + a.sum(axis=-1, keepdims=True) + b.sum(axis=-2, keepdims=True))
+        n, found = a.shape[-1], a @ b
         if added is not None:
-            n, size = n + 1, size + added
-        return np.asarray(2 * gamma(n, self.u) * size + 2 * lost)
+            n, found = n + 1, np.add(found, added, out=found)
+        found *= 2 * gamma(n, self.u)
+        # `sum a + sum b` over the n terms, from above: what is lost below the smallest number needs no finer bound
+        found += 2 * self.tiny * n * (1 + a.max(axis=(-2, -1), keepdims=True) + b.max(axis=(-2, -1), keepdims=True))
+        return np.asarray(found)
 
     def _input(self, layer: str, of: Operands) -> Array:
+        """|x| of a layer."""
         at = self.names.index(layer)
-        return of("batch", "x") if at == 0 else of("forward", f"{self.names[at - 1]}/output")
+        return of.size("batch", "x") if at == 0 else of.size("forward", f"{self.names[at - 1]}/output")
 
     def _forward(self, key: Key, of: Operands) -> Array | float:
         layer = self.layers[key.layer]
         if key.tensor.endswith("/pre_activation"):  # x @ kernel + bias: inputs products and one more term
-            x, kernel = np.abs(self._input(key.layer, of)), np.abs(of.before(f"{key.layer}/kernel"))
-            bias = np.abs(of.before(f"{key.layer}/bias"))[:, None, :] if layer.use_bias else None
+            x, kernel = self._input(key.layer, of), of.size_before(f"{key.layer}/kernel")
+            bias = of.size_before(f"{key.layer}/bias")[:, None, :] if layer.use_bias else None
             return self._product(x, kernel, bias)
-        z, a = of("forward", f"{key.layer}/pre_activation"), np.abs(of("forward", key.tensor))
+        z, a = of("forward", f"{key.layer}/pre_activation"), of.size("forward", key.tensor)
         match layer.activation:
             case "linear" | "relu":
                 return 0.0
@@ -109,7 +133,7 @@ class LocalBudget:
 
     def _penalty(self, tensor: str, of: Operands) -> Array:
         """What a regularizer adds to the loss: terms of one sign, so the error is relative to the sum."""
-        values = of("forward", tensor) if tensor.endswith("/output") else of.before(tensor)
+        values = of("forward", tensor) if tensor.endswith("/output") else of("update", tensor)
         size, n = np.abs(of("loss", tensor, "penalty")), int(np.prod(values.shape[1:]))
         return np.asarray(2 * (gamma(n, self.u) + 6 * self.u) * size + 2 * (n + 6) * self.tiny)
 
@@ -144,9 +168,9 @@ class LocalBudget:
     def _data_loss(self, of: Operands) -> Array:
         return self.loss.value(*self._top(of), of("loss", "loss", "data"))
 
-    def _regularizer_gradient(self, regularizer: Any, w: Array) -> Array:
+    def _regularizer_gradient(self, regularizer: Any, size: Array) -> Array:
         l1, l2 = getattr(regularizer, "l1", 0.0), getattr(regularizer, "l2", 0.0)
-        return np.asarray(l1 + 2 * l2 * np.abs(w), w.dtype)
+        return np.asarray(l1 + 2 * l2 * size, size.dtype)
 
     def _gradient(self, key: Key, of: Operands) -> Array | float:
         layer = self.layers[key.layer]
@@ -158,12 +182,14 @@ class LocalBudget:
         regularizer = getattr(layer, f"{name}_regularizer")
         penalty: Array | float = 0.0
         if regularizer is not None:
-            penalty = 2 * 3 * self.u * self._regularizer_gradient(regularizer, of.before(key.tensor)) + 6 * self.tiny
+            penalty = (
+                2 * 3 * self.u * self._regularizer_gradient(regularizer, of.size_before(key.tensor)) + 6 * self.tiny
+            )
         if key.part == "penalty":
             return penalty
-        dz = np.abs(of("gradient", f"{key.layer}/pre_activation"))
+        dz = of.size("gradient", f"{key.layer}/pre_activation")
         if name == "kernel":
-            data = self._product(np.swapaxes(np.abs(self._input(key.layer, of)), -1, -2), dz)
+            data = self._product(self._input(key.layer, of).mT, dz)
         else:
             data = 2 * gamma(dz.shape[1], self.u) * dz.sum(axis=1) + 2 * dz.shape[1] * self.tiny
         if key.part == "data" or regularizer is None:
@@ -176,10 +202,10 @@ class LocalBudget:
             budget = np.zeros(()) if self.loss.skips_activation else self.loss.gradient(*self._top(of))
         else:
             above = self.names[self.names.index(name) + 1]
-            dz, kernel = np.abs(of("gradient", f"{above}/pre_activation")), np.abs(of.before(f"{above}/kernel"))
-            budget = self._product(dz, np.swapaxes(kernel, -1, -2))
+            dz, kernel = of.size("gradient", f"{above}/pre_activation"), of.size_before(f"{above}/kernel")
+            budget = self._product(dz, kernel.mT)
         if (regularizer := self.layers[name].activity_regularizer) is not None:
-            a = of("forward", f"{name}/output")
+            a = of.size("forward", f"{name}/output")
             budget = budget + 2 * 5 * self.u * self._regularizer_gradient(regularizer, a) / a.shape[1]
             budget = budget + 2 * self.u * np.abs(of("gradient", f"{name}/output")) + 10 * self.tiny
         return budget
@@ -190,8 +216,8 @@ class LocalBudget:
         from_loss = self.loss.gradient(*self._top(of)) if skips else 0.0
         if skips and self.layers[name].activity_regularizer is None:
             return from_loss
-        da, dz = (np.abs(of("gradient", f"{name}/{what}")) for what in ("output", "pre_activation"))
-        a = np.abs(of("forward", f"{name}/output"))
+        da, dz = (of.size("gradient", f"{name}/{what}") for what in ("output", "pre_activation"))
+        a = of.size("forward", f"{name}/output")
         match self.layers[name].activation:
             case "linear" | "relu":
                 through: Array | float = 0.0

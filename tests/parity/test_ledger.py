@@ -31,6 +31,7 @@ appended = st.lists(
 def test_everything_comes_back(monkeypatch, in_memory):
     monkeypatch.setattr(module, "IN_MEMORY", in_memory)
     monkeypatch.setattr(module, "_READ", 3)
+    monkeypatch.setattr(module, "_WRITE", 500)
 
     @given(appended)
     def law(entries):
@@ -50,6 +51,7 @@ def test_everything_comes_back(monkeypatch, in_memory):
 
 def test_a_long_run_goes_to_disk(monkeypatch):
     monkeypatch.setattr(module, "IN_MEMORY", 10_000)
+    monkeypatch.setattr(module, "_WRITE", 2_000)
     ledger = Ledger()
     taken = rows(5)
     for first in range(1, 500, 5):

@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 
 from parity import measure as module
-from parity.measure import MEASURES, measure
+from parity.measure import MEASURES, identical, measure
 
 EXTREMES = ("absolute", "relative", "ulp", "used")
 DTYPES = ("float32", "float64")
@@ -271,6 +271,32 @@ def test_the_length_of_a_block_does_not_matter(pair, size):
         assert parts[name].tobytes() == whole[name].tobytes()
     for name in ("beyond", "nonfinite_reference", "nonfinite_candidate", "nonfinite_both", "size"):
         np.testing.assert_array_equal(parts[name], whole[name])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_of_ulp_differences_that_overflow_the_largest_is_told(dtype):
+    """4 and 5 are both more ulp of zero than the dtype can say."""
+    large = measure(np.zeros((1, 3), dtype), np.array([[4, 5, 0]], dtype))["ulp"]
+    assert large["index"] == 1
+    assert large["candidate"] == 5
+
+
+@pytest.mark.parametrize("columns", [3, 700])
+def test_one_array_held_against_itself_tells_only_what_is_not_finite(columns):
+    array = np.ones((2, columns))
+    array[1, -1] = np.nan
+    rows = measure(array, array, 0.0)
+    assert rows["nonfinite_both"].tolist() == [0, 1]
+    assert rows.tobytes() == measure(array, array.copy(), 0.0).tobytes()
+
+
+@given(hnp.arrays("float64", (2, 5), elements=st.sampled_from([0.0, -0.0, 1.0, math.nan])), st.integers(0, 9))
+def test_identical_means_every_bit(array, at):
+    assert identical(array, array.copy())
+    other = array.copy()
+    other.reshape(-1).view(np.uint64)[at] ^= 1
+    assert not identical(array, other)
+    assert not identical(np.tile(array, (1, 400)), np.hstack([np.tile(array, (1, 399)), other]))  # far to the right
 
 
 def test_minus_zero_is_zero():

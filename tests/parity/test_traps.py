@@ -24,7 +24,7 @@ from parity.config.tolerances import Tolerance
 from parity.data import load_dataset
 from parity.errors import SideError, UsageError
 from parity.lockstep import Pair, draw_weights, lockstep, start_weights
-from parity.measure import measure
+from parity.measure import largest, measure
 from parity.protocol import Key
 from parity.report import FORMATS, as_json, facts, parse_targets, terminal, worth, write_reports
 from parity.run import diff
@@ -590,7 +590,7 @@ def test_next_to_zero_a_relative_tolerance_allows_nothing_and_zero_beside_zero_i
     assert rows["used"]["value"].tolist() == [0, math.inf]
     assert rows["relative"]["value"].tolist() == [0, math.inf]
     needed = Needed()
-    needed.take(rows, dtype)
+    needed.take(largest(rows), dtype)
     assert (needed.rtol, needed.ulp >= 1, needed.atol >= least) == (math.inf, True, True)
 
 
