@@ -2,7 +2,7 @@
 
 Each step is what keras/src/backend/tensorflow/trainer.py does in `train_step`: forward, total loss, its gradient, the
 optimizer's `apply`, the metrics. The gradient that is applied is Keras' own of the total loss; the parts are computed
-beside it. That looking changes nothing is proved in tests/keras_ref/test_capture.py, to the last bit against `fit`.
+beside it. That looking changes nothing is proved in tests/suite/test_runs.py, to the last bit against `fit`.
 """
 
 from __future__ import annotations

@@ -150,8 +150,10 @@ def shuffled(count: int, seed: int) -> npt.NDArray[np.int64]:
     """The order in which `fit(shuffle=True)` visits `count` examples under `set_random_seed(seed)`, in every epoch.
 
     TensorFlow's `random.shuffle`: for i in 0..count-2, swap i with `i + word_i % (count - i)`. The operation's own seed
-    is 0, except that the pair (0, 0) would mean "unseeded" and becomes (0, 2**31 - 1).
+    is 0, except that the pair (0, 0) would mean "unseeded" and becomes (0, 2**31 - 1). Both are taken modulo 2**31 - 1
+    (tensorflow/python/framework/random_seed.py).
     """
+    seed %= 2**31 - 1
     operation_seed = 2**31 - 1 if seed == 0 else 0
     blocks = np.arange(-(-count // 4), dtype=np.uint64)
     words = philox(_counters(blocks, (operation_seed, 0)), (seed, 0)).ravel().tolist()

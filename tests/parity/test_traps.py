@@ -1,6 +1,6 @@
 """Each of these disarmed somebody's gate once. Each test fails where this one is disarmed in the same way.
 
-Elsewhere: hooks that change Keras' own numbers (tests/keras_ref/test_capture.py: bitwise the weights of `fit`); what is
+Elsewhere: hooks that change Keras' own numbers (tests/suite/test_runs.py: bitwise the weights of `fit`); what is
 no tolerance (tests/parity/config/test_tolerances.py); 0/0 in every measure (tests/parity/test_measure.py).
 """
 

@@ -82,7 +82,7 @@ def test_draws_lie_where_they_belong(seed):
     assert np.isfinite(source.normal((500,), 0.0, 1.0)).all()
 
 
-@pytest.mark.parametrize("seed", [0, 1, 1337])
+@pytest.mark.parametrize("seed", [0, 1, 1337, 2**31 - 2, 2**31 - 1])
 def test_the_order_in_which_layers_take_seeds(keras, seed):
     """A real model whose kernels and biases are random: every weight is the draw of the next seed."""
     keras.utils.set_random_seed(seed)
@@ -137,7 +137,7 @@ def visited(keras, runtime, count: int, seed: int, epochs: int, batch: int) -> l
     return [seen[start : start + count] for start in range(0, len(seen), count)]
 
 
-@pytest.mark.parametrize("seed", [0, 1, 1337])
+@pytest.mark.parametrize("seed", [0, 1, 1337, 2**31 - 2, 2**31 - 1])
 @pytest.mark.parametrize("count", [1, 2, 10, 103])
 def test_the_order_of_fit(keras, runtime, count, seed):
     epochs = visited(keras, runtime, count, seed, epochs=3, batch=32)

@@ -146,7 +146,7 @@ def _of_one_logarithm(clip, *, normalized):
     return value, slope
 
 
-# Keras' own formula for labels renormalizes what it clipped; tests/scratch_net/test_losses.py has it.
+# Keras' own formula for labels renormalizes what it clipped; tests/suite/laws/losses.py has it.
 OF_KERAS = (SparseCategoricalCrossentropy, "normalized", "1e-7")
 
 
