@@ -9,6 +9,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+WORKERS ?= 2# processes that the tests are spread over; each starts TensorFlow once. 0 is none but this one
 
 .PHONY: demo test lint reports clean
 
@@ -16,7 +17,7 @@ demo: $(INSTALLED)
 	$(BIN)/python -m parity.casebook --show --out parity-report reports/l2-digits
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
