@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from parity.config import Experiment
 from parity.config.initializers import CLASSES as INITIALIZERS
@@ -101,11 +100,6 @@ def _head(random, samples):
         case _:
             loss = {"class_name": "SparseCategoricalCrossentropy", "from_logits": logits}
             return classification | {"classes": classes}, loss, classes, activation
-
-
-@pytest.fixture(scope="session", name="random_experiment")
-def _random_experiment():
-    return random_experiment
 
 
 def random_experiment(seed, **settings):
