@@ -71,12 +71,13 @@
 
   function drawBudget(run) {
     const rows = run.used.map((row, index) => index).filter(row => run.used[row].some(used => used !== null));
-    const lane = run.lane === "local" ? "each phase given the reference's own inputs" : "each side going its own way";
+    const lanes = { local: "each phase given the reference's own inputs (local lane)", free: "each side going its own way (free lane)" };
+    const judged = run.lanes.map(lane => lanes[lane]).join("; and ") || "batches and initial weights alone";
     const columns = run.width > 1 ? ` Each column is the worst of ${run.width} steps.` : "";
     const unjudged = run.keys.length - rows.length;
     byId("budget-note").textContent = rows.length
-      ? `Share of what rounding can explain, ${run.precision}, ${run.lane} lane: ${lane}. Bright is beyond; ▲ marks where a `
-        + `tensor first goes beyond.${columns}` + (unjudged ? ` ${unjudged} tensors were not judged in this lane.` : "")
+      ? `Share of what rounding can explain, ${run.precision}: ${judged}. Bright is beyond; ▲ marks where a tensor first `
+        + `goes beyond.${columns}` + (unjudged ? ` ${unjudged} tensors were not judged.` : "")
       : `${run.precision}: nothing was held against a budget.`;
     byId("budget").hidden = !rows.length;
     if (!rows.length) return;
@@ -87,8 +88,9 @@
       text: rows.map(row => run.used[row].map((used, column) =>
         `step ${steps(run, column)}<br>${plain(named(run.keys[row]))}<br><b>${budget(used)}</b>`)),
       hoverinfo: "text", xgap: x.length < 80 ? 1 : 0, ygap: 1,
-      colorbar: { thickness: 12, outlinewidth: 0, tickvals: [-5, -4, -2, 0, 2, 4, 5], x: 1.01, xpad: 4,
-        ticktext: ["equal", "0.01 %", "1 %", "100 %", "100 ×", "10⁴ ×", "not equal"] },
+      colorbar: { thickness: 12, outlinewidth: 0, x: 1.01, xpad: 4, ...(rows.length < 12
+        ? { tickvals: [-5, 0, 5], ticktext: ["equal", "100 %", "not equal"] }
+        : { tickvals: [-5, -4, -2, 0, 2, 4, 5], ticktext: ["equal", "0.01 %", "1 %", "100 %", "100 ×", "10⁴ ×", "not equal"] }) },
     }];
     const marks = run.beyond.filter(mark => rows.includes(mark.row));
     traces.push({

@@ -46,8 +46,11 @@ def series(run: Run) -> dict[str, Any]:
         chosen = alone & _prefer(entries["lane"], run)
         for side, name in enumerate(("reference", "candidate")):
             said[side, at[1][chosen], column[chosen]] = apart[name][chosen]
-    local, free = LANES.index("local"), LANES.index("free")
-    judged = local if np.isfinite(used[local]).any() or np.isinf(used[local]).any() else free
+    free = LANES.index("free")
+    computed = [row for row, key in enumerate(keys) if key.phase != "batch"]  # batches are handed to both
+    judged = [
+        lane for lane, shares in zip(LANES, used, strict=True) if not np.isnan(shares[computed, 1 - first :]).all()
+    ]
     return {
         "precision": run.precision,
         "verdict": str(run.verdict),
@@ -55,8 +58,8 @@ def series(run: Run) -> dict[str, Any]:
         "last": run.judge.steps,
         "width": width,
         "keys": [{"phase": key.phase, "tensor": key.tensor, "part": key.part} for key in keys],
-        "lane": LANES[judged],
-        "used": [_numbers(row) for row in used[judged]],
+        "lanes": judged,
+        "used": [_numbers(row) for row in np.fmax(*used)],
         "distance": [_numbers(row) for row in distance[free]],
         "beyond": _beyond(run, keys, first, width),
         "divergence": _divergence(run, keys),
