@@ -72,7 +72,7 @@
   function drawBudget(run) {
     const rows = run.used.map((row, index) => index).filter(row => run.used[row].some(used => used !== null));
     const lanes = { local: "each phase given the reference's own inputs (local lane)", free: "each side going its own way (free lane)" };
-    const judged = run.lanes.map(lane => lanes[lane]).join("; and ") || "batches and initial weights alone";
+    const judged = run.lanes.map(lane => lanes[lane]).join("; where that was not judged, ") || "batches and initial weights alone";
     const columns = run.width > 1 ? ` Each column is the worst of ${run.width} steps.` : "";
     const unjudged = run.keys.length - rows.length;
     byId("budget-note").textContent = rows.length
@@ -81,13 +81,14 @@
       : `${run.precision}: nothing was held against a budget.`;
     byId("budget").hidden = !rows.length;
     if (!rows.length) return;
+    const narrow = byId("budget").clientWidth < 600;
     const x = run.used[0].map((_, column) => centre(run, column));
     const y = rows.map(row => plain(named(run.keys[row])));
     const traces = [{
       type: "heatmap", x, y, z: rows.map(row => run.used[row].map(shade)), zmin: -5, zmax: 5, colorscale: SCALE,
       text: rows.map(row => run.used[row].map((used, column) =>
         `step ${steps(run, column)}<br>${plain(named(run.keys[row]))}<br><b>${budget(used)}</b>`)),
-      hoverinfo: "text", xgap: x.length < 80 ? 1 : 0, ygap: 1,
+      hoverinfo: "text", xgap: x.length < 80 ? 1 : 0, ygap: 1, showscale: !narrow,
       colorbar: { thickness: 12, outlinewidth: 0, x: 1.01, xpad: 4, ...(rows.length < 12
         ? { tickvals: [-5, 0, 5], ticktext: ["equal", "100 %", "not equal"] }
         : { tickvals: [-5, -4, -2, 0, 2, 4, 5], ticktext: ["equal", "0.01 %", "1 %", "100 %", "100 ×", "10⁴ ×", "not equal"] }) },
@@ -108,7 +109,8 @@
     }
     Plotly.react("budget", traces, layout(Math.max(230, 90 + 17 * rows.length), {
       xaxis: stepAxis(run, { showgrid: false, range: [run.first - 0.5, run.last + 0.5] }), annotations,
-      yaxis: { autorange: "reversed", automargin: true, showgrid: false, ticklabelstep: 1, dtick: 1, type: "category" },
+      yaxis: { range: [rows.length - 0.5, -0.5], automargin: true, showgrid: false, dtick: 1, type: "category",
+        tickfont: { size: narrow ? 9 : 12 } },
       margin: { l: 60, r: 12, t: 14, b: 40 },
     }), options);
   }

@@ -27,7 +27,7 @@ NOT_EQUAL = -1  # JSON has no infinity, and no share of a budget is negative
 def series(run: Run) -> dict[str, Any]:
     """What the page draws of one precision."""
     keys = execution_order({key for _, key in run.summaries}, run.judge.experiment.layer_names)
-    first = 0 if any(len(entries) and not entries["step"][0] for entries in run.ledger) else 1
+    first = min((int(entries["step"][0]) for entries in run.ledger), default=1)  # 0 where initial weights were compared
     steps = run.judge.steps + 1 - first
     width = max(1, math.ceil(steps * len(keys) / CELLS))
     columns = math.ceil(steps / width)
@@ -38,19 +38,19 @@ def series(run: Run) -> dict[str, Any]:
     for entries in run.ledger:
         column, start = np.divmod(entries["step"] - first, width)
         at = (entries["lane"], rows[entries["key"]], column)
-        worst, apart = entries["measures"]["used"], entries["measures"]["absolute"]
+        worst, furthest = entries["measures"]["used"], entries["measures"]["absolute"]
         np.fmax.at(used, at, worst["value"])
-        np.fmax.at(distance, at, apart["value"])
+        np.fmax.at(distance, at, furthest["value"])
         np.fmax.at(limit, at, _limit(worst))
         alone = (start == 0) & (entries["measures"]["size"] == 1)
         chosen = alone & _prefer(entries["lane"], run)
         for side, name in enumerate(("reference", "candidate")):
-            said[side, at[1][chosen], column[chosen]] = apart[name][chosen]
-    free = LANES.index("free")
+            said[side, at[1][chosen], column[chosen]] = furthest[name][chosen]
+    (local, free), apart = used, distance[LANES.index("free")]
+    shown = np.where(np.isnan(local), free, local)  # what an operation adds tells more than what it inherits
     computed = [row for row, key in enumerate(keys) if key.phase != "batch"]  # batches are handed to both
-    judged = [
-        lane for lane, shares in zip(LANES, used, strict=True) if not np.isnan(shares[computed, 1 - first :]).all()
-    ]
+    lanes = {"local": local, "free": np.where(np.isnan(local), free, np.nan)}
+    judged = [lane for lane, shares in lanes.items() if not np.isnan(shares[computed, 1 - first :]).all()]
     return {
         "precision": run.precision,
         "verdict": str(run.verdict),
@@ -59,12 +59,12 @@ def series(run: Run) -> dict[str, Any]:
         "width": width,
         "keys": [{"phase": key.phase, "tensor": key.tensor, "part": key.part} for key in keys],
         "lanes": judged,
-        "used": [_numbers(row) for row in np.fmax(*used)],
-        "distance": [_numbers(row) for row in distance[free]],
-        "beyond": _beyond(run, keys, first, width),
+        "used": [_numbers(row) for row in shown],
+        "distance": [_numbers(row) for row in apart],
+        "beyond": _beyond(shown),
         "divergence": _divergence(run, keys),
         "losses": _losses(keys, said),
-        "drift": _drift(keys, distance[free], limit[free]),
+        "drift": _drift(keys, apart, limit[LANES.index("free")]),
     }
 
 
@@ -90,17 +90,10 @@ def _exact(values: Array) -> list[float | None]:
     return [float(f"{value:.9g}") if math.isfinite(value) else None for value in values.tolist()]
 
 
-def _beyond(run: Run, keys: list[Key], first: int, width: int) -> list[dict[str, int]]:
-    """Where each tensor went beyond its budget first."""
-    found: dict[Key, int] = {}
-    for (_, key), summary in run.summaries.items():
-        if summary.first_beyond is not None:
-            found[key] = min(summary.first_beyond, found.get(key, summary.first_beyond))
-    return [
-        {"row": row, "step": found[key], "column": (found[key] - first) // width}
-        for row, key in enumerate(keys)
-        if key in found
-    ]
+def _beyond(shown: Array) -> list[dict[str, int]]:
+    """The column in which each tensor goes beyond its budget first."""
+    over = shown > 1
+    return [{"row": int(row), "column": int(over[row].argmax())} for row in np.flatnonzero(over.any(axis=1))]
 
 
 def _divergence(run: Run, keys: list[Key]) -> dict[str, Any] | None:

@@ -107,6 +107,15 @@ def test_the_heat_map_is_the_ledger(diverged):
         }
 
 
+def test_what_an_operation_adds_is_shown_rather_than_what_it_inherits():
+    """With an envelope both lanes are judged, and in the free lane all is beyond soon after the first difference."""
+    result = run(candidate="scratch[l2.penalty=half]", envelope=True, precision="float64")
+    drawn = series(result.runs[0])
+    assert drawn["lanes"] == ["local"]
+    rows = {(drawn["keys"][mark["row"]]["phase"], drawn["keys"][mark["row"]]["tensor"]) for mark in drawn["beyond"]}
+    assert rows == {("loss", "dense/kernel"), ("loss", "loss"), ("gradient", "dense/kernel")}
+
+
 def test_both_sides_losses_with_their_parts(diverged):
     (whole, penalty, data) = series(diverged.runs[0])["losses"]
     assert [part["part"] for part in (whole, penalty, data)] == ["whole", "penalty", "data"]
@@ -129,6 +138,7 @@ def test_a_long_run_has_columns_of_several_steps_and_hides_nothing_beyond_its_bu
     bright = [(row, at) for row, used in enumerate(drawn["used"]) for at, value in enumerate(used) if (value or 0) > 1]
     row = drawn["keys"].index({"phase": "loss", "tensor": "loss", "part": "whole"})
     assert bright == [(row, 37 // drawn["width"])]
+    assert drawn["beyond"] == [{"row": row, "column": 37 // drawn["width"]}]
 
 
 def _row(*, used: float):
