@@ -88,7 +88,7 @@
       type: "heatmap", x, y, z: rows.map(row => run.used[row].map(shade)), zmin: -5, zmax: 5, colorscale: SCALE,
       text: rows.map(row => run.used[row].map((used, column) =>
         `step ${steps(run, column)}<br>${plain(named(run.keys[row]))}<br><b>${budget(used)}</b>`)),
-      hoverinfo: "text", xgap: x.length < 80 ? 1 : 0, ygap: 1, showscale: !narrow,
+      hoverinfo: "text", xgap: byId("budget").clientWidth / x.length > 12 ? 1 : 0, ygap: 1, showscale: !narrow,
       colorbar: { thickness: 12, outlinewidth: 0, x: 1.01, xpad: 4, ...(rows.length < 12
         ? { tickvals: [-5, 0, 5], ticktext: ["equal", "100 %", "not equal"] }
         : { tickvals: [-5, -4, -2, 0, 2, 4, 5], ticktext: ["equal", "0.01 %", "1 %", "100 %", "100 ×", "10⁴ ×", "not equal"] }) },
@@ -103,8 +103,8 @@
     if (first && rows.includes(first.row)) {
       const at = centre(run, Math.floor((first.step - run.first) / run.width)), above = rows.indexOf(first.row) > 3;
       const right = at - run.first < (run.last - run.first) / 2;
-      annotations.push({ x: at, y: plain(named(run.keys[first.row])), text: `first divergence: step ${first.step}`,
-        showarrow: true, arrowhead: 2, arrowwidth: 1.6, ax: right ? 70 : -70, ay: above ? -42 : 42, borderpad: 4,
+      annotations.push({ x: at, y: plain(named(run.keys[first.row])), text: (narrow ? "" : "first divergence: ") + `step ${first.step}`,
+        showarrow: true, arrowhead: 2, arrowwidth: 1.6, ax: (right ? 1 : -1) * (narrow ? 30 : 70), ay: above ? -42 : 42, borderpad: 4,
         xanchor: right ? "left" : "right" });
     }
     Plotly.react("budget", traces, layout(Math.max(230, 90 + 17 * rows.length), {
