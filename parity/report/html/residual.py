@@ -102,7 +102,7 @@ def _tensor(result: Result, run: Run, evidence: Evidence, key: Key, made: dict[K
     residual = candidate - reference
     layout = layout_of(residual, _image(result, key))
     panels = [("candidate − reference", residual)]
-    if key in made and _matrix(made[key]).shape == reference.shape:
+    if key in made and _matrix(made[key]).shape == reference.shape and np.isfinite(made[key]).all():
         causes = " and ".join(cause.code for cause in result.diagnosis.causes) if result.diagnosis else ""
         panels += [
             (f"as {causes} makes it", _matrix(made[key]) - reference),
