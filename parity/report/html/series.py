@@ -27,8 +27,9 @@ NOT_EQUAL = -1  # JSON has no infinity, and no share of a budget is negative
 def series(run: Run) -> dict[str, Any]:
     """What the page draws of one precision."""
     keys = execution_order({key for _, key in run.summaries}, run.judge.experiment.layer_names)
-    first = min((int(entries["step"][0]) for entries in run.ledger), default=1)  # 0 where initial weights were compared
-    steps = run.judge.steps + 1 - first
+    spans = [(int(entries["step"].min()), int(entries["step"].max())) for entries in run.ledger]
+    first, last = min((start for start, _ in spans), default=1), max((end for _, end in spans), default=0)
+    steps = max(last, run.judge.steps) + 1 - first  # from 0 where initial weights were compared
     width = max(1, math.ceil(steps * len(keys) / CELLS))
     columns = math.ceil(steps / width)
     used, distance, limit = (np.full((len(LANES), len(keys), columns), np.nan) for _ in range(3))
@@ -50,12 +51,12 @@ def series(run: Run) -> dict[str, Any]:
     shown = np.where(np.isnan(local), free, local)  # what an operation adds tells more than what it inherits
     computed = [row for row, key in enumerate(keys) if key.phase != "batch"]  # batches are handed to both
     lanes = {"local": local, "free": np.where(np.isnan(local), free, np.nan)}
-    judged = [lane for lane, shares in lanes.items() if not np.isnan(shares[computed, 1 - first :]).all()]
+    judged = [lane for lane, shares in lanes.items() if not np.isnan(shares[computed, max(0, 1 - first) :]).all()]
     return {
         "precision": run.precision,
         "verdict": str(run.verdict),
         "first": first,
-        "last": run.judge.steps,
+        "last": first + steps - 1,
         "width": width,
         "keys": [{"phase": key.phase, "tensor": key.tensor, "part": key.part} for key in keys],
         "lanes": judged,

@@ -107,6 +107,16 @@ def test_the_heat_map_is_the_ledger(diverged):
         }
 
 
+def test_a_ledger_of_some_steps_only_is_drawn():
+    """What is held against a recording is so at the steps that were recorded."""
+    result = run(precision="float64")
+    (one,) = result.runs
+    one.ledger.append(Key("loss", "loss"), "local", 90, _row(used=2.0))
+    drawn = series(one)
+    row = drawn["keys"].index({"phase": "loss", "tensor": "loss", "part": "whole"})
+    assert (drawn["last"], drawn["used"][row][90], drawn["used"][row][89]) == (90, 2.0, None)
+
+
 def test_what_an_operation_adds_is_shown_rather_than_what_it_inherits():
     """With an envelope both lanes are judged, and in the free lane all is beyond soon after the first difference."""
     result = run(candidate="scratch[l2.penalty=half]", envelope=True, precision="float64")
@@ -130,7 +140,8 @@ def test_a_long_run_has_columns_of_several_steps_and_hides_nothing_beyond_its_bu
     """Of 40 steps with one beyond its budget, in 7 columns at most, one is bright."""
     result = run(epochs=None, steps=40, precision="float64")
     (one,) = result.runs
-    one.ledger.append(Key("loss", "loss"), "local", 37, _row(used=12.5))
+    for step, used in ((37, 12.5), (38, 0.5)):
+        one.ledger.append(Key("loss", "loss"), "local", step, _row(used=used))
     monkeypatch.setattr(sys.modules[series.__module__], "CELLS", 7 * len({key for _, key in one.summaries}))
     drawn = series(one)
     assert drawn["width"] == math.ceil(41 / 7)
