@@ -266,6 +266,12 @@
     }
   }
   const charts = () => draw(() => drawBudget(run), () => drawLosses(run), () => drawDrift(run));
+  // Paper is narrower than a window, and plotly hears of windows only.
+  const drawn = () => [...document.querySelectorAll(".js-plotly-plot")];
+  addEventListener("beforeprint", () => drawn().forEach(plot =>
+    Plotly.relayout(plot, { width: Math.min(plot.clientWidth, plot.closest(".grid") ? 310 : 640) })));
+  addEventListener("afterprint", () => drawn().forEach(plot => Plotly.relayout(plot, { width: null, autosize: true })));
+
   const take = index => { run = data.runs[index]; anew(); };
 
   async function unpack(packed) {

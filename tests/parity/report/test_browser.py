@@ -208,6 +208,12 @@ def test_light_and_dark_follow_the_system_and_the_switch(equal, show):
 
 def test_it_prints(half, show):
     opened = show(half, color_scheme="dark").drawn()
+    wide = opened.tab.locator("#budget .main-svg").first
+    before = wide.bounding_box()["width"]
+    opened.tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert wide.bounding_box()["width"] <= 640 < before
+    opened.tab.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert wide.bounding_box()["width"] == pytest.approx(before, abs=1)
     assert opened.tab.pdf(print_background=True).startswith(b"%PDF")
     opened.tab.emulate_media(media="print")
     assert not opened.tab.locator("#search").is_visible()
