@@ -81,7 +81,7 @@ def arbitrate(
         judge: of the run in float32.
     """
     first, evidence = judge.first, judge.evidence
-    if first is None or evidence is None:
+    if first is None or evidence is None or evidence.lane == "free":
         return None
     try:
         return _arbitrated(experiment, sides, dataset, weights, first, evidence)

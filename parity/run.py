@@ -143,7 +143,7 @@ def _arbitrated(
     experiment: Experiment, sides: tuple[LoadedSide, LoadedSide], dataset: Dataset, runs: list[Run]
 ) -> Arbitration | None:
     judge = next((run.judge for run in runs if run.precision == "float32"), None)
-    if judge is None or judge.evidence is None:
+    if judge is None or judge.evidence is None or judge.evidence.lane == "free":
         return None
     weights = _weights_float64(experiment, sides, dataset)
     return arbitrate(experiment, sides, dataset.astype("float64"), weights, judge)

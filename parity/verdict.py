@@ -121,10 +121,18 @@ class Summary:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the first divergence was made of: the reference's records of its step, and what the candidate made of it."""
+    """The step of the first divergence: the reference's records of it, and what the candidate made of it."""
 
     records: Records
-    candidate: Array
+    lane: Lane
+    said: Mapping[Key, Array]
+    """All that the candidate said of that step in that lane."""
+    key: Key
+
+    @property
+    def candidate(self) -> Array:
+        """The tensor that diverged."""
+        return self.said[self.key]
 
 
 @dataclass(frozen=True)
@@ -155,7 +163,7 @@ class Judge:
     replays: bool = True
     """Whether the candidate can be asked again; of one that only trains the gradients show in its weights."""
     evidence: Evidence | None = None
-    """Of the first divergence, where it is in the local lane."""
+    """Of the first divergence, where it is one between the two sides."""
 
     def __post_init__(self) -> None:
         self._budget = LocalBudget(self.experiment, self.precision)
@@ -358,10 +366,12 @@ class Judge:
 
 def _evidence(first: Divergence, pair: Pair) -> Evidence | None:
     """Copies: the sides use their arrays again."""
-    if first.lane != "local" or first.key not in pair.local:
+    said = pair.lanes[first.lane]
+    if first.key not in said or first.note.startswith(AGAIN):
         return None
     at = first.step - pair.reference.first_step
     arrays = {key: np.array(array[at : at + 1]) for key, array in pair.reference.arrays.items()}
     before = pair.reference.before if at == 0 else {k: array[at - 1] for k, array in pair.reference.arrays.items()}
     kept = {key: np.array(array) for key, array in before.items() if key.phase == "update"}
-    return Evidence(Records(first.step, arrays, kept), np.array(pair.local[first.key][at : at + 1]))
+    told = {key: np.array(array[at : at + 1]) for key, array in said.items()}
+    return Evidence(Records(first.step, arrays, kept), first.lane, told, first.key)

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     "reports",
     multiple=True,
     metavar="FORMAT=PATH",
-    help="Also write a report: terminal, markdown, json or csv; - is standard output. Repeatable.",
+    help="Also write a report: terminal, markdown, html, json, csv, parquet, junit or github; - is standard output. "
+    "Repeatable; github alone is the summary of the GitHub job that runs.",
 )
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the experiment.")
 @click.option("--explain/--no-explain", default=True, show_default=True, help="Look for the causes of a divergence.")
@@ -82,6 +83,7 @@ def diff(
       parity diff experiment.toml
       parity diff experiment.toml --candidate 'scratch[l2.penalty=half]' --steps 100
       parity diff experiment.toml --set layers.0.kernel_regularizer.l2=0 --report json=-
+      parity diff experiment.toml --report html=diff.html --report junit=diff.xml
       parity diff experiment.toml --candidate mynet.py:MyNet --declare l2.penalty=half
       parity diff experiment.toml --rtol 1e-5 --atol 1e-8 --ulp 'dense*/kernel=2'
     """  # noqa: D301  # \b is click's

@@ -6,23 +6,44 @@ To add a format, write a module with `write(result, stream)` and name it in `FOR
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from parity.errors import UsageError, nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from parity.result import Result
 
+SUMMARY = "GITHUB_STEP_SUMMARY"
+
+
+@dataclass(frozen=True)
+class Format:
+    module: str
+    binary: bool = False
+    adds: bool = False
+    """Whether it is added to what the file holds already."""
+    needs: str = ""
+    """A package that is an extra, and the extra of the same name as the format."""
+
+
 FORMATS = {
-    "terminal": "parity.report.terminal",
-    "markdown": "parity.report.markdown",
-    "json": "parity.report.as_json",
-    "csv": "parity.report.as_csv",
+    "terminal": Format("parity.report.terminal"),
+    "markdown": Format("parity.report.markdown"),
+    "html": Format("parity.report.html"),
+    "json": Format("parity.report.as_json"),
+    "csv": Format("parity.report.as_csv"),
+    "parquet": Format("parity.report.as_parquet", binary=True, needs="pyarrow"),
+    "junit": Format("parity.report.junit"),
+    "github": Format("parity.report.github", adds=True),
 }
 
 
@@ -34,17 +55,20 @@ class Target:
 
 
 def parse_targets(texts: Iterable[str]) -> list[Target]:
-    """`markdown=diff.md` as a format and a path.
+    """`markdown=diff.md` as a format and a path; `github` alone is the summary of the job that runs.
 
     Raises:
-        UsageError: no such format, no path, or a folder that is not there.
+        UsageError: no such format, no path, a folder that is not there, or a package that is not installed.
     """
     targets: list[Target] = []
     for text in texts:
         form, _, path = text.partition("=")
+        if text == "github" and SUMMARY in os.environ:
+            path = os.environ[SUMMARY]
         if form not in FORMATS or not path:
             msg = f"--report {text}: expected FORMAT=PATH, FORMAT one of {', '.join(FORMATS)}"
             msg += f"; did you mean {form}=FILE?" if form in FORMATS else nearest(form, FORMATS)
+            msg += f" (without a file: ${SUMMARY}, which is not set)" if form == "github" else ""
             raise UsageError(msg)
         if path != "-" and not Path(path).parent.is_dir():
             msg = f"--report {text}: there is no folder {Path(path).parent}"
@@ -55,25 +79,60 @@ def parse_targets(texts: Iterable[str]) -> list[Target]:
         if path in {target.path for target in targets}:
             msg = f"--report {text}: {'standard output' if path == '-' else path} already takes another report"
             raise UsageError(msg)
+        needs = FORMATS[form].needs
+        if needs and importlib.util.find_spec(needs) is None:  # told before anything is trained
+            msg = f"--report {text}: needs {needs}, which is not installed: pip install 'keras-parity[{form}]'"
+            raise UsageError(msg)
         targets.append(Target(form, path))
     return targets
 
 
 def write_reports(result: Result, targets: Iterable[Target]) -> None:
-    """Write each report; a file appears whole or not at all."""
+    """Write each report; a file appears whole or not at all, and one that cannot be written takes no other with it.
+
+    Raises:
+        UsageError: a file could not be written; the others were.
+    """
+    unwritten: list[str] = []
+    mistakes: list[Exception] = []
     for target in targets:
-        write = importlib.import_module(FORMATS[target.format]).write
-        if target.path == "-":
-            write(result, sys.stdout)
-            continue
-        path = Path(target.path)
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            with unfinished.open("w", encoding="utf-8", newline="") as stream:
-                write(result, stream)
-            unfinished.replace(path)
+            _write(result, target)
         except OSError as error:
-            msg = f"--report {target.format}={target.path}: cannot be written: {error.strerror}"
-            raise UsageError(msg) from None
-        finally:
-            unfinished.unlink(missing_ok=True)
+            unwritten.append(f"--report {target.format}={target.path}: cannot be written: {error.strerror}")
+        except Exception as error:  # noqa: BLE001  # ours; it is raised when the others are written
+            mistakes.append(error)
+    if mistakes:
+        raise mistakes[0]
+    if unwritten:
+        raise UsageError("\n".join(unwritten))
+
+
+def _write(result: Result, target: Target) -> None:
+    form = FORMATS[target.format]
+    write = importlib.import_module(form.module).write
+    if target.path == "-":
+        write(result, sys.stdout.buffer if form.binary else sys.stdout)
+        sys.stdout.flush()
+        return
+    with (_added if form.adds else _whole)(Path(target.path), binary=form.binary) as stream:
+        write(result, stream)
+
+
+@contextmanager
+def _whole(path: Path, *, binary: bool) -> Iterator[IO[Any]]:
+    """A file that appears when it is complete."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with unfinished.open("wb") if binary else unfinished.open("w", encoding="utf-8", newline="") as stream:
+            yield stream
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def _added(path: Path, *, binary: bool) -> Iterator[IO[Any]]:  # noqa: ARG001  # as above
+    """The end of a file that others write to as well."""
+    with path.open("a", encoding="utf-8", newline="") as stream:
+        yield stream

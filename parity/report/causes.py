@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from parity.diagnosis import Cause, Diagnosis
 from parity.diagnosis.explain import Reading, Rejected
-from parity.report.facts import Figure, number, percent, place
+from parity.report.facts import Figure, counted, number, percent, place
 
 ROUNDING = 1e5 * 2.0**-52  # a smaller effect is made of rounding errors, and its digits with them
 
@@ -49,7 +49,7 @@ def _proof(diagnosis: Diagnosis) -> str:
     repeated = ", ".join(map(str, diagnosis.causes))
     used = max(cause.residual_used for cause in diagnosis.causes)
     rest = f"at most ≈{percent(used)}" if used else "equal to the last bit"
-    return f"{diagnosis.steps} steps repeated with {repeated}: {rest}, {diagnosis.precision}"
+    return f"{counted(diagnosis.steps, 'step')} repeated with {repeated}: {rest}, {diagnosis.precision}"
 
 
 def _unexplained(diagnosis: Diagnosis) -> Pairs:

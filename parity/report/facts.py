@@ -17,6 +17,7 @@ from parity.result import Meaning, Result, Run
 from parity.verdict import Divergence, Judge, Summary, Verdict
 
 SHOWN_STEPS = 6
+LISTED = 40  # entries of a list in a document; the JSON report has all
 NOISE = 1e4  # units in the last place: a free-running difference below it is shown as rounding
 
 _MEANING = {
@@ -62,6 +63,11 @@ def number(value: float, digits: int = 4) -> str:
     if value == 0:
         return "0"
     return f"{value:.{digits}g}"
+
+
+def counted(count: int, what: str) -> str:
+    """1 step, 2 steps."""
+    return f"{count} {what}" + ("s" if count != 1 else "")
 
 
 def percent(used: float) -> str:
@@ -124,7 +130,7 @@ def subject(result: Result) -> Iterator[tuple[str, str]]:
     yield "candidate", result.candidate
     done = result.steps_compared
     planned = max((run.planned_steps for run in result.runs), default=0)
-    steps = f"{done} steps" if done == planned else f"{done} of {planned} steps"
+    steps = counted(done, "step") if done == planned else f"{done} of {counted(planned, 'step')}"
     yield (
         "compared",
         f"{steps}, {result.tensors_compared} tensors a step, {' and '.join(r.precision for r in result.runs)}",

@@ -3,51 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, get_args
 
-from parity.report import causes, facts, worth
-from parity.report.following import following
+from parity.report import facts, outline
 
 if TYPE_CHECKING:
+    from parity.report.outline import Section
     from parity.result import Result
-
-_CAP = 40  # entries of a list
 
 
 def write(result: Result, stream: IO[str]) -> None:
     """The report as one document."""
     stream.write(f"# {escape(result.experiment.name)}\n\n")
-    stream.write(body(result))
+    stream.write(body(result, made=True))
 
 
-def body(result: Result, level: int = 2) -> str:
-    """The facts under headings of the given level."""
-    heading = "#" * level
-    parts = [f"**{escape(facts.headline(result))}**", _list(facts.subject(result))]
-    if (first := result.first_divergence) is not None:
-        parts += [f"{heading} First divergence", _list(facts.divergence(first))]
-    for title, pairs in causes.sections(result.diagnosis):
-        parts += [f"{heading} {escape(title)}", "\n".join(f"- {label}: {_code(label, text)}" for label, text in pairs)]
-    parts += [f"{heading} Steps by tensors", _list(facts.runs(result))]
-    for run in result.runs:
-        parts.append(_table(facts.table(run)))
-    parts.append(facts.lane_notes({lane for run in result.runs for lane, _ in run.summaries}))
-    if fixed := list(worth.tolerances(result)):
-        parts += [f"{heading} Fixed tolerances", _capped(fixed)]
-    if errors := list(worth.sensitivity(result)):
-        parts += [f"{heading} The smallest relative error that would have been seen", _list(errors)]
-    if idle := list(worth.not_exercised(result)):
-        parts += [f"{heading} Not exercised", _capped(idle)]
-    if result.gradcheck is not None:
-        parts += [f"{heading} Gradient check", _list(facts.gradcheck(result))]
-    if missing := result.not_compared:
-        parts += [f"{heading} Not compared", _capped([(item.what, item.why) for item in missing])]
-    if items := list(following(result)):
-        parts.append(f"{heading} Next")
-        for item in items:
-            parts.append(escape(item.why) + (":" if item.command else ""))
-            parts += [f"```sh\n{item.command}\n```"] if item.command else []
-    return "\n\n".join(parts) + "\n"
+def body(result: Result, level: int = 2, *, made: bool = False) -> str:
+    """The facts under headings of the given level; on request with those that differ from machine to machine."""
+    return f"{answer(result, level)}\n\n{rest(result, level, made=made)}\n"
+
+
+def answer(result: Result, level: int) -> str:
+    """What a reader came for: the verdict, the first divergence, the causes."""
+    return "\n\n".join([f"**{escape(facts.headline(result))}**", *_told(result, level, outline.ANSWER)])
+
+
+def rest(result: Result, level: int, *, made: bool) -> str:
+    """Everything else."""
+    others = frozenset(get_args(outline.Kind)) - outline.ANSWER
+    return "\n\n".join(_told(result, level, others if made else others - {"made"}))
+
+
+def _told(result: Result, level: int, kinds: frozenset[str]) -> list[str]:
+    told = [section for section in outline.sections(result) if section.kind in kinds]
+    return [part for section in told for part in _section(section, "#" * level)]
+
+
+def _section(section: Section, heading: str) -> list[str]:
+    title = [] if section.kind == "subject" else [f"{heading} {escape(section.title)}"]
+    match section.kind:
+        case "cause":
+            return [*title, "\n".join(f"- {label}: {_code(label, text)}" for label, text in section.pairs)]
+        case "long":
+            return [*title, _capped(section.pairs)]
+        case "next":
+            return [*title, *(part for why, command in section.pairs for part in _next(why, command))]
+    tables = [_table(table) for table in section.tables]
+    return [*title, _list(section.pairs), *tables, *([section.note] if section.note else [])]
+
+
+def _next(why: str, command: str) -> list[str]:
+    return [f"{escape(why)}:", f"```sh\n{command}\n```"] if command else [escape(why)]
 
 
 def escape(text: str) -> str:
@@ -68,8 +74,8 @@ def _list(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def _capped(pairs: list[tuple[str, str]]) -> str:
-    more = [("…", f"and {len(pairs) - _CAP} more")] if len(pairs) > _CAP else []
-    return _list([*pairs[:_CAP], *more])
+    more = [("…", f"and {len(pairs) - facts.LISTED} more")] if len(pairs) > facts.LISTED else []
+    return _list([*pairs[: facts.LISTED], *more])
 
 
 def _table(table: facts.Table) -> str:

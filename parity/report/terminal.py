@@ -5,17 +5,18 @@ from __future__ import annotations
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Self
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from parity.config import Precision
-from parity.report import causes, facts, worth
-from parity.report.following import following
+from parity.report import facts, outline
 from parity.verdict import Verdict
 
 if TYPE_CHECKING:
+    from parity.report.causes import Pairs
+    from parity.report.outline import Section
     from parity.result import Result
 
 _STYLE = {Verdict.PARITY: "bold green", Verdict.DIVERGED: "bold red", Verdict.CANNOT_JUDGE: "bold yellow"}
@@ -68,64 +69,49 @@ def show(result: Result, *, quiet: bool = False, verbose: bool = False, to_stder
         console = Console(file=console.file, width=_WIDTH, highlight=False)
     console.print(Text(facts.headline(result), style=_STYLE[result.verdict]))
     if not quiet:
-        console.print(_body(result, verbose=verbose))
-        _print_following(result, console)
+        _print(result, console, verbose=verbose)
 
 
 def write(result: Result, stream: IO[str]) -> None:
     """The same as plain text."""
     console = Console(file=stream, width=_WIDTH, no_color=True, highlight=False)
     console.print(facts.headline(result))
-    console.print(_body(result, verbose=True))
-    _print_following(result, console)
+    _print(result, console, verbose=True)
 
 
-def _print_following(result: Result, console: Console) -> None:
-    """What to run next; a command on one line, however long, so that it can be copied."""
-    items = list(following(result))
-    if items:
-        console.print(Text("\nNext", style="bold"))
-    for item in items:
-        console.print(Text(f"  {item.why}{':' if item.command else ''}"))
-        if item.command:
-            console.print(Text(f"    {item.command}"), soft_wrap=True)
+def _print(result: Result, console: Console, *, verbose: bool) -> None:
+    """Section by section; how it was made only where all is asked for."""
+    for section in outline.sections(result):
+        if section.kind == "subject":
+            console.print(_pairs(section.pairs))
+        elif section.kind != "made" or verbose:
+            console.print(Text(f"\n{section.title}", style="bold"))
+            _print_section(section, console, verbose=verbose)
 
 
-def _body(result: Result, *, verbose: bool) -> Group:
-    parts: list[Text | Table] = [_pairs(facts.subject(result)), Text()]
-    if (first := result.first_divergence) is not None:
-        parts += [Text("First divergence", style="bold"), _pairs(facts.divergence(first)), Text()]
-    for title, pairs in causes.sections(result.diagnosis):
-        parts += [Text(title, style="bold"), _pairs(pairs), Text()]
-    parts += [_pairs(facts.runs(result)), Text()]
-    for run in result.runs:
-        parts += [_table(facts.table(run), verbose=verbose), Text()]
-    parts.append(Text(facts.lane_notes({lane for run in result.runs for lane, _ in run.summaries}), style="dim"))
-    if result.gradcheck is not None:
-        parts += _section("Gradient check", list(facts.gradcheck(result)), verbose=True)
-    parts += _section("Fixed tolerances", list(worth.tolerances(result)), verbose=verbose)
-    missing = [(item.what, item.why) for item in result.not_compared]
-    parts += _section("Not compared", missing, verbose=verbose)
-    errors = list(worth.sensitivity(result))
-    parts += _section("The smallest relative error that would have been seen", errors, verbose=True)
-    parts += _section("Not exercised", list(worth.not_exercised(result)), verbose=verbose)
-    return Group(*parts)
+def _print_section(section: Section, console: Console, *, verbose: bool) -> None:
+    if section.kind == "next":
+        for why, command in section.pairs:
+            console.print(Text(f"  {why}{':' if command else ''}"))
+            if command:  # on one line, however long, so that it can be copied
+                console.print(Text(f"    {command}"), soft_wrap=True)
+        return
+    shown = section.pairs if verbose or section.kind != "long" else section.pairs[:_FEW]
+    console.print(_pairs(shown))
+    if len(shown) < len(section.pairs):
+        console.print(Text(f"  and {len(section.pairs) - len(shown)} more: -v shows all"))
+    for table in section.tables:
+        console.print()
+        console.print(_table(table, verbose=verbose))
+    if section.note:
+        console.print(Text(f"\n{section.note}", style="dim"))
 
 
-def _section(title: str, pairs: list[tuple[str, str]], *, verbose: bool) -> list[Text | Table]:
-    """Nothing where there is nothing to say; the first few without -v."""
-    if not pairs:
-        return []
-    shown = pairs if verbose else pairs[:_FEW]
-    more = [Text(f"  and {len(pairs) - len(shown)} more: -v shows all")] if len(shown) < len(pairs) else []
-    return [Text(), Text(title, style="bold"), _pairs(shown), *more]
-
-
-def _pairs(pairs: object) -> Table:
+def _pairs(pairs: Pairs) -> Table:
     grid = Table.grid(padding=(0, 2), pad_edge=False)
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column()
-    for label, value in pairs:  # type: ignore[attr-defined]  # an iterable of pairs
+    for label, value in pairs:
         grid.add_row(f"  {label}", Text(value))
     return grid
 

@@ -5,13 +5,27 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
+from html import unescape
 
 import pytest
 
 from parity.config import validate
 from parity.errors import UsageError
-from parity.report import FORMATS, as_csv, as_json, markdown, parse_targets, terminal, write_reports
-from parity.run import diff
+from parity.report import (
+    FORMATS,
+    as_csv,
+    as_json,
+    html,
+    junit,
+    markdown,
+    outline,
+    parse_targets,
+    terminal,
+    write_reports,
+)
+from parity.result import Result
+from tests.parity.report.results import HOSTILE
 
 # DESIGN, "The JSON report, stable keys".
 KEYS = {
@@ -22,53 +36,6 @@ KEYS = {
 DIVERGENCE_KEYS = {
     *("step", "phase", "layer", "tensor", "index", "reference", "candidate", "difference", "budget", "used", "lane"),
 }
-HOSTILE = "a|b `c` <script>alert(1)</script> *d* _e_ [f](g) # h \\ i\nj"
-
-
-def run(*, candidate: str = "scratch", **settings):
-    table = {
-        "name": HOSTILE,
-        "data": {"source": "regression", "features": 2, "samples": 8},
-        "layers": [{"units": 3, "activation": "tanh", "kernel_regularizer": "l2"}, {"units": 1}],
-        "loss": "mse",
-        "optimizer": "sgd",
-        "batch_size": 4,
-        "epochs": 2,
-        **settings,
-    }
-    return diff(validate(table), reference="scratch", candidate=candidate)
-
-
-@pytest.fixture(scope="module")
-def equal():
-    return run()
-
-
-@pytest.fixture(scope="module")
-def diverged():
-    return run(candidate="scratch[l2.penalty=half]")
-
-
-@pytest.fixture(scope="module")
-def boundless():
-    """Both sides run into infinities and NaN."""
-    return run(optimizer={"class_name": "SGD", "learning_rate": 1e30}, epochs=8, precision="float64")
-
-
-@pytest.fixture(scope="module")
-def poisoned(tmp_path_factory):
-    """One side is not a number at step 2."""
-    path = tmp_path_factory.mktemp("side") / "net.py"
-    path.write_text(
-        "from scratch_net.adapter import ScratchSide\n"
-        "class Net(ScratchSide):\n"
-        "    def replay(self, reference):\n"
-        "        said = super().replay(reference)\n"
-        "        if reference.first_step <= 2 < reference.first_step + len(reference):\n"
-        "            said['output']['dense'][2 - reference.first_step] = float('nan')\n"
-        "        return said\n"
-    )
-    return run(candidate=f"{path}:Net")
 
 
 def test_a_nan_is_a_word(poisoned):
@@ -77,7 +44,7 @@ def test_a_nan_is_a_word(poisoned):
     assert (first["difference"], first["used"]) == ("nan", "inf")
 
 
-RESULTS = ["equal", "diverged", "boundless", "poisoned"]
+RESULTS = ["equal", "diverged", "boundless", "poisoned", "unexplained", "unjudged", "one_step", "only_trains"]
 
 
 def written(writer, result) -> str:
@@ -123,7 +90,7 @@ def test_the_first_divergence_in_json(diverged):
 def test_every_format_writes_every_result(name, form, request, tmp_path):
     path = tmp_path / "report"
     write_reports(request.getfixturevalue(name), parse_targets([f"{form}={path}"]))
-    assert path.read_text(encoding="utf-8").strip()
+    assert path.read_bytes().strip()
     assert [found.name for found in tmp_path.iterdir()] == ["report"]  # nothing unfinished is left
 
 
@@ -137,6 +104,92 @@ def test_the_csv_is_the_ledger(name, request):
     assert len(table) == sum(run.ledger.length for run in result.runs)
     assert len(table.drop_duplicates(["precision", "step", "tensor", "phase", "part", "lane"])) == len(table)
     assert table["absolute"].max() == pytest.approx(result.frame["absolute"].max())
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_the_parquet_is_the_csv_and_holds_the_facts(name, request, tmp_path):
+    pd, pq = pytest.importorskip("pandas"), pytest.importorskip("pyarrow.parquet")
+    result = request.getfixturevalue(name)
+    write_reports(result, parse_targets([f"parquet={tmp_path / 'p'}", f"csv={tmp_path / 'c'}"]))
+    table = pq.read_table(tmp_path / "p")
+    said = pd.read_csv(tmp_path / "c", keep_default_na=False, na_values=["", "nan"])
+    assert table.column_names == list(said.columns)
+    assert table.num_rows == len(said)
+    found = table.to_pandas()
+    pd.testing.assert_frame_equal(
+        found.replace("", None), said.replace("", None).where(said.notna(), None), check_dtype=False
+    )
+    assert json.loads(table.schema.metadata[b"keras_parity"]) == as_json.as_dict(result)
+
+
+def nothing(experiment) -> Result:
+    """What an interrupt before the first step leaves."""
+    return Result(experiment, "scratch", "scratch", runs=(), data_digest="0", interrupted=True)
+
+
+@pytest.mark.parametrize("form", sorted(FORMATS))
+def test_every_format_writes_a_result_of_nothing(form, equal, tmp_path):
+    write_reports(nothing(equal.experiment), parse_targets([f"{form}={tmp_path / 'report'}"]))
+    assert (tmp_path / "report").stat().st_size
+
+
+def test_a_table_of_nothing_still_has_its_columns(equal, diverged):
+    header = written(as_csv, nothing(equal.experiment))
+    assert header == written(as_csv, diverged).splitlines()[0] + "\n"
+
+
+def test_a_missing_package_is_told_before_anything_is_trained(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(
+        UsageError, match=r"needs pyarrow, which is not installed: pip install 'keras-parity\[parquet\]'"
+    ):
+        parse_targets(["parquet=a"])
+
+
+def test_a_report_that_cannot_be_written_takes_no_other_with_it(equal, tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    targets = parse_targets([f"json={tmp_path / 'a'}", f"csv={gone / 'b'}", f"html={tmp_path / 'c'}"])
+    gone.rmdir()
+    with pytest.raises(UsageError, match=r"--report csv=.*: cannot be written: No such file or directory"):
+        write_reports(equal, targets)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "c"]
+
+
+def test_a_mistake_in_one_format_takes_no_other_with_it(equal, tmp_path, monkeypatch):
+    monkeypatch.setattr(as_csv, "write", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write_reports(equal, parse_targets([f"csv={tmp_path / 'a'}", f"json={tmp_path / 'b'}"]))
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+ORDER = {"subject": 0, "divergence": 1, "cause": 2, "steps": 3, "list": 4, "long": 4, "made": 5, "next": 6}
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_every_report_tells_the_verdict_first_then_where_then_why(name, request):
+    """By the place of each fact's own words in what was written; formats differ in nothing but how they look."""
+    result = request.getfixturevalue(name)
+    told = list(outline.sections(result))
+    ranks = [ORDER[section.kind] for section in told]
+    assert ranks == sorted(ranks)
+    head = [section for section in told if section.kind in {"divergence", "cause", "steps"}]
+    for writer in (terminal, markdown, html, junit):
+        text = plain(written(writer, result))
+        places = [text.find(plain(label_of(section))) for section in head]
+        assert -1 not in places, (writer.__name__, head)
+        assert [0 <= text.find(str(result.verdict)) < places[0], places] == [True, sorted(places)]
+
+
+def label_of(section) -> str:
+    """The words that nothing else in a report has."""
+    return {"divergence": "First divergence", "steps": "Steps by tensors"}.get(section.kind, section.title)
+
+
+def plain(text: str) -> str:
+    """Without markup, escapes and line breaks."""
+    text = re.sub(r"<style>.*?</style>|<title>.*?</title>|<[^>]+>", " ", text, flags=re.DOTALL)
+    return re.sub(r"[\s:#*`]+", " ", unescape(text).replace("\\", ""))
 
 
 def test_names_do_not_become_markup(diverged):
@@ -188,6 +241,7 @@ def test_infinities_are_words(boundless):
         ("json=", "expected FORMAT=PATH"),
         ("=a", "expected FORMAT=PATH"),
         ("json=/nowhere/at/all.json", "there is no folder /nowhere/at"),
+        ("github", "GITHUB_STEP_SUMMARY, which is not set"),
     ],
 )
 def test_a_report_that_cannot_be(text, said):

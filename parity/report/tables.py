@@ -1,0 +1,36 @@
+"""Every measure of every step as tables, some thousands of rows at a time: what CSV and Parquet hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from parity.ledger import Ledger
+from parity.measure import MEASURES
+from parity.protocol import Key
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from parity.result import Result
+
+
+def frames(result: Result) -> Iterator[pd.DataFrame]:
+    """One row for each precision, step, tensor, part and lane; where nothing was measured, the columns alone."""
+    yield _frame("", _one_row()).iloc[:0]
+    for run in result.runs:
+        for frame in run.ledger.frames():
+            yield _frame(run.precision, frame)
+
+
+def _frame(precision: str, frame: pd.DataFrame) -> pd.DataFrame:
+    frame.insert(0, "precision", precision)
+    return frame
+
+
+def _one_row() -> pd.DataFrame:
+    ledger = Ledger()
+    ledger.append(Key("loss", "loss"), "local", 1, np.zeros(1, MEASURES))
+    return next(ledger.frames())
