@@ -31,6 +31,10 @@ ALONE = (
     "inside a step, and any difference that stays below that drift, is not seen"
 )
 AGAIN = "reference is what the candidate makes of the same state when it is asked again: its run carried something else"
+AUDITED = (
+    "reference is what the NumPy network, which computes what the reference does, makes of the candidate's own "
+    "recorded inputs"
+)
 FIXED = "held against the fixed tolerance {}, not against what rounding can explain"
 
 
@@ -153,7 +157,9 @@ class Judge:
     schedule: Schedule | None = None
     """Which examples are in which step, where the steps were not recorded somewhere else."""
     replays: bool = True
-    """Whether the candidate can be asked again; of one that only trains the gradients show in its weights."""
+    """Whether each operation of the candidate is judged; of one that only trains the gradients show in its weights."""
+    audited: bool = False
+    """Whether that is by its own recorded inputs, since it cannot be asked again."""
     evidence: Evidence | None = None
     """Of the first divergence, where it is in the local lane."""
 
@@ -211,8 +217,11 @@ class Judge:
     def take(self, pair: Pair, drift: Allowed | None = None) -> None:
         """Measure and judge every tensor of a chunk of steps; the free lane where it is known how far it may drift."""
         records, known = pair.reference, self.first
+        own = Records(records.first_step, pair.free, pair.free_before)
         self.steps += len(records)
-        if not pair.local and drift is not None:
+        if pair.audited:
+            self.audited = True
+        elif not pair.local and drift is not None:
             self.missing.setdefault("local lane", ALONE)
         elif not pair.local:
             self.missing.setdefault("local lane", f"not asked for, or the candidate does not replay: {self._left}")
@@ -231,8 +240,9 @@ class Judge:
                 self._hold(key, lane, records.first_step, of_key, array, derived)
             self._note_missing(key, pair, lanes)
         self._hold_to_itself(pair)
+        self._audit(pair)
         self.coverage.take(records)
-        self.sensitivity.take(records, pair.local, self._allowed)
+        self.sensitivity.take(*((own, pair.audited) if pair.audited else (records, pair.local)), self._allowed)
         self.tolerances.check(key for key in records.arrays if key in pair.free or key in pair.local)
         for key in (pair.free.keys() | pair.local.keys()) - records.arrays.keys():
             self.missing.setdefault(str(key), "the reference does not record it")
@@ -264,6 +274,13 @@ class Judge:
                 step = records.first_step + int(over[0])
                 found = self._divergence(key, "free", step, rows[over[0]], own.shape[1:])
                 self._diverge(replace(found, note="; ".join(filter(None, (AGAIN, found.note)))))
+
+    def _audit(self, pair: Pair) -> None:
+        """The local lane of a candidate that cannot be asked again: each operation by its own recorded inputs."""
+        records = Records(pair.reference.first_step, pair.free, pair.free_before)
+        for key in execution_order(pair.audited.keys() & pair.free.keys(), self.experiment.layer_names):
+            derived = partial(self._budget_of, key, records)
+            self._hold(key, "local", records.first_step, pair.audited[key], pair.free[key], derived, AUDITED)
 
     def _budget_of(self, key: Key, records: Records, rows: Steps) -> Array | float | None:
         """Asked for the steps that differ only."""
@@ -302,6 +319,7 @@ class Judge:
         reference: Array,
         candidate: Array,
         derived: float | Callable[[Steps], Array | float | None] | None,
+        about: str = "",
     ) -> None:
         """Hold the candidate's tensor against the reference's: as the budget allows, or the rule for that tensor."""
         if reference.shape != candidate.shape or reference.dtype != candidate.dtype:
@@ -327,7 +345,9 @@ class Judge:
         if used > 1:
             over = int((rows["used"]["value"] > 1).argmax())
             found = self._divergence(key, lane, first_step + over, rows[over], reference.shape[1:])
-            self._diverge(found if lane == "local" or found.fixed else replace(found, note=OUTSIDE))
+            if lane == "free" and not found.fixed:
+                about = OUTSIDE
+            self._diverge(replace(found, note="; ".join(filter(None, (about, found.note)))))
 
     def _divergence(self, key: Key, lane: Lane, step: int, row: Rows, shape: tuple[int, ...]) -> Divergence:
         """The element that uses most of its budget; among elements that had to be equal, the most different."""
