@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from parity.errors import SideError
-from parity.protocol import Pair, Records
+from parity.protocol import Key, Pair, Records
 from parity.student import Student
 from parity.verdict import Judge
 
@@ -25,14 +25,14 @@ class Audit:
         self.student = student
 
     def possible(self, pair: Pair) -> bool:
-        """Whether the candidate tells all that trains, and all that this is made of."""
+        """Whether the candidate tells all that trains, and every input to an operation that a budget is meant for."""
         try:
             made = self.student.replay(_own(pair))
         except SideError:  # it lacks an operand
             return False
         training = Judge(self.student.experiment, "float64").skipped  # of a judge that has seen nothing: everything
-        slots = {key for key in made if key.phase == "update"}
-        return (pair.free.keys() & made.keys()) >= {*training, *slots}
+        handed_on = {key for key in made if key.phase in {"forward", "update"} or _flows_back(key)}
+        return (pair.free.keys() & made.keys()) >= {*training, *handed_on}
 
     def take(self, pair: Pair) -> Pair:
         """The pair with what the network makes of the candidate's inputs; as it was where the network means nothing."""
@@ -46,6 +46,10 @@ class Audit:
         if why_not := self.student.why_not:
             judge.missing["local lane"] = why_not
             judge.judged = {key for key in judge.judged if judge.tolerances.rule(key) is not None}
+
+
+def _flows_back(key: Key) -> bool:
+    return key.phase == "gradient" and key.tensor.endswith(("/output", "/pre_activation"))
 
 
 def _own(pair: Pair) -> Records:

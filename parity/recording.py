@@ -1,7 +1,8 @@
 """`record`: train one side and write down all that it does, a chunk of steps at a time.
 
 A recording that was cut short is gone on with by training again from the start. What was written is then held against
-what comes out the second time, bit for bit, and only the rest is written. No side has to be able to set its state for that, and what it carries without telling is in the right state as well.
+what comes out the second time, bit for bit, and only the rest is written. No side has to be able to set its state for
+that, and what it carries without telling is in the right state as well.
 """
 
 from __future__ import annotations

@@ -217,7 +217,7 @@ class Judge:
     def take(self, pair: Pair, drift: Allowed | None = None) -> None:
         """Measure and judge every tensor of a chunk of steps; the free lane where it is known how far it may drift."""
         records, known = pair.reference, self.first
-        own = Records(records.first_step, pair.free, pair.free_before)
+        own = _audited_records(pair)
         self.steps += len(records)
         if pair.audited:
             self.audited = True
@@ -242,7 +242,8 @@ class Judge:
         self._hold_to_itself(pair)
         self._audit(pair)
         self.coverage.take(records)
-        self.sensitivity.take(*((own, pair.audited) if pair.audited else (records, pair.local)), self._allowed)
+        judged = {key: array for key, array in pair.audited.items() if key in pair.free}
+        self.sensitivity.take(*((own, judged) if judged else (records, pair.local)), self._allowed)
         self.tolerances.check(key for key in records.arrays if key in pair.free or key in pair.local)
         for key in (pair.free.keys() | pair.local.keys()) - records.arrays.keys():
             self.missing.setdefault(str(key), "the reference does not record it")
@@ -277,7 +278,7 @@ class Judge:
 
     def _audit(self, pair: Pair) -> None:
         """The local lane of a candidate that cannot be asked again: each operation by its own recorded inputs."""
-        records = Records(pair.reference.first_step, pair.free, pair.free_before)
+        records = _audited_records(pair)
         for key in execution_order(pair.audited.keys() & pair.free.keys(), self.experiment.layer_names):
             derived = partial(self._budget_of, key, records)
             self._hold(key, "local", records.first_step, pair.audited[key], pair.free[key], derived, AUDITED)
@@ -374,6 +375,11 @@ class Judge:
         elif found.step == self.first.step and found.key != self.first.key:
             both = execution_order((self.first.key, found.key), self.experiment.layer_names)
             self.first = found if both[0] == found.key else self.first
+
+
+def _audited_records(pair: Pair) -> Records:
+    """The candidate's own run; what it does not tell (a part of a sum) has the size of what the network made of it."""
+    return Records(pair.reference.first_step, {**pair.audited, **pair.free}, pair.free_before)
 
 
 def _evidence(first: Divergence, pair: Pair) -> Evidence | None:
