@@ -47,7 +47,7 @@ def start_weights(
         UsageError: no side draws weights and not all are given, or a given one has the wrong name or shape.
     """
     shapes = weight_shapes(experiment, inputs)
-    given = _given_weights(experiment)
+    given = given_weights(experiment)
     for name, array in given.items():
         if name not in shapes or array.shape != shapes[name]:
             expected = shapes.get(name, f"one of {', '.join(shapes)}")
@@ -71,7 +71,8 @@ def weight_shapes(experiment: Experiment, inputs: int) -> dict[str, tuple[int, .
     return shapes
 
 
-def _given_weights(experiment: Experiment) -> dict[str, Array]:
+def given_weights(experiment: Experiment) -> dict[str, Array]:
+    """The initial weights that the experiment names."""
     given = experiment.initial_weights
     if given is None:
         return {}

@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from parity.config import Experiment, Precision
-from parity.data import Chunk, Dataset, Schedule, load_dataset
+from parity.data import Dataset, Schedule, load_dataset
 from parity.errors import SideError, UsageError
 from parity.lockstep import Span, Walk, batches, chunk_length, draw_weights, start_weights
 from parity.protocol import Array, Key, Records
 from parity.run import Progress, diff, told_examples
 from parity.sides import STAND_IN, LoadedSide, load_side
 from parity.trace import Manifest, Trace, TraceWriter, is_trace, open_traces
-from parity.trace.manifest import array_name
+from parity.trace.manifest import START, array_name
 from parity.trace.side import same_bits
 
 AROUND = 3
@@ -146,22 +146,30 @@ class _Recording:
             self._check_start(self.written, walk.before)
         spans = list(self.keep.spans(self.schedule.steps))
         planned, done = sum(last - first + 1 for first, last in spans), 0
-        written = {file.first_step: file for file in self.written.manifest.files} if self.written else {}
-        for chunk in self._chunks(spans):
-            x, y = batches(self.dataset, chunk)
-            records = self._with_batches(walk.take(chunk, x, y), x, y)
-            if self.written is not None and (file := written.get(chunk.first_step)) is not None:
-                self._check_again(self.written.folder / file.name, self.written.records(file), records)
-            else:
-                self.writer.write(records)
-            done += len(chunk)
-            progress(self.precision, done, planned)
+        length = chunk_length(self.experiment, self.dataset, self.weights)
+        waiting: list[Records] = []
+        for first, last in spans:
+            for chunk in self.schedule.chunks(length, first, last):
+                x, y = batches(self.dataset, chunk)
+                records = self._with_batches(walk.take(chunk, x, y), x, y)
+                if waiting and not _fits(waiting, records, length):
+                    self._file(_joined(waiting))
+                    waiting = []
+                waiting.append(_copied(records))  # the arrays are the side's, which uses them again
+                done += len(chunk)
+                progress(self.precision, done, planned)
+        if waiting:
+            self._file(_joined(waiting))
         return Recorded(self.precision, self.writer.folder, done, planned)
 
-    def _chunks(self, spans: list[Span]) -> Iterator[Chunk]:
-        length = chunk_length(self.experiment, self.dataset, self.weights)
-        for first, last in spans:
-            yield from self.schedule.chunks(length, first, last)
+    def _file(self, records: Records) -> None:
+        """Write them; where they were written before, they must be what they were."""
+        files = self.written.manifest.files if self.written else ()
+        file = next((file for file in files if file.first_step == records.first_step), None)
+        if self.written is None or file is None:
+            self.writer.write(records)
+        else:
+            self._check_again(self.written.folder / file.name, self.written.records(file), records)
 
     def _with_batches(self, records: Records, x: Array, y: Array) -> Records:
         given = {Key("batch", "x"): x, Key("batch", "y"): y}
@@ -173,7 +181,7 @@ class _Recording:
         return Records(records.first_step, {**given, **records.arrays}, records.before)
 
     def _check_start(self, written: Trace, before: Mapping[Key, Array]) -> None:
-        self._check_equal(written.folder / "start.npz", "before the first step", written.start(), before)
+        self._check_equal(written.folder / START, "before the first step", written.start(), before)
 
     def _check_again(self, path: Path, then: Records, now: Records) -> None:
         self._check_equal(path, f"in steps {now.first_step} to {now.last_step}", then.arrays, now.arrays)
@@ -184,6 +192,22 @@ class _Recording:
             if key not in then or key not in now or not same_bits(then[key], np.asarray(now[key])):
                 told = f"{array_name(key)} {where} does not come out as it was recorded"
                 raise UsageError(f"{path}: {told}: what follows would not either; name another folder")
+
+
+def _fits(waiting: list[Records], records: Records, length: int) -> bool:
+    """Whether these steps belong in one file with those that wait: they follow on them, and are of one shape."""
+    shapes = [{key: array.shape[1:] for key, array in each.arrays.items()} for each in (waiting[0], records)]
+    follow = waiting[-1].last_step + 1 == records.first_step
+    return follow and shapes[0] == shapes[1] and sum(map(len, waiting)) + len(records) <= length
+
+
+def _copied(records: Records) -> Records:
+    return Records(records.first_step, {key: np.array(array) for key, array in records.arrays.items()}, records.before)
+
+
+def _joined(pieces: list[Records]) -> Records:
+    arrays = {key: np.concatenate([piece.arrays[key] for piece in pieces]) for key in pieces[0].arrays}
+    return Records(pieces[0].first_step, arrays, pieces[0].before)
 
 
 def _gone_on_with(folder: Path, manifest: Manifest) -> Trace:

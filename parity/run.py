@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from parity.arbiter import Arbitration, arbitrate
@@ -13,7 +13,7 @@ from parity.data import Dataset, Schedule, load_dataset
 from parity.diagnosis import Diagnosis, diagnose
 from parity.errors import UsageError
 from parity.gradcheck import GradCheck, check_gradients
-from parity.lockstep import common_spans, draw_weights, lockstep, start_weights
+from parity.lockstep import common_spans, draw_weights, given_weights, lockstep, start_weights
 from parity.protocol import Array, Lane
 from parity.result import Result, Run
 from parity.sides import STAND_IN, LoadedSide, load_side
@@ -138,7 +138,8 @@ def told_examples(experiment: Experiment, examples: int) -> Experiment:
 
 
 def _gradcheck(experiment: Experiment, sides: tuple[LoadedSide, LoadedSide], dataset: Dataset) -> GradCheck:
-    return check_gradients(experiment, sides, dataset, _weights_float64(experiment, sides, dataset))
+    live = tuple(side for side in sides if not side.can("spans")) or (load_side(STAND_IN),)
+    return check_gradients(experiment, sides, dataset, _weights_float64(experiment, live, dataset))
 
 
 def _arbitrated(
@@ -147,13 +148,15 @@ def _arbitrated(
     judge = next((run.judge for run in runs if run.precision == "float32"), None)
     if judge is None or judge.evidence is None:
         return None
-    weights = _weights_float64(experiment, sides, dataset)
-    return arbitrate(experiment, sides, dataset.astype("float64"), weights, judge)
+    try:
+        weights = _weights_float64(experiment, sides, dataset)
+        return arbitrate(experiment, sides, dataset.astype("float64"), weights, judge)
+    except UsageError as why:  # a recorded side was not recorded in float64
+        assert judge.first is not None
+        return Arbitration(judge.first.step, judge.first.key, why_not=str(why))
 
 
-def _weights_float64(
-    experiment: Experiment, sides: tuple[LoadedSide, LoadedSide], dataset: Dataset
-) -> Mapping[str, Array]:
+def _weights_float64(experiment: Experiment, sides: Iterable[LoadedSide], dataset: Dataset) -> Mapping[str, Array]:
     inputs = dataset.x.shape[1]
     return start_weights(
         experiment, [draw_weights(side, experiment, inputs, "float64") for side in sides], inputs, "float64"
@@ -167,7 +170,9 @@ def _common_start(
     inputs = dataset.x.shape[1]
     drawn = [draw_weights(side, experiment, inputs, judge.precision) for side in sides]
     if drawn[0] is not None and drawn[1] is not None:
-        judge.take_start(drawn[0], drawn[1])
+        # A recorded side tells what it began with, which says nothing of how it would have drawn what it was given.
+        given = given_weights(experiment) if any(side.can("spans") for side in sides) else {}
+        judge.take_start({name: array for name, array in drawn[0].items() if name not in given}, drawn[1])
     return start_weights(experiment, drawn, inputs, judge.precision)
 
 

@@ -6,7 +6,6 @@ FACTOR is what the penalty lambda * sum(W**2) is multiplied with: 1 as in Keras,
 """
 
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -88,9 +87,10 @@ PHASES |= {"optimizer": "update"}  # loss, loss/data and gradient begin with the
 
 def written(name, write):
     """A file appears whole or not at all."""
-    with open(out / f".{name}", "wb") as file:
+    unfinished = out / f".{name}"
+    with unfinished.open("wb") as file:
         write(file)
-    os.replace(out / f".{name}", out / name)
+    unfinished.replace(out / name)
 
 
 arrays = {name: np.stack(array) for name, array in stacked.items()}

@@ -128,11 +128,16 @@ class TraceSide:
 
     def pass_over(self, last: int) -> dict[Key, Array]:
         """Go on after a step without telling what was recorded; returns the state that the next one began with."""
-        self._next = last + 1
-        before = self._in_file(self._next).before
-        if not before:
-            raise UsageError(f"{self._path}: does not say which state its first step began with")
-        return dict(before)
+        records = self._in_file(last + 1)
+        self._next, at = last + 1, last - records.first_step
+        if at >= 0:
+            return {key: np.array(array[at]) for key, array in records.arrays.items() if key.phase == "update"}
+        if records.before:
+            return dict(records.before)
+        if any(file.first_step <= last <= file.last_step for file in self._trace.manifest.files):
+            before = self._in_file(last)
+            return before.state_after()
+        raise UsageError(f"{self._path}: does not say which state step {last + 1} began with")
 
     @property
     def _path(self) -> Path:
