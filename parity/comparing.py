@@ -76,14 +76,13 @@ def _trace_side(folder: str) -> TraceSide:
 
 
 def _experiment(traces: list[Trace], steps: int | None, precisions: list[Precision]) -> Experiment:
-    """The reference's, over the steps that are there."""
-    last = max(trace.last_step for trace in traces)
-    planned = [Schedule.of(trace.experiment, _examples(trace)).steps for trace in traces]
+    """The reference's, over the steps that either was to take: which of them are there is told."""
+    planned = max(Schedule.of(trace.experiment, _examples(trace)).steps for trace in traces)
     experiment = traces[0].experiment
     return experiment.model_copy(
         update={
             "epochs": None,
-            "steps": min(steps or last, max(last, 1), *planned),
+            "steps": min(steps or planned, planned),
             "precision": "both" if len(precisions) > 1 else precisions[0],
             "initial_weights": None,  # the traces hold them
         }

@@ -65,7 +65,7 @@ class Traces:
         names = [MUTATIONS[int(random.integers(len(MUTATIONS)))] for _ in range(int(random.integers(1, 3)))]
         for mutate in names:
             # What the mutation before has left may be nothing that this one could mutate.
-            with contextlib.suppress(OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile):
+            with contextlib.suppress(*_NOTHING_LEFT):
                 mutate(self, random)
         folders = [str(self.sound), str(self.hit)]
         random.shuffle(folders)
@@ -282,6 +282,7 @@ def _bomb(traces: Traces, random: np.random.Generator) -> None:
     path.write_bytes(content)
 
 
+_NOTHING_LEFT = (OSError, EOFError, ValueError, KeyError, IndexError, NotImplementedError, zipfile.BadZipFile)
 MUTATIONS: tuple[Mutation, ...] = (
     *(_flip, _flip, _cut, _grow, _blank, _enormous, _gone, _another_kind, _manifest, _manifest, _manifest, _manifest),
     *(_manifest_text, _value, _header, _entries, _bomb),
