@@ -17,7 +17,7 @@ from parity.recording import record
 from parity.trace import is_trace, open_traces
 from parity.trace.manifest import START
 
-STEPS = 2000
+STEPS = 640
 
 
 @cache
@@ -25,8 +25,8 @@ def _whole(folder: Path) -> tuple[Experiment, float]:
     """The recording that nobody killed, and how long it took."""
     experiment = validate(
         {
-            "data": {"source": "regression", "features": 3, "samples": 20},
-            "layers": [{"units": 8, "activation": "tanh"}, {"units": 1}],
+            "data": {"source": "regression", "features": 16, "samples": 128},
+            "layers": [{"units": 32, "activation": "tanh"}, {"units": 1}],
             "loss": "mse",
             "optimizer": "adam",
             "batch_size": 8,

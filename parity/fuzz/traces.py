@@ -37,6 +37,9 @@ HOSTILE: tuple[Any, ...] = (
 )
 
 
+_MUTABLE = 2**24  # a file that was made enormous is left alone
+
+
 class Canary:
     """Leaves a file behind when it is unpickled."""
 
@@ -94,7 +97,8 @@ class Traces:
         }
 
     def a_file(self, random: np.random.Generator, pattern: str = "*") -> Path:
-        files = sorted(path for path in self.hit.glob(pattern) if path.is_file() and not path.is_symlink())
+        found = (path for path in self.hit.glob(pattern) if path.is_file() and not path.is_symlink())
+        files = sorted(path for path in found if path.stat().st_size < _MUTABLE)
         return files[int(random.integers(len(files)))]
 
 

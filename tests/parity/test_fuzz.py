@@ -61,7 +61,7 @@ def test_what_goes_wrong_is_seen(command, wrong, monkeypatch):
     def body(cli, arguments, name):
         import click
 
-        return original(click.command()(lambda: exec(command)), [], name)
+        return original(click.command()(lambda: exec(command)), [], name)  # noqa: S102  # of the table above
 
     original = runner.cli.run
     monkeypatch.setattr(runner.cli, "run", body)
