@@ -48,7 +48,8 @@ class _TooLongError(BaseException):
 def call(arguments: list[str]) -> tuple[int, str, str]:
     """The exit code of a command, and what it said on either stream; -1 where it did not come to an end."""
     out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings():
+    streams = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
+    with streams[0], streams[1], warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         try:
             with _limits():
@@ -57,7 +58,8 @@ def call(arguments: list[str]) -> tuple[int, str, str]:
             code = int(end.code or 0)
         except _TooLongError:
             code = -1
-    return code, out.getvalue(), err.getvalue()
+    told = "".join(f"\n{one.category.__name__}: {one.message}" for one in warned)
+    return code, out.getvalue(), err.getvalue() + told
 
 
 def judged(given: str, code: int, out: str, err: str, *, lines: int | None = 1) -> Outcome:

@@ -286,7 +286,10 @@ def _bomb(traces: Traces, random: np.random.Generator) -> None:
     path.write_bytes(content)
 
 
-_NOTHING_LEFT = (OSError, EOFError, ValueError, KeyError, IndexError, NotImplementedError, zipfile.BadZipFile)
+_NOTHING_LEFT = (
+    *(OSError, EOFError, ValueError, KeyError, IndexError, TypeError, NotImplementedError, RecursionError),
+    *(zipfile.BadZipFile, AttributeError),
+)
 MUTATIONS: tuple[Mutation, ...] = (
     *(_flip, _flip, _cut, _grow, _blank, _enormous, _gone, _another_kind, _manifest, _manifest, _manifest, _manifest),
     *(_manifest_text, _value, _header, _entries, _bomb),

@@ -25,6 +25,7 @@ from parity.trace.manifest import (
     key_of,
     read_manifest,
 )
+from parity.trace.shapes import check_shapes, varies
 
 Span = tuple[int, int]
 
@@ -46,16 +47,16 @@ class Trace:
         """
         manifest, experiment = read_manifest(folder)
         trace = cls(folder, manifest, experiment)
-        weights = [
-            f"{layer.name}/{kind}" for layer in experiment.layers for kind in ("kernel", "bias")[: 1 + layer.use_bias]
-        ]
-        needed = [Key("update", name) for name in weights]
-        if missing := [
-            str(array_name(key)) for key in needed if manifest.files and array_name(key) not in manifest.tensors
-        ]:
-            raise UsageError(
-                f"{folder / MANIFEST}: tensors: {', '.join(missing)[:200]} are missing; weights must be told"
-            )
+        layers = [(layer, ("kernel", "bias")[: 1 + layer.use_bias]) for layer in experiment.layers]
+        needed = [array_name(Key("update", f"{layer.name}/{kind}")) for layer, kinds in layers for kind in kinds]
+        path = folder / MANIFEST
+        if manifest.files and (missing := [name for name in needed if name not in manifest.tensors]):
+            raise UsageError(f"{path}: tensors: {', '.join(missing)[:200]} are missing; weights must be told")
+        try:
+            if manifest.files:
+                check_shapes(manifest, experiment)
+        except ValueError as error:
+            raise UsageError(f"{path}: {error}") from None
         return trace
 
     @property
@@ -110,6 +111,8 @@ class Trace:
 
 def _check_array(path: Path, name: str, array: Array, tensor: Tensor, first: tuple[int, ...], batch: int) -> None:
     shape = (*first, *(batch if size == "batch" else size for size in tensor.shape))
+    if first and varies(key_of(name)):
+        shape = (*first, batch, *shape[2:])
     if array.dtype != np.dtype(tensor.dtype) or array.shape != shape:
         found = f"{array.dtype.str} of shape {array.shape}"
         raise UsageError(f"{path}: {name!r:.80} is {found}; the manifest says {tensor.dtype} of shape {shape}")

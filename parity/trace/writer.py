@@ -15,6 +15,7 @@ from parity.errors import UsageError
 from parity.protocol import Array, Key, Records
 from parity.trace.archive import write_arrays
 from parity.trace.manifest import BEFORE, START, File, Manifest, Tensor, array_name
+from parity.trace.shapes import BATCH, varies
 
 
 class TraceWriter:
@@ -62,14 +63,8 @@ class TraceWriter:
 def _tensor(key: Key, array: Array, batch: int) -> Tensor:
     shape: tuple[int | str, ...] = array.shape[1:]
     if varies(key) and shape and shape[0] == batch:
-        shape = ("batch", *shape[1:])
+        shape = (BATCH, *shape[1:])
     return Tensor(phase=key.phase, dtype=_little(array).dtype.str, shape=shape)  # type: ignore[arg-type]  # checked
-
-
-def varies(key: Key) -> bool:
-    """Whether a tensor has a row for each example of the batch."""
-    through = key.phase == "gradient" and key.tensor.endswith(("/output", "/pre_activation"))
-    return key.phase in {"batch", "forward"} or through
 
 
 def _little(array: Array) -> Array:

@@ -29,7 +29,9 @@ def test_no_mutation_does_harm(kind, tmp_path):
 def test_every_mutation_of_a_trace_alone(tmp_path, monkeypatch):
     for mutation in dict.fromkeys(MUTATIONS):
         monkeypatch.setattr("parity.fuzz.traces.MUTATIONS", (mutation,))
-        fuzzed = Traces(tmp_path)
+        folder = tmp_path / mutation.__name__
+        folder.mkdir()
+        fuzzed = Traces(folder)
         for number in range(4):
             assert not (outcome := fuzzed.run(0, number)).wrong, str(outcome)
 

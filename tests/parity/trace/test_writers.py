@@ -65,5 +65,7 @@ def test_a_writer_agrees_with_keras_and_its_mistake_is_named(writer, keras, tmp_
                 assert [str(cause) for cause in result.diagnosis.causes] == ["l2.penalty=half"]
 
 
-def test_keras_against_keras_is_equal_to_the_last_bit(keras, tmp_path):
-    assert compare(keras, keras).runs[0].worst.used == 0
+def test_keras_against_keras_is_parity_and_equal_to_the_last_bit(keras):
+    result = compare(keras, keras)
+    assert result.verdict is Verdict.PARITY
+    assert {summary.absolute for (lane, _), summary in result.runs[0].summaries.items() if lane == "free"} == {0}
