@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
 
 from parity.fuzz import runner
-from parity.fuzz.experiments import Experiments
+from parity.fuzz.experiments import TABLE, TOML, Experiments
 from parity.fuzz.kills import kill_one
 from parity.fuzz.runner import call, judged
 from parity.fuzz.traces import MUTATIONS, Traces
@@ -24,6 +25,15 @@ def test_no_mutation_does_harm(kind, tmp_path):
     outcomes = [fuzzed.run(7, number) for number in range(60)]
     assert not [str(outcome) for outcome in outcomes if outcome.wrong]
     assert {"usage"} < {outcome.ended for outcome in outcomes}  # and some are harmless
+
+
+def test_what_is_mutated_is_sound(tmp_path):
+    for name, text in (("one.toml", TOML), ("other.json", json.dumps(TABLE))):
+        (tmp_path / name).write_text(text)
+        code, out, _ = call(
+            ["diff", str(tmp_path / name), "--reference", "scratch", "--steps", "2", "--no-explain", "-q"]
+        )
+        assert (code, out[:6]) == (0, "PARITY")
 
 
 def test_every_mutation_of_a_trace_alone(tmp_path, monkeypatch):
