@@ -122,12 +122,15 @@ class Walk:
         self.schedule = Schedule.of(experiment, len(dataset))
         self.before = start_side(side, experiment, weights)
         self._next = 1
+        self.copies = False
+        """Whether what it tells is copied: a side that is asked for steps that nobody sees uses its arrays again."""
 
     def take(self, chunk: Chunk, x: Array, y: Array) -> Records:
         """The steps of a chunk; those before it that nobody asked for are taken first."""
         if chunk.first_step > self._next:
             self._pass_over(chunk.first_step - 1)
         told = take_steps(self.experiment, self.side, chunk, x, y)
+        told = {key: np.array(array) for key, array in told.items()} if self.copies else told
         records = Records(chunk.first_step, told, self.before)
         self.before, self._next = records.state_after(), chunk.first_step + len(chunk)
         return records
@@ -164,6 +167,7 @@ def lockstep(
     trusted, judged = (Walk(experiment, side, dataset, weights) for side in (reference, candidate))
     precision: Precision = "float64" if dataset.x.dtype == np.float64 else "float32"
     spans = common_spans((reference, candidate), precision)
+    trusted.copies = judged.copies = spans is not None and len(spans) > 1
     length = chunk_length(experiment, dataset, weights)
     chunks = itertools.chain.from_iterable(schedule.chunks(length, *span) for span in spans or [(1, schedule.steps)])
 
