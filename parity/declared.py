@@ -34,8 +34,9 @@ def diff_declared(
         UsageError, SideError: as `diff`.
     """
     made = f"{STAND_IN}[{','.join(f'{code}={choice}' for code, choice in choices.items())}]"
-    trusted = diff(experiment, reference=reference, candidate=STAND_IN, explain=False)
-    shows = diff(experiment, reference=STAND_IN, candidate=made, explain=False)
+    data = options.get("dataset")
+    trusted = diff(experiment, reference=reference, candidate=STAND_IN, explain=False, dataset=data)
+    shows = diff(experiment, reference=STAND_IN, candidate=made, explain=False, dataset=data)
     judged = diff(experiment, reference=made, candidate=candidate, stand_in=made, **options)
     declared = Declared(dict(choices), reference, trusted.verdict, shows.verdict is Verdict.DIVERGED)
     interrupted = trusted.interrupted or shows.interrupted or judged.interrupted

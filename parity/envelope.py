@@ -17,8 +17,8 @@ then `P(|N| < x) <= sqrt(2 / pi) x` gives, with M members,
 
 and c is chosen to make that `FALSE_ALARM`. A tensor of many elements has less spread than one number.
 
-The envelope is worth something only while the network stands for the reference: given the reference's own inputs, every
-operation of it must stay within its budget, step by step. From the step on where it does not, nothing is judged here.
+The envelope is worth something only while the network stands for the reference (`parity.student`). From the step on
+where it does not, nothing is judged here.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ import numpy as np
 from parity.config import Experiment
 from parity.data import Dataset, Schedule
 from parity.data.schedule import Chunk
-from parity.errors import SideError
-from parity.lockstep import replay, start_side, take_steps
+from parity.lockstep import CHUNK_STEPS, start_side, take_steps
 from parity.protocol import Array, Key, Pair
-from parity.sides import STAND_IN, LoadedSide, load_side
+from parity.sides import STAND_IN, LoadedSide
+from parity.student import Student
 from parity.verdict import Allowed, Judge
 
 MEMBERS = 8
 FIRST_SEED = 1
 FALSE_ALARM = 1e-9  # for one tensor; hundreds of tensors and steps depend on one another
 UNLIMITED = "rounding alone drove the network to numbers that are not finite: from there on it has no limit"
-UNRECORDED = "the reference does not record what the network would be held against"
+UNKNOWN = "the batches between the recorded steps are not known, so that no ensemble can be trained on them"
 _MOMENT = 2 ** (MEMBERS / 2) * math.gamma((MEMBERS + 1) / 2) / math.sqrt(math.pi)
 SAFETY = math.sqrt(2 / math.pi) * (_MOMENT / FALSE_ALARM) ** (1 / MEMBERS)
 
@@ -70,16 +70,14 @@ class Envelope:
         student: str = STAND_IN,
     ) -> None:
         self.experiment, self.dataset = experiment, dataset
-        self.student = load_side(student)
+        self.student = Student(experiment, weights, judge.precision, student)
         seeds = range(FIRST_SEED, FIRST_SEED + MEMBERS)
         self.members = [
-            LoadedSide(student, self.student.side.with_conventions({"rounding.seed": str(seed)})) for seed in seeds
+            LoadedSide(student, self.student.side.side.with_conventions({"rounding.seed": str(seed)})) for seed in seeds
         ]
-        for side in (self.student, *self.members):
+        for side in self.members:
             start_side(side, experiment, weights)
-        self._batches = Schedule.of(experiment, len(dataset)).chunks(1)
-        derived = experiment.model_copy(update={"tolerance": ()})  # a fixed tolerance says nothing of rounding
-        self._student = Judge(derived, judge.precision)  # the network against the reference
+        self._schedule, self._next = Schedule.of(experiment, len(dataset)), 1
         self._drift: dict[Key, float] = {}
         self._start = {name: np.array(array) for name, array in weights.items()}
         self._moved = False
@@ -90,38 +88,47 @@ class Envelope:
         if self.report.why_not:
             return None
         records = pair.reference
-        try:
-            replayed = replay(self.experiment, self.student, records)
-        except SideError:  # it lacks an operand
-            self._give_up(UNRECORDED)
+        if not self.student.follow(records):
+            self._give_up(self.student.why_not)
             return None
-        self._student.take(Pair(records, {}, replayed))
-        if self._student.first is not None or self._student.unheld:
-            self._give_up(self._reason())
-            return None
-        rows = np.concatenate([next(self._batches).rows for _ in range(len(records))])
-        chunk, x, y = Chunk(records.first_step, rows), self.dataset.x[rows], self.dataset.y[rows]
-        alone = take_steps(self.experiment, self.student, chunk, x, y)
-        largest = {key: np.zeros(len(records)) for key in alone}
-        for member in self.members:
-            said = take_steps(self.experiment, member, chunk, x, y)
-            for key, far in largest.items():
-                np.maximum(far, _distance(alone[key], said[key]), out=far)
-        allowed = {}
-        for key, far in largest.items():
-            far[0] = max(far[0], self._drift.get(key, 0.0))
-            np.maximum.accumulate(far, out=far)
-            self._drift[key] = float(far[-1])
-            allowed[key] = SAFETY * far
+        for chunk in self._schedule.chunks(CHUNK_STEPS, self._next, records.first_step - 1):  # nobody recorded these
+            if np.isnan(self.dataset.x[chunk.rows]).any():
+                self._give_up(UNKNOWN)
+                return None
+            self._grow(self._spread(chunk))
+        rows = [chunk.rows for chunk in self._schedule.chunks(len(records), records.first_step, records.last_step)]
+        largest = self._spread(Chunk(records.first_step, np.concatenate(rows)))
+        self._next = records.last_step + 1
+        self._grow(largest)
+        allowed = {key: SAFETY * far for key, far in largest.items()}
         self._look_at_weights(pair)
         if not all(np.isfinite(far[-1]) for far in largest.values()):  # it never shrinks
             self._give_up(UNLIMITED)
         return allowed
 
+    def _spread(self, chunk: Chunk) -> dict[Key, Array]:
+        """The largest distance of a member to the network, at each of the next steps."""
+        x, y = self.dataset.x[chunk.rows], self.dataset.y[chunk.rows]
+        alone = take_steps(self.experiment, self.student.side, chunk, x, y)
+        largest = {key: np.zeros(len(chunk)) for key in alone}
+        for member in self.members:
+            said = take_steps(self.experiment, member, chunk, x, y)
+            for key, far in largest.items():
+                np.maximum(far, _distance(alone[key], said[key]), out=far)
+        return largest
+
+    def _grow(self, largest: Mapping[Key, Array]) -> None:
+        """Distances never shrink, within the chunk and from the one before."""
+        for key, far in largest.items():
+            far[0] = max(far[0], self._drift.get(key, 0.0))
+            np.maximum.accumulate(far, out=far)
+            self._drift[key] = float(far[-1])
+
     def finish(self, judge: Judge) -> None:
         """What is known only at the end: whether anything was learned, and what of the reference was judged."""
-        if not self.report.why_not and self._student.skipped:
-            self._give_up(UNRECORDED)
+        self.student.finish()
+        if not self.report.why_not and self.student.why_not:
+            self._give_up(self.student.why_not)
         if not self.report.why_not and not self._moved:
             self._give_up("the reference's weights never moved, so that no gradient shows in them")
         if self.report.why_not:
@@ -131,11 +138,6 @@ class Envelope:
 
     def _give_up(self, why: str) -> None:
         self.report = EnvelopeReport(why)
-
-    def _reason(self) -> str:
-        if (first := self._student.first) is not None:
-            return f"the built-in NumPy network is not in parity with the reference (step {first.step}, {first.key})"
-        return f"the built-in NumPy network cannot be held against the reference ({next(iter(self._student.unheld))})"
 
     def _look_at_weights(self, pair: Pair) -> None:
         """Whether they moved, and how much they may drift."""

@@ -206,6 +206,9 @@ class _Asked:
     side: LoadedSide
 
     def start(self, weights: Mapping[str, Array]) -> None:
+        if self.side.can("spans"):
+            msg = "it was recorded, and cannot be asked for its loss at other weights"
+            raise _NoPartError(msg)
         self._call("start", self.experiment, {name: array.copy() for name, array in weights.items()})
 
     def step(self, x: Array, y: Array) -> tuple[float, dict[str, Array]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from parity.config import Experiment, Precision
 from parity.data import Chunk, Dataset, Schedule
 from parity.data.sources import read_npz
-from parity.errors import SideError, UsageError
+from parity.errors import ParityError, SideError, UsageError
 from parity.protocol import Array, Key, Lane, Pair, Records, keyed
 from parity.sides import LoadedSide
 
@@ -46,7 +47,7 @@ def start_weights(
         UsageError: no side draws weights and not all are given, or a given one has the wrong name or shape.
     """
     shapes = weight_shapes(experiment, inputs)
-    given = _given_weights(experiment)
+    given = given_weights(experiment)
     for name, array in given.items():
         if name not in shapes or array.shape != shapes[name]:
             expected = shapes.get(name, f"one of {', '.join(shapes)}")
@@ -70,7 +71,8 @@ def weight_shapes(experiment: Experiment, inputs: int) -> dict[str, tuple[int, .
     return shapes
 
 
-def _given_weights(experiment: Experiment) -> dict[str, Array]:
+def given_weights(experiment: Experiment) -> dict[str, Array]:
+    """The initial weights that the experiment names."""
     given = experiment.initial_weights
     if given is None:
         return {}
@@ -87,6 +89,67 @@ def _given_weights(experiment: Experiment) -> dict[str, Array]:
         raise UsageError(msg) from None
 
 
+Span = tuple[int, int]
+"""First and last step of some that follow on one another."""
+
+
+def common_spans(sides: Iterable[LoadedSide], precision: Precision) -> tuple[Span, ...] | None:
+    """The steps that every recorded side has recorded; None where no side is a recorded one."""
+    common: tuple[Span, ...] | None = None
+    for side in sides:
+        if side.can("spans"):
+            spans: tuple[Span, ...] = _asked(side, 0, "spans", precision)
+            common = spans if common is None else tuple(_overlaps(common, spans))
+    return common
+
+
+def _overlaps(some: tuple[Span, ...], others: tuple[Span, ...]) -> Iterator[Span]:
+    i = j = 0
+    while i < len(some) and j < len(others):
+        first, last = max(some[i][0], others[j][0]), min(some[i][1], others[j][1])
+        if first <= last:
+            yield first, last
+        i, j = (i + 1, j) if some[i][1] < others[j][1] else (i, j + 1)
+
+
+class Walk:
+    """One side's way through the steps of a run: told is what it did in the chunks that it is asked for."""
+
+    def __init__(
+        self, experiment: Experiment, side: LoadedSide, dataset: Dataset, weights: Mapping[str, Array]
+    ) -> None:
+        self.experiment, self.side, self.dataset = experiment, side, dataset
+        self.schedule = Schedule.of(experiment, len(dataset))
+        self.before = start_side(side, experiment, weights)
+        self._next = 1
+        self.copies = False
+        """Whether what it tells is copied: a side that is asked for steps that nobody sees uses its arrays again."""
+
+    def take(self, chunk: Chunk, x: Array, y: Array) -> Records:
+        """The steps of a chunk; those before it that nobody asked for are taken first."""
+        if chunk.first_step > self._next:
+            self._pass_over(chunk.first_step - 1)
+        told = take_steps(self.experiment, self.side, chunk, x, y)
+        told = {key: np.array(array) for key, array in told.items()} if self.copies else told
+        records = Records(chunk.first_step, told, self.before)
+        self.before, self._next = records.state_after(), chunk.first_step + len(chunk)
+        return records
+
+    def _pass_over(self, last: int) -> None:
+        if self.side.can("pass_over"):
+            self.before, self._next = _asked(self.side, last, "pass_over", last), last + 1
+            return
+        for chunk in self.schedule.chunks(CHUNK_STEPS, self._next, last):
+            self.take(chunk, *batches(self.dataset, chunk))
+
+
+def batches(dataset: Dataset, chunk: Chunk) -> tuple[Array, Array]:
+    """x and y of each step of a chunk, for all sides: nobody may write them."""
+    x, y = dataset.x[chunk.rows], dataset.y[chunk.rows]
+    x.flags.writeable = y.flags.writeable = False
+    return x, y
+
+
 def lockstep(
     experiment: Experiment,
     reference: LoadedSide,
@@ -98,32 +161,31 @@ def lockstep(
     """Train both sides and yield what they did, chunk by chunk; memory does not grow with the number of steps.
 
     The reference, which waits for nobody, takes its next chunk while the candidate takes this one. A pair stays valid
-    until the one after the next is asked for.
+    until the one after the next is asked for. Where a side is a recorded one, only the steps that it has are yielded.
     """
     schedule = Schedule.of(experiment, len(dataset))
-    before, own_before = (start_side(side, experiment, weights) for side in (reference, candidate))
-    chunks = schedule.chunks(_chunk_length(experiment, dataset, weights, schedule))
+    trusted, judged = (Walk(experiment, side, dataset, weights) for side in (reference, candidate))
+    precision: Precision = "float64" if dataset.x.dtype == np.float64 else "float32"
+    spans = common_spans((reference, candidate), precision)
+    trusted.copies = judged.copies = spans is not None and len(spans) > 1
+    length = chunk_length(experiment, dataset, weights)
+    chunks = itertools.chain.from_iterable(schedule.chunks(length, *span) for span in spans or [(1, schedule.steps)])
 
-    def take(chunk: Chunk) -> tuple[Chunk, Array, Array, dict[Key, Array]]:
-        x, y = dataset.x[chunk.rows], dataset.y[chunk.rows]
-        x.flags.writeable = y.flags.writeable = False  # both sides are given the same
-        return chunk, x, y, take_steps(experiment, reference, chunk, x, y)
+    def take(chunk: Chunk) -> tuple[Chunk, Array, Array, Records]:
+        x, y = batches(dataset, chunk)  # both sides are given the same
+        return chunk, x, y, trusted.take(chunk, x, y)
 
-    for chunk, x, y, recorded in _ahead(take, chunks):
-        records = Records(chunk.first_step, recorded, before)
-        free: dict[Key, Array] = {}
+    replays = candidate.can("replay")
+    for chunk, x, y, records in _ahead(take, chunks):
         local: Mapping[Key, Array] = {}
         own: Mapping[Key, Array] = {}
-        replays = candidate.can("replay")
+        free = Records(chunk.first_step, {}, judged.before)
         if "local" in lanes and replays:
             local = replay(experiment, candidate, records)
-        if "free" in lanes:
-            free = take_steps(experiment, candidate, chunk, x, y)
-            own_records = Records(chunk.first_step, free, own_before)
-            own = replay(experiment, candidate, own_records) if replays else {}
-        yield Pair(records, free, local, own, own_before)
-        before = records.state_after()
-        own_before = own_records.state_after() if free else own_before
+        if "free" in lanes or not replays:  # of a side that cannot be asked again, its own run is all there is
+            free = judged.take(chunk, x, y)
+            own = replay(experiment, candidate, free) if replays else {}
+        yield Pair(records, free.arrays, local, own, free.before)
 
 
 def _ahead(function: Callable[[Chunk], _Taken], chunks: Iterable[Chunk]) -> Iterator[_Taken]:
@@ -172,11 +234,12 @@ def _read(experiment: Experiment, side: LoadedSide, step: int, said: Any, steps:
         raise SideError(msg) from None
 
 
-def _chunk_length(experiment: Experiment, dataset: Dataset, weights: Mapping[str, Array], schedule: Schedule) -> int:
+def chunk_length(experiment: Experiment, dataset: Dataset, weights: Mapping[str, Array]) -> int:
     """As many steps as fit the memory set aside: weights, gradients and slots, and what flows through the layers."""
     parameters = sum(array.nbytes for array in weights.values())
     flowing = dataset.x.shape[1] + 4 * sum(layer.units for layer in experiment.layers)
-    step_bytes = 5 * parameters + schedule.batch_size * flowing * dataset.x.itemsize
+    batch_size = Schedule.of(experiment, len(dataset)).batch_size
+    step_bytes = 5 * parameters + batch_size * flowing * dataset.x.itemsize
     return int(np.clip(CHUNK_BYTES // step_bytes, 1, CHUNK_STEPS))
 
 
@@ -221,6 +284,8 @@ def _asked(side: LoadedSide, step: int, method: str, *arguments: Any) -> Any:
     """Call a side's method; what it raises is reported as its own."""
     try:
         return getattr(side.side, method)(*arguments)
+    except ParityError:
+        raise
     except (Exception, SystemExit) as error:  # whatever a stranger's code raises
         at = f"step {step}" if step else "the start"
         raise SideError.raised(side.name, f"in {method} at {at}", error) from error

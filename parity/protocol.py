@@ -107,6 +107,22 @@ def keyed(said: Any, last_layer: str, steps: int | None = None) -> dict[Key, Arr
     return found
 
 
+def word_of(key: Key) -> tuple[str, str]:
+    """The word of the vocabulary that says a key, and the name in its group: `keyed` the other way round."""
+    for word, single in _SINGLE.items():
+        if key == single:
+            return word, ""
+    if key.phase == "forward":
+        layer, _, word = key.tensor.rpartition("/")
+        return word, layer
+    if key.phase == "update":
+        layer, _, name = key.tensor.partition("/")
+        return ("weights" if layer != "optimizer" and name and "/" not in name else "optimizer"), key.tensor
+    return next(
+        word for word, (phase, part, _) in _GROUPS.items() if (phase, part) == (key.phase, key.part)
+    ), key.tensor
+
+
 def _numbers(what: str, value: Any, steps: int | None) -> Array:
     try:
         array = np.asarray(value)
@@ -132,6 +148,10 @@ class Records:
 
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values()))) if self.arrays else 0
+
+    @property
+    def last_step(self) -> int:
+        return self.first_step + len(self) - 1
 
     def step(self, index: int) -> dict[Key, Array]:
         """What one step produced."""
@@ -164,6 +184,9 @@ class Pair:
     """The candidate given its own inputs once more: what its free run must have been; empty where it cannot."""
     free_before: Mapping[Key, Array] = field(default_factory=dict)
     """The candidate's weights and slots before the first of these steps of its free run."""
+
+    audited: Mapping[Key, Array] = field(default_factory=dict)
+    """What the stand-in makes of the candidate's own inputs to each phase, where the candidate cannot be asked."""
 
     @property
     def lanes(self) -> dict[Lane, Mapping[Key, Array]]:
@@ -210,6 +233,12 @@ class Side(Protocol):
 
     def environment(self) -> Mapping[str, str]:
         """Versions and settings that bear on the numbers."""
+
+    def spans(self, precision: Precision) -> tuple[tuple[int, int], ...]:
+        """Of a side that was recorded: first and last step of what it has without a gap. Only that is compared."""
+
+    def pass_over(self, last: int) -> Mapping[Key, Array]:
+        """The same: go on after step `last`; returns weights and slots (update keys) that the next one began with."""
 
 
 def execution_order(keys: Iterable[Key], layers: Iterable[str]) -> list[Key]:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from parity.arbiter import Arbitration, arbitrate
 from parity.config import Experiment, Precision
 from parity.data import Dataset, Schedule, load_dataset
 from parity.diagnosis import Diagnosis, diagnose
-from parity.envelope import Envelope
 from parity.errors import UsageError
 from parity.gradcheck import GradCheck, check_gradients
-from parity.lockstep import draw_weights, lockstep, start_weights
-from parity.protocol import Array, Lane, Pair
+from parity.lockstep import common_spans, draw_weights, given_weights, lockstep, start_weights
+from parity.protocol import Array, Lane
 from parity.result import Result, Run
 from parity.sides import STAND_IN, LoadedSide, load_side
 from parity.verdict import Judge
+from parity.watch import Watch
 
 Progress = Callable[[Precision, int, int], None]
 BOTH_LANES: tuple[Lane, ...] = ("local", "free")
@@ -37,6 +37,7 @@ def diff(
     command: str = "",
     gradcheck: bool = False,
     envelope: bool = False,
+    dataset: Dataset | None = None,
 ) -> Result:
     """Train both sides side by side and compare everything they compute.
 
@@ -52,6 +53,7 @@ def diff(
         command: how to run this again, for the reports.
         envelope: hold the free lane against the drift of an ensemble, also of a candidate that replays.
         gradcheck: also check each side's gradient against its own loss, by differences in float64.
+        dataset: what to train on, in place of the experiment's data.
 
     Returns:
         The result; on Ctrl-C what was compared until then, with `interrupted` set.
@@ -61,8 +63,8 @@ def diff(
         SideError: a side raised.
     """
     began = time.perf_counter()
-    dataset = load_dataset(experiment)
-    experiment = _told(experiment, len(dataset))
+    dataset = load_dataset(experiment) if dataset is None else dataset
+    experiment = told_examples(experiment, len(dataset))
     sides = load_side(reference), load_side(candidate)
     timings = {"load": time.perf_counter() - began}
     runs: list[Run] = []
@@ -72,18 +74,18 @@ def diff(
     for precision in experiment.precisions:
         schedule = Schedule.of(experiment, len(dataset))
         judge = Judge(experiment, precision, schedule=schedule, replays=sides[1].can("replay"))
-        ensemble: Envelope | None = None
+        planned = _compared_steps(schedule, sides, judge)
+        watch: Watch | None = None
         started = time.perf_counter()
         try:
             converted = dataset.astype(precision)
             weights = started_from[precision] = _common_start(experiment, sides, converted, judge)
-            if "free" in lanes and (envelope or not (judge.replays or experiment.tolerance)):
-                ensemble = Envelope(experiment, converted, weights, judge, stand_in)
-            _train(experiment, sides, converted, weights, judge, ensemble, lanes, lambda done: progress(*done))
+            watch = Watch(experiment, converted, weights, judge, stand_in, lanes, envelope=envelope)
+            _train(experiment, sides, converted, weights, watch, lanes, progress, planned)
         except KeyboardInterrupt:
             interrupted = True
-        report = None if ensemble is None else ensemble.report
-        runs.append(Run(precision, schedule.steps, judge, time.perf_counter() - started, report))
+        report = None if watch is None else watch.envelope_report
+        runs.append(Run(precision, planned, judge, time.perf_counter() - started, report))
         timings[precision] = runs[-1].seconds
         if interrupted:
             break
@@ -127,7 +129,7 @@ def diff(
     )
 
 
-def _told(experiment: Experiment, examples: int) -> Experiment:
+def told_examples(experiment: Experiment, examples: int) -> Experiment:
     """The experiment that knows how many examples it has."""
     if experiment.examples not in {None, examples}:
         msg = f"examples = {experiment.examples}, but the data has {examples}; leave the key out"
@@ -136,7 +138,8 @@ def _told(experiment: Experiment, examples: int) -> Experiment:
 
 
 def _gradcheck(experiment: Experiment, sides: tuple[LoadedSide, LoadedSide], dataset: Dataset) -> GradCheck:
-    return check_gradients(experiment, sides, dataset, _weights_float64(experiment, sides, dataset))
+    live = tuple(side for side in sides if not side.can("spans")) or (load_side(STAND_IN),)
+    return check_gradients(experiment, sides, dataset, _weights_float64(experiment, live, dataset))
 
 
 def _arbitrated(
@@ -145,13 +148,15 @@ def _arbitrated(
     judge = next((run.judge for run in runs if run.precision == "float32"), None)
     if judge is None or judge.evidence is None or judge.evidence.lane == "free":
         return None
-    weights = _weights_float64(experiment, sides, dataset)
-    return arbitrate(experiment, sides, dataset.astype("float64"), weights, judge)
+    try:
+        weights = _weights_float64(experiment, sides, dataset)
+        return arbitrate(experiment, sides, dataset.astype("float64"), weights, judge)
+    except UsageError as why:  # a recorded side was not recorded in float64
+        assert judge.first is not None
+        return Arbitration(judge.first.step, judge.first.key, why_not=str(why))
 
 
-def _weights_float64(
-    experiment: Experiment, sides: tuple[LoadedSide, LoadedSide], dataset: Dataset
-) -> Mapping[str, Array]:
+def _weights_float64(experiment: Experiment, sides: Iterable[LoadedSide], dataset: Dataset) -> Mapping[str, Array]:
     inputs = dataset.x.shape[1]
     return start_weights(
         experiment, [draw_weights(side, experiment, inputs, "float64") for side in sides], inputs, "float64"
@@ -165,8 +170,28 @@ def _common_start(
     inputs = dataset.x.shape[1]
     drawn = [draw_weights(side, experiment, inputs, judge.precision) for side in sides]
     if drawn[0] is not None and drawn[1] is not None:
-        judge.take_start(drawn[0], drawn[1])
+        # A recorded side tells what it began with, which says nothing of how it would have drawn what it was given.
+        given = given_weights(experiment) if any(side.can("spans") for side in sides) else {}
+        judge.take_start({name: array for name, array in drawn[0].items() if name not in given}, drawn[1])
     return start_weights(experiment, drawn, inputs, judge.precision)
+
+
+def _compared_steps(schedule: Schedule, sides: tuple[LoadedSide, LoadedSide], judge: Judge) -> int:
+    """How many steps there are to compare; what a recorded side does not have is told."""
+    spans = common_spans(sides, judge.precision)
+    if spans is None:
+        return schedule.steps
+    compared = [(first, min(last, schedule.steps)) for first, last in spans if first <= schedule.steps]
+    if not compared:
+        names = " and ".join(side.name for side in sides if side.can("spans"))
+        msg = f"{names}: none of the experiment's {schedule.steps} steps is recorded ({judge.precision})"
+        raise UsageError(msg)
+    count = sum(last - first + 1 for first, last in compared)
+    if count < schedule.steps:
+        told = ", ".join(f"{first} to {last}" if first < last else f"{first}" for first, last in compared[:5])
+        more = " and more" if len(compared) > 5 else ""
+        judge.missing["steps"] = f"{count} of {schedule.steps} are recorded: {told}{more}"
+    return count
 
 
 def _train(
@@ -174,30 +199,24 @@ def _train(
     sides: tuple[LoadedSide, LoadedSide],
     dataset: Dataset,
     weights: Mapping[str, Array],
-    judge: Judge,
-    ensemble: Envelope | None,
+    watch: Watch,
     lanes: tuple[Lane, ...],
-    progress: Callable[[tuple[Precision, int, int]], None],
+    progress: Progress,
+    planned: int,
 ) -> None:
     """The path of the data: lockstep, judge."""
-    planned = Schedule.of(experiment, len(dataset)).steps
-
-    def take(pair: Pair) -> None:
-        judge.take(pair, None if ensemble is None else ensemble.take(pair))
-
     # A chunk is judged while the sides train the next one: most of both runs without holding Python's lock.
     with ThreadPoolExecutor(1, "judge") as thread:
         judged: Future[None] | None = None
         for pair in lockstep(experiment, *sides, dataset, weights, lanes):
             if judged is not None:
                 judged.result()
-                progress((judge.precision, judge.steps, planned))
-            judged = thread.submit(take, pair)
+                progress(watch.judge.precision, watch.judge.steps, planned)
+            judged = thread.submit(watch.take, pair)
         if judged is not None:
             judged.result()
-            progress((judge.precision, judge.steps, planned))
-    if ensemble is not None:
-        ensemble.finish(judge)
+            progress(watch.judge.precision, watch.judge.steps, planned)
+    watch.finish()
 
 
 def _environment(sides: tuple[LoadedSide, LoadedSide]) -> dict[str, str]:

@@ -31,6 +31,10 @@ ALONE = (
     "inside a step, and any difference that stays below that drift, is not seen"
 )
 AGAIN = "reference is what the candidate makes of the same state when it is asked again: its run carried something else"
+AUDITED = (
+    "reference is what the NumPy network, which computes what the reference does, makes of the candidate's own "
+    "recorded inputs"
+)
 FIXED = "held against the fixed tolerance {}, not against what rounding can explain"
 
 
@@ -161,7 +165,9 @@ class Judge:
     schedule: Schedule | None = None
     """Which examples are in which step, where the steps were not recorded somewhere else."""
     replays: bool = True
-    """Whether the candidate can be asked again; of one that only trains the gradients show in its weights."""
+    """Whether each operation of the candidate is judged; of one that only trains the gradients show in its weights."""
+    audited: bool = False
+    """Whether that is by its own recorded inputs, since it cannot be asked again."""
     evidence: Evidence | None = None
     """Of the first divergence, where it is one between the two sides."""
 
@@ -219,8 +225,11 @@ class Judge:
     def take(self, pair: Pair, drift: Allowed | None = None) -> None:
         """Measure and judge every tensor of a chunk of steps; the free lane where it is known how far it may drift."""
         records, known = pair.reference, self.first
+        own = _audited_records(pair)
         self.steps += len(records)
-        if not pair.local and drift is not None:
+        if pair.audited:
+            self.audited = True
+        elif not pair.local and drift is not None:
             self.missing.setdefault("local lane", ALONE)
         elif not pair.local:
             self.missing.setdefault("local lane", f"not asked for, or the candidate does not replay: {self._left}")
@@ -239,8 +248,10 @@ class Judge:
                 self._hold(key, lane, records.first_step, of_key, array, derived)
             self._note_missing(key, pair, lanes)
         self._hold_to_itself(pair)
+        self._audit(pair)
         self.coverage.take(records)
-        self.sensitivity.take(records, pair.local, self._allowed)
+        judged = {key: array for key, array in pair.audited.items() if key in pair.free}
+        self.sensitivity.take(*((own, judged) if judged else (records, pair.local)), self._allowed)
         self.tolerances.check(key for key in records.arrays if key in pair.free or key in pair.local)
         for key in (pair.free.keys() | pair.local.keys()) - records.arrays.keys():
             self.missing.setdefault(str(key), "the reference does not record it")
@@ -272,6 +283,13 @@ class Judge:
                 step = records.first_step + int(over[0])
                 found = self._divergence(key, "free", step, rows[over[0]], own.shape[1:])
                 self._diverge(replace(found, note="; ".join(filter(None, (AGAIN, found.note)))))
+
+    def _audit(self, pair: Pair) -> None:
+        """The local lane of a candidate that cannot be asked again: each operation by its own recorded inputs."""
+        records = _audited_records(pair)
+        for key in execution_order(pair.audited.keys() & pair.free.keys(), self.experiment.layer_names):
+            derived = partial(self._budget_of, key, records)
+            self._hold(key, "local", records.first_step, pair.audited[key], pair.free[key], derived, AUDITED)
 
     def _budget_of(self, key: Key, records: Records, rows: Steps) -> Array | float | None:
         """Asked for the steps that differ only."""
@@ -310,6 +328,7 @@ class Judge:
         reference: Array,
         candidate: Array,
         derived: float | Callable[[Steps], Array | float | None] | None,
+        about: str = "",
     ) -> None:
         """Hold the candidate's tensor against the reference's: as the budget allows, or the rule for that tensor."""
         if reference.shape != candidate.shape or reference.dtype != candidate.dtype:
@@ -335,7 +354,9 @@ class Judge:
         if used > 1:
             over = int((rows["used"]["value"] > 1).argmax())
             found = self._divergence(key, lane, first_step + over, rows[over], reference.shape[1:])
-            self._diverge(found if lane == "local" or found.fixed else replace(found, note=OUTSIDE))
+            if lane == "free" and not found.fixed:
+                about = OUTSIDE
+            self._diverge(replace(found, note="; ".join(filter(None, (about, found.note)))))
 
     def _divergence(self, key: Key, lane: Lane, step: int, row: Rows, shape: tuple[int, ...]) -> Divergence:
         """The element that uses most of its budget; among elements that had to be equal, the most different."""
@@ -362,6 +383,11 @@ class Judge:
         elif found.step == self.first.step and found.key != self.first.key:
             both = execution_order((self.first.key, found.key), self.experiment.layer_names)
             self.first = found if both[0] == found.key else self.first
+
+
+def _audited_records(pair: Pair) -> Records:
+    """The candidate's own run; what it does not tell (a part of a sum) has the size of what the network made of it."""
+    return Records(pair.reference.first_step, {**pair.audited, **pair.free}, pair.free_before)
 
 
 def _evidence(first: Divergence, pair: Pair) -> Evidence | None:

@@ -97,3 +97,15 @@ def test_nothing_tracked_names_a_machine_or_a_registry():
         env={**os.environ, "LC_ALL": "C"},
     )
     assert found.stdout == ""
+
+
+def test_the_commands_of_the_trace_format_run(workplace):
+    """In order: later ones read what earlier ones wrote."""
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "trace-format.md").read_text(), re.DOTALL)
+    for line in "".join(blocks).splitlines():
+        command, _, note = line.partition("  #")
+        words = shlex.split(command)
+        words = [sys.executable, *(words[1:] if words[0] == "python" else ["-m", *words])]
+        done = subprocess.run(words, cwd=workplace, capture_output=True, text=True, check=False)
+        assert done.returncode == (1 if "ends 1" in note else 0), (command, done.stderr)
+        assert "DIVERGED" not in note or ("DIVERGED" in done.stdout and "Cause: l2.penalty=half" in done.stdout)

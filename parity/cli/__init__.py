@@ -13,6 +13,8 @@ from parity.errors import ExitCode, ParityError
 # Command -> its line in the overview. The module of the same name has the command, also under the same name.
 COMMANDS = {
     "diff": "Train both sides of an experiment and say where they part.",
+    "record": "Train one side and write down all that it does.",
+    "compare": "Say where two recorded traces part; nothing is trained.",
     "conventions": "List where implementations choose differently, and how to make them agree.",
     "selftest": "Plant known mistakes and count how many are found and named.",
     "schema": "Print the JSON Schema of an experiment.",

@@ -58,19 +58,18 @@ class Schedule:
         """The order of the examples in every epoch (Keras under a global seed repeats one permutation)."""
         return np.arange(self.examples) if self.shuffle_seed is None else shuffled(self.examples, self.shuffle_seed)
 
-    def chunks(self, length: int) -> Iterator[Chunk]:
-        """All steps in order, at most `length` of them at once; a smaller last batch is a chunk of its own."""
+    def chunks(self, length: int, first: int = 1, last: int | None = None) -> Iterator[Chunk]:
+        """All steps (or those from `first` to `last`) in order, at most `length` of them at once.
+
+        A smaller last batch of an epoch is a chunk of its own.
+        """
         order = self.order()
         whole = self.examples // self.batch_size
         full = order[: whole * self.batch_size].reshape(whole, self.batch_size)
         rest = order[None, whole * self.batch_size :]
-        step = 1
-        while step <= self.steps:
-            for start in range(0, whole, length):
-                rows = full[start : start + min(length, self.steps - step + 1)]
-                if len(rows):
-                    yield Chunk(step, rows)
-                    step += len(rows)
-            if rest.size and not self.drop_remainder and step <= self.steps:
-                yield Chunk(step, rest)
-                step += 1
+        step, last = first, self.steps if last is None else min(last, self.steps)
+        while step <= last:
+            of_epoch = (step - 1) % self.epoch_steps
+            rows = full[of_epoch : of_epoch + min(length, last - step + 1)] if of_epoch < whole else rest
+            yield Chunk(step, rows)
+            step += len(rows)

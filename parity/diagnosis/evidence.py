@@ -7,14 +7,14 @@ began, so that nothing is inherited from step to step: only what is carried and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from parity.config import Experiment
 from parity.data import Chunk, Dataset, Schedule
-from parity.lockstep import start_side, take_steps
+from parity.lockstep import Span, Walk, batches
 from parity.protocol import Array, Key, Records
 from parity.sides import LoadedSide
 
@@ -93,29 +93,37 @@ class Evidence:
 
 
 def take_evidence(
-    experiment: Experiment, side: LoadedSide, dataset: Dataset, weights: Mapping[str, Array], until: int
+    experiment: Experiment,
+    side: LoadedSide,
+    dataset: Dataset,
+    weights: Mapping[str, Array],
+    until: int,
+    spans: Iterable[Span] | None = None,
 ) -> Evidence:
-    """Train a side from the start for some steps beyond `until`, and to the first smaller batch if that is near."""
+    """Train a side from the start for some steps beyond `until`, and to the first smaller batch if that is near.
+
+    Of recorded sides there are the steps of `spans` alone.
+    """
     schedule = Schedule.of(experiment, len(dataset))
     whole = schedule.examples // schedule.batch_size
     partial = whole + 1 if schedule.examples % schedule.batch_size and not schedule.drop_remainder else 0
     parameters = sum(array.size for array in weights.values())
     after = AFTER if schedule.batch_size * parameters < LARGE else AFTER_LARGE
     steps = min(max(until + after, partial if partial <= MOST else 0), MOST, schedule.steps)
-    before = start_side(side, experiment, weights)
+    walk = Walk(experiment, side, dataset, weights)
     pieces = []
-    for chunk in _until(schedule, steps):
-        x, y = dataset.x[chunk.rows], dataset.y[chunk.rows]
-        told = take_steps(experiment, side, chunk, x, y)
-        told |= {Key("batch", "x"): x, Key("batch", "y"): y}
-        piece = Records(chunk.first_step, {key: np.array(array) for key, array in told.items()}, before)
-        pieces.append(piece)
-        before = piece.state_after()
+    for chunk in _until(schedule, steps, spans or [(1, steps)]):
+        x, y = batches(dataset, chunk)
+        taken = walk.take(chunk, x, y)
+        told = {**taken.arrays, Key("batch", "x"): x, Key("batch", "y"): y}
+        pieces.append(Records(chunk.first_step, {key: np.array(array) for key, array in told.items()}, taken.before))
     return Evidence(tuple(pieces), str(dataset.x.dtype))
 
 
-def _until(schedule: Schedule, steps: int) -> Iterator[Chunk]:
-    for chunk in schedule.chunks(steps):
-        if chunk.first_step > steps:
-            return
-        yield Chunk(chunk.first_step, chunk.rows[: steps - chunk.first_step + 1])
+def _until(schedule: Schedule, steps: int, spans: Iterable[Span]) -> Iterator[Chunk]:
+    """So many steps of those spans."""
+    left = steps
+    for first, last in spans:
+        for chunk in schedule.chunks(steps, first, min(last, first + left - 1)):
+            yield chunk
+            left -= len(chunk)

@@ -18,7 +18,7 @@ from parity.diagnosis.search import Search, Set, Tried
 from parity.diagnosis.separate import separate
 from parity.diagnosis.stand_in import Choices, StandIn
 from parity.errors import SideError
-from parity.lockstep import draw_weights
+from parity.lockstep import common_spans, draw_weights
 from parity.protocol import Array, Key, execution_order
 from parity.sides import LoadedSide
 
@@ -117,8 +117,9 @@ def diagnose(
     stand = StandIn(experiment, stand_in, weights)
     precision: Precision = "float64" if dataset.x.dtype == np.float64 else "float32"
 
+    spans = common_spans((reference, candidate), precision)
     try:
-        told = [take_evidence(experiment, side, dataset, weights, until) for side in (reference, candidate)]
+        told = [take_evidence(experiment, side, dataset, weights, until, spans) for side in (reference, candidate)]
     except SideError as error:
         return Diagnosis((), precision, 0, 0, 0.0, unable=f"a side did not run a second time: {error}")
     if odd := _not_comparable(told[1], weights):

@@ -14,7 +14,7 @@ from parity.envelope import FIRST_SEED, MEMBERS, SAFETY
 from parity.gradcheck import Outcome, SideCheck
 from parity.protocol import Key, Lane, execution_order
 from parity.result import Meaning, Result, Run
-from parity.verdict import Divergence, Judge, Summary, Verdict
+from parity.verdict import AUDITED, Divergence, Judge, Summary, Verdict
 
 SHOWN_STEPS = 6
 LISTED = 40  # entries of a list in a document; the JSON report has all
@@ -177,6 +177,8 @@ def runs(result: Result) -> Iterator[tuple[str, str]]:
     """One line for each precision."""
     for run in result.runs:
         yield run.precision, _run_line(run)
+    if any(run.judge.audited for run in result.runs):
+        yield "local lane", AUDITED.removeprefix("reference is ")
     if said := envelope(result):
         yield "free lane", said
     if said := meaning(result):

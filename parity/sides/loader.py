@@ -1,4 +1,4 @@
-"""From the name of a side to the side: `keras`, `scratch[l2.penalty=half]`, `mynet.py:MyNet`, `package.module:Name`.
+"""From the name of a side to the side: `keras`, `scratch[l2.penalty=half]`, `mynet.py:MyNet`, or a trace folder.
 
 The built-in sides are names for modules like anybody's; this package imports neither of them.
 """
@@ -21,7 +21,7 @@ BUILT_IN = {"keras": "keras_ref.adapter:KerasSide", "scratch": "scratch_net.adap
 STAND_IN = "scratch"
 """The side that can be made with any convention: it computes what the reference does where that cannot be changed."""
 _REQUIRED = ("start", "step", "weights")
-_FORMS = "keras, scratch, scratch[l2.penalty=half], path/to/file.py:Name or package.module:Name"
+_FORMS = "keras, scratch, scratch[l2.penalty=half], path/to/file.py:Name, package.module:Name or a trace folder"
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,10 @@ def load_side(spec: str) -> LoadedSide:
     Raises:
         UsageError: no such side, or not one (a method of `start`, `step` and `weights` is missing).
     """
+    if spec and spec not in BUILT_IN and (folder := Path(spec)).is_dir():
+        from parity.trace import TraceSide  # noqa: PLC0415  # most sides are none
+
+        return LoadedSide(spec, TraceSide(folder))
     match = re.fullmatch(r"(?P<name>[^\[\]]+)(?:\[(?P<choices>[^\[\]]*)\])?", spec.strip())
     if match is None:
         msg = f"side {spec!r} is not readable; give {_FORMS}"

@@ -29,6 +29,9 @@ from scratch_net.adapter import ScratchSide
 
 class NoReplay(ScratchSide):
     replay = None
+    def steps(self, x, y):
+        said = super().steps(x, y)
+        return {"loss": said["loss"], "weights": said["weights"]}
 
 class NoGradients(ScratchSide):
     def replay(self, reference):

@@ -1,0 +1,93 @@
+"""`parity record`."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from parity.errors import ExitCode
+
+if TYPE_CHECKING:
+    from parity.recording import Keep
+
+_KEEP = "all, every=N, around=STEP or divergence"
+
+
+@click.command()
+@click.argument("experiment", metavar="EXPERIMENT")
+@click.option("--side", default="keras", show_default=True, metavar="SIDE", help="Who is trained.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The folder of the trace.")
+@click.option("--steps", type=click.IntRange(min=1), help="Number of updates, in place of the experiment's.")
+@click.option("--precision", type=click.Choice(["float32", "float64", "both"]), help="In place of the experiment's.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the experiment.")
+@click.option("--keep", default="all", show_default=True, metavar="STEPS", help=f"What to write: {_KEEP}.")
+@click.option(
+    "--reference", default="keras", show_default=True, metavar="SIDE", help="For --keep divergence: from whom."
+)
+@click.option("--resume", is_flag=True, help="Go on with a recording that was cut short.")
+@click.option("-q", "--quiet", is_flag=True, help="Nothing but mistakes.")
+def record(
+    experiment: str,
+    side: str,
+    out: Path,
+    steps: int | None,
+    precision: str | None,
+    overrides: tuple[str, ...],
+    keep: str,
+    reference: str,
+    resume: bool,
+    quiet: bool,
+) -> None:
+    """Train one side of EXPERIMENT and write all that it does to a folder, its trace (docs/trace-format.md).
+
+    A trace is written as the steps are taken, and can be read whenever the process ends: what is there is whole. It is
+    accepted wherever a SIDE is. With both precisions there is one trace each, in DIR/float64 and DIR/float32.
+
+    \b
+    Examples:
+      parity record experiment.toml --out keras-trace
+      parity record experiment.toml --side mynet.py:MyNet --out my-trace --steps 100
+      parity record experiment.toml --side mynet.py:MyNet --out my-trace --resume
+      parity record experiment.toml --out short-trace --keep every=10
+      parity record experiment.toml --side mynet.py:MyNet --out near-trace --keep divergence
+    """  # noqa: D301  # \b is click's
+    # Imported here so that --help answers at once.
+    from parity.config import load_experiment  # noqa: PLC0415
+    from parity.recording import first_divergence, record as run_record  # noqa: PLC0415
+    from parity.report.terminal import Progress  # noqa: PLC0415
+    from parity.trace import recorded_steps  # noqa: PLC0415
+
+    changes: list[str | tuple[str, Any]] = list(overrides)
+    if steps is not None:
+        changes += [("epochs", None), ("steps", steps)]
+    if precision is not None:
+        changes.append(("precision", precision))
+    checked, kept = load_experiment(experiment, changes), None if keep == "divergence" else _keep(keep)
+    try:
+        if kept is None:
+            with Progress(quiet=quiet) as progress:
+                kept = _keep(f"around={first_divergence(checked, side, reference, progress)}")
+        with Progress(quiet=quiet) as progress:
+            run_record(checked, side, out, keep=kept, resume=resume, progress=progress)
+    except KeyboardInterrupt:
+        there = "; ".join(f"{count} steps in {folder}" for folder, count in recorded_steps(out)) or "nothing yet"
+        click.echo(f"parity: interrupted; recorded is {there}. --resume goes on", err=True)
+        sys.exit(ExitCode.INTERRUPTED)
+    if not quiet:
+        for folder, count in recorded_steps(out):
+            click.echo(f"recorded {count} steps of {side} in {folder}")
+
+
+def _keep(text: str) -> Keep:
+    from parity.recording import Keep  # noqa: PLC0415
+
+    if text == "all":
+        return Keep()
+    found = re.fullmatch(r"(every|around)=([1-9][0-9]{0,11})", text)
+    if found is None:
+        raise click.UsageError(f"--keep {text}: expected {_KEEP}")
+    return Keep(**{found[1]: int(found[2])})

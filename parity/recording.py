@@ -1,0 +1,242 @@
+"""`record`: train one side and write down all that it does, a chunk of steps at a time.
+
+A recording that was cut short is gone on with by training again from the start. What was written is then held against
+what comes out the second time, bit for bit, and only the rest is written. No side has to be able to set its state for
+that, and what it carries without telling is in the right state as well.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from parity.config import Experiment, Precision
+from parity.data import Dataset, Schedule, load_dataset
+from parity.errors import SideError, UsageError
+from parity.lockstep import Span, Walk, batches, chunk_length, draw_weights, start_weights
+from parity.protocol import Array, Key, Records
+from parity.run import Progress, diff, told_examples
+from parity.sides import STAND_IN, LoadedSide, load_side
+from parity.trace import Manifest, Trace, TraceWriter, is_trace, open_traces
+from parity.trace.manifest import START, array_name
+from parity.trace.side import same_bits
+
+AROUND = 3
+"""Steps kept before and after one that is asked for."""
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Which steps are written: all, every n-th beginning with the first, or those around one."""
+
+    every: int = 1
+    around: int | None = None
+
+    def __str__(self) -> str:
+        if self.around is not None:
+            return f"around={self.around}"
+        return "all" if self.every == 1 else f"every={self.every}"
+
+    def spans(self, steps: int) -> Iterator[Span]:
+        if self.around is not None:
+            yield max(1, self.around - AROUND), min(steps, self.around + AROUND)
+        elif self.every == 1:
+            yield 1, steps
+        else:
+            yield from ((step, step) for step in range(1, steps + 1, self.every))
+
+
+ALL = Keep()
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What was written, for one precision."""
+
+    precision: Precision
+    folder: Path
+    steps: int
+    planned: int
+
+
+def record(
+    experiment: Experiment,
+    side: str,
+    out: Path,
+    *,
+    keep: Keep = ALL,
+    resume: bool = False,
+    progress: Progress = lambda *_: None,
+) -> list[Recorded]:
+    """Train one side and write its trace; with both precisions, one trace each in `out/float64` and `out/float32`.
+
+    Args:
+        experiment: what to train.
+        side: who trains, by name.
+        out: the folder; made where it is missing.
+        keep: which steps to write.
+        resume: go on with what was written there before.
+        progress: called with the precision, the steps done and the steps planned.
+
+    Raises:
+        UsageError: the data, the side or the folder is not usable, or what was written does not come out again.
+        SideError: the side raised.
+    """
+    loaded = load_side(side)
+    dataset = load_dataset(experiment)
+    experiment = told_examples(experiment, len(dataset))
+    if is_trace(out) and not resume:
+        raise UsageError(f"{out}: there is a trace already; go on with it (--resume) or name another folder")
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out}: is no folder")
+    done = []
+    for precision in experiment.precisions:
+        folder = out / precision if len(experiment.precisions) > 1 else out
+        one = _Recording(experiment, loaded, dataset.astype(precision), precision, folder, keep, resume=resume)
+        done.append(one.run(progress))
+    return done
+
+
+class _Recording:
+    """One side in one precision."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        side: LoadedSide,
+        dataset: Dataset,
+        precision: Precision,
+        folder: Path,
+        keep: Keep,
+        *,
+        resume: bool,
+    ) -> None:
+        self.experiment, self.side, self.dataset, self.precision = experiment, side, dataset, precision
+        self.schedule, self.keep = Schedule.of(experiment, len(dataset)), keep
+        inputs = dataset.x.shape[1]
+        drawn = (draw_weights(each, experiment, inputs, precision) for each in (side, load_side(STAND_IN)))
+        self.weights = start_weights(experiment, drawn, inputs, precision)
+        manifest = Manifest(
+            side=side.name,
+            experiment=experiment.model_dump(mode="json", exclude={"initial_weights"}, exclude_none=True),
+            precision=precision,
+            environment={
+                "python": platform.python_version(),
+                "machine": f"{platform.system()} {platform.machine()}",
+                **{str(name): str(value) for name, value in side.environment().items()},
+            },
+            keep=str(keep),
+        )
+        self.written: Trace | None = None
+        if resume and is_trace(folder):
+            self.written = _gone_on_with(folder, manifest)
+            manifest = self.written.manifest
+        self.writer = TraceWriter(folder, manifest)
+
+    def run(self, progress: Progress) -> Recorded:
+        """Train, check what was written before, write the rest."""
+        walk = Walk(self.experiment, self.side, self.dataset, self.weights)
+        if self.written is None:
+            self.writer.start(walk.before)
+        else:
+            self._check_start(self.written, walk.before)
+        spans = list(self.keep.spans(self.schedule.steps))
+        planned, done = sum(last - first + 1 for first, last in spans), 0
+        length = chunk_length(self.experiment, self.dataset, self.weights)
+        waiting: list[Records] = []
+        for first, last in spans:
+            for chunk in self.schedule.chunks(length, first, last):
+                x, y = batches(self.dataset, chunk)
+                records = self._with_batches(walk.take(chunk, x, y), x, y)
+                if waiting and not _fits(waiting, records, length):
+                    self._file(_joined(waiting))
+                    waiting = []
+                waiting.append(_copied(records))  # the arrays are the side's, which uses them again
+                done += len(chunk)
+                progress(self.precision, done, planned)
+        if waiting:
+            self._file(_joined(waiting))
+        return Recorded(self.precision, self.writer.folder, done, planned)
+
+    def _file(self, records: Records) -> None:
+        """Write them; where they were written before, they must be what they were."""
+        files = self.written.manifest.files if self.written else ()
+        file = next((file for file in files if file.first_step == records.first_step), None)
+        if self.written is None or file is None:
+            self.writer.write(records)
+        else:
+            self._check_again(self.written.folder / file.name, self.written.records(file), records)
+
+    def _with_batches(self, records: Records, x: Array, y: Array) -> Records:
+        given = {Key("batch", "x"): x, Key("batch", "y"): y}
+        for key, array in given.items():
+            if key in records.arrays and not same_bits(np.asarray(records.arrays[key]), array):
+                raise SideError(
+                    f"{self.side.name} at step {records.first_step}: tells another {key.tensor} than it got"
+                )
+        return Records(records.first_step, {**given, **records.arrays}, records.before)
+
+    def _check_start(self, written: Trace, before: Mapping[Key, Array]) -> None:
+        self._check_equal(written.folder / START, "before the first step", written.start(), before)
+
+    def _check_again(self, path: Path, then: Records, now: Records) -> None:
+        self._check_equal(path, f"in steps {now.first_step} to {now.last_step}", then.arrays, now.arrays)
+
+    def _check_equal(self, path: Path, where: str, then: Mapping[Key, Array], now: Mapping[Key, Array]) -> None:
+        """What comes out the second time has every bit of the first."""
+        for key in then.keys() | now.keys():
+            if key not in then or key not in now or not same_bits(then[key], np.asarray(now[key])):
+                told = f"{array_name(key)} {where} does not come out as it was recorded"
+                raise UsageError(f"{path}: {told}: what follows would not either; name another folder")
+
+
+def _fits(waiting: list[Records], records: Records, length: int) -> bool:
+    """Whether these steps belong in one file with those that wait: they follow on them, and are of one shape."""
+    shapes = [{key: array.shape[1:] for key, array in each.arrays.items()} for each in (waiting[0], records)]
+    follow = waiting[-1].last_step + 1 == records.first_step
+    return follow and shapes[0] == shapes[1] and sum(map(len, waiting)) + len(records) <= length
+
+
+def _copied(records: Records) -> Records:
+    return Records(records.first_step, {key: np.array(array) for key, array in records.arrays.items()}, records.before)
+
+
+def _joined(pieces: list[Records]) -> Records:
+    arrays = {key: np.concatenate([piece.arrays[key] for piece in pieces]) for key in pieces[0].arrays}
+    return Records(pieces[0].first_step, arrays, pieces[0].before)
+
+
+def _gone_on_with(folder: Path, manifest: Manifest) -> Trace:
+    """What was written before, if it is of this recording."""
+    written = open_traces(folder)
+    trace = written.get(manifest.precision)
+    if trace is None:
+        raise UsageError(f"{folder}: was recorded in {', '.join(written)}, not in {manifest.precision}")
+    for name in ("side", "experiment", "keep", "environment"):
+        then, now = getattr(trace.manifest, name), getattr(manifest, name)
+        if then != now:
+            raise UsageError(f"{folder}: was recorded with another {name}: {_apart(then, now)}; name another folder")
+    return trace
+
+
+def _apart(then: object, now: object) -> str:
+    if isinstance(then, dict) and isinstance(now, dict):
+        key = next(key for key in (*then, *now) if then.get(key) != now.get(key))
+        return f"{key}: {_apart(then.get(key), now.get(key))}"
+    return f"{then!r:.100} then, {now!r:.100} now"
+
+
+def first_divergence(experiment: Experiment, side: str, reference: str, progress: Progress) -> int:
+    """The step at which a side parts from the reference.
+
+    Raises:
+        UsageError: it does not.
+    """
+    result = diff(experiment, reference=reference, candidate=side, explain=False, progress=progress)
+    if result.first_divergence is None:
+        raise UsageError(f"{side} does not part from {reference} in {result.steps_compared} steps: {result.verdict}")
+    return max(1, result.first_divergence.step)

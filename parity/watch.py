@@ -1,0 +1,62 @@
+"""How the steps come to the judge: with what it takes to judge a candidate that cannot be asked again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from parity.audit import Audit
+from parity.config import Experiment
+from parity.data import Dataset
+from parity.envelope import Envelope, EnvelopeReport
+from parity.protocol import Array, Lane, Pair
+from parity.student import Student
+from parity.verdict import Judge
+
+
+class Watch:
+    """Takes pairs to the judge, with what it needs to judge a candidate that cannot be asked again."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        dataset: Dataset,
+        weights: Mapping[str, Array],
+        judge: Judge,
+        stand_in: str,
+        lanes: tuple[Lane, ...],
+        *,
+        envelope: bool,
+    ) -> None:
+        self.judge, self._lanes, self._always = judge, lanes, envelope
+        self._experiment, self._dataset, self._weights, self._stand_in = experiment, dataset, weights, stand_in
+        self._audit: Audit | None = None
+        self._envelope: Envelope | None = None
+        self._began = False
+
+    def take(self, pair: Pair) -> None:
+        if not self._began:
+            self._choose(pair)
+        self.judge.take(
+            pair if self._audit is None else self._audit.take(pair),
+            None if self._envelope is None else self._envelope.take(pair),
+        )
+
+    def _choose(self, pair: Pair) -> None:
+        """By its own inputs, where the candidate tells all of them; else by how far it may drift."""
+        self._began = True
+        if not self.judge.replays and "local" in self._lanes:
+            audit = Audit(Student(self._experiment, self._weights, self.judge.precision, self._stand_in))
+            if audit.possible(pair):
+                self._audit, self.judge.replays = audit, True
+        fixed = bool(self.judge.experiment.tolerance)
+        if "free" in self._lanes and (self._always or not (self.judge.replays or fixed)):
+            self._envelope = Envelope(self._experiment, self._dataset, self._weights, self.judge, self._stand_in)
+
+    def finish(self) -> None:
+        for each in (self._audit, self._envelope):
+            if each is not None:
+                each.finish(self.judge)
+
+    @property
+    def envelope_report(self) -> EnvelopeReport | None:
+        return None if self._envelope is None else self._envelope.report

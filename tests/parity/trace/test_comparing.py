@@ -1,0 +1,189 @@
+"""Two traces against each other, and traces as sides: what `parity diff` says of the sides themselves."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from parity.comparing import compare
+from parity.config import validate
+from parity.errors import UsageError
+from parity.recording import Keep, record
+from parity.run import diff
+from parity.verdict import Verdict
+
+EXPERIMENT = {
+    "name": "the l2 question in the small",
+    "data": {"source": "regression", "features": 3, "samples": 11},
+    "layers": [{"units": 4, "activation": "tanh", "kernel_regularizer": {"l2": 0.01}}, {"units": 1}],
+    "loss": "mse",
+    "optimizer": {"class_name": "SGD", "learning_rate": 0.1, "momentum": 0.5},
+    "batch_size": 4,
+    "steps": 9,
+}
+HALF = "scratch[l2.penalty=half]"
+BARE = """
+from scratch_net.adapter import ScratchSide
+
+class Bare:
+    def __init__(self): self.side = ScratchSide(CHOICES)
+    def start(self, experiment, weights): self.side.start(experiment, weights)
+    def step(self, x, y): return self.side.step(x, y)["loss"]
+    def weights(self): return self.side.weights()
+"""
+
+
+@pytest.fixture(scope="module")
+def traces(tmp_path_factory):
+    """Recordings of both sides, by both lambdas."""
+    folder = tmp_path_factory.mktemp("traces")
+    for name, lam in (("some", 0.01), ("none", 0.0)):
+        table = json.loads(json.dumps(EXPERIMENT))
+        table["layers"][0]["kernel_regularizer"]["l2"] = lam
+        for side, choices in (("plain", "scratch"), ("half", HALF)):
+            record(validate(table), choices, folder / name / side)
+    return folder
+
+
+def said(result):
+    """What has to be the same: the verdict, what came first, and why."""
+    first, causes = result.first_divergence, result.diagnosis.causes if result.diagnosis else ()
+    place = first and (first.step, first.key, first.lane, first.precision, first.index)
+    return result.verdict, place, {str(cause) for cause in causes}, result.steps_compared, result.meaning
+
+
+def test_the_founding_question_in_both_precisions(traces):
+    live = diff(validate(EXPERIMENT), reference="scratch", candidate=HALF)
+    recorded = compare(traces / "some" / "plain", traces / "some" / "half")
+    assert said(recorded) == said(live)
+    assert recorded.verdict is Verdict.DIVERGED
+    assert [run.precision for run in recorded.runs] == ["float64", "float32"]
+    assert {str(cause) for cause in recorded.diagnosis.causes} == {"l2.penalty=half"}
+    assert all(cause.confirmed for cause in recorded.diagnosis.causes)
+    nothing = compare(traces / "none" / "plain", traces / "none" / "half")
+    assert nothing.verdict is Verdict.PARITY
+    assert all(run.judge.audited for run in nothing.runs)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_a_trace_stands_wherever_a_side_does(traces, precision):
+    experiment = validate(EXPERIMENT | {"precision": precision})
+    plain, half = str(traces / "some" / "plain"), str(traces / "some" / "half")
+    live = said(diff(experiment, reference="scratch", candidate=HALF))
+    for reference, candidate in ((plain, HALF), ("scratch", half), (plain, half)):
+        assert said(diff(experiment, reference=reference, candidate=candidate)) == live
+    for reference, candidate in ((plain, "scratch"), ("scratch", plain), (half, HALF)):
+        assert diff(experiment, reference=reference, candidate=candidate).verdict is Verdict.PARITY
+
+
+def test_a_candidate_that_tells_loss_and_weights_alone_is_judged_as_it_is_live(tmp_path, traces):
+    for choices, name in (({}, "plain"), ({"l2.penalty": "half"}, "half")):
+        (tmp_path / f"{name}.py").write_text(f"CHOICES = {choices!r}\n{BARE}")
+        side = f"{tmp_path / name}.py:Bare"
+        record(validate(EXPERIMENT), side, tmp_path / name)
+        live = diff(validate(EXPERIMENT), reference="scratch", candidate=side)
+        recorded = compare(traces / "some" / "plain", tmp_path / name)
+        assert said(recorded) == said(live)
+        assert recorded.verdict is (Verdict.PARITY if name == "plain" else Verdict.DIVERGED)
+
+
+@pytest.mark.parametrize("keep", [Keep(every=3), Keep(around=5)], ids=str)
+def test_what_was_kept_is_compared_and_the_rest_told(tmp_path, traces, keep):
+    record(validate(EXPERIMENT), HALF, tmp_path / "half", keep=keep)
+    record(validate(EXPERIMENT), "scratch", tmp_path / "plain", keep=keep)
+    kept = [step for first, last in keep.spans(9) for step in range(first, last + 1)]
+    results = [
+        compare(traces / "some" / "plain", tmp_path / "half"),
+        compare(tmp_path / "plain", traces / "some" / "half"),
+        compare(tmp_path / "plain", tmp_path / "half"),
+        diff(validate(EXPERIMENT), reference="scratch", candidate=str(tmp_path / "half")),
+        diff(validate(EXPERIMENT), reference=str(tmp_path / "plain"), candidate=HALF),
+    ]
+    for result in results:
+        assert result.steps_compared == len(kept)
+        assert result.first_divergence.step == kept[0]
+        assert {str(cause) for cause in result.diagnosis.causes} == {"l2.penalty=half"}
+        assert any(f"{len(kept)} of 9 are recorded" in item.why for item in result.not_compared)
+    assert compare(tmp_path / "plain", traces / "some" / "plain", explain=False).verdict is Verdict.PARITY
+
+
+def test_the_loss_of_steps_is_compared_on_the_common_ones(tmp_path, traces):
+    record(validate(EXPERIMENT | {"steps": 4}), "scratch", tmp_path)
+    for pair in ((tmp_path, traces / "some" / "plain"), (traces / "some" / "plain", tmp_path)):
+        result = compare(*pair)
+        assert (result.verdict, result.steps_compared) == (Verdict.PARITY, 4)
+    result = diff(validate(EXPERIMENT), reference="scratch", candidate=str(tmp_path))
+    assert (result.verdict, result.steps_compared) == (Verdict.PARITY, 4)
+    assert any("4 of 9 are recorded: 1 to 4" in item.why for item in result.not_compared)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"optimizer": "adam"}, "was recorded with another experiment: optimizer"),
+        ({"layers": [{"units": 4}, {"units": 1}]}, "another experiment: layers.0.activation"),
+        ({"layers": [{"units": 4, "activation": "tanh"}, {"units": 1}]}, "layers.0.kernel_regularizer"),
+        (
+            {"data": {"source": "regression", "features": 3, "samples": 11, "seed": 1}},
+            "other data: x of step 1 differs",
+        ),
+        ({"data": {"source": "regression", "features": 3, "samples": 12}}, "recorded with other data"),
+        ({"batch_size": 3}, "recorded with other data: x of step 1 is"),
+    ],
+    ids=["optimizer", "activation", "penalty", "data", "examples", "batch"],
+)
+def test_traces_of_different_runs_are_not_compared(tmp_path, traces, change, message):
+    given = {f"{layer}/{kind}": 0.5 for layer in ("dense", "dense_1") for kind in ("kernel", "bias")}
+    shapes = {"dense/kernel": (3, 4), "dense/bias": (4,), "dense_1/kernel": (4, 1), "dense_1/bias": (1,)}
+    weights = {name: np.full(shapes[name], value).tolist() for name, value in given.items()}
+    record(validate(EXPERIMENT | {"initial_weights": weights}), "scratch", tmp_path / "one")
+    record(validate(EXPERIMENT | {"initial_weights": weights} | change), "scratch", tmp_path / "other")
+    with pytest.raises(UsageError) as caught:
+        compare(tmp_path / "one", tmp_path / "other")
+    assert message in str(caught.value)
+
+
+def test_other_initial_weights_and_precisions(tmp_path, traces):
+    record(validate(EXPERIMENT | {"seed": 3, "precision": "float32"}), "scratch", tmp_path / "seed")
+    with pytest.raises(UsageError, match="began with other weights"):
+        compare(traces / "some" / "plain", tmp_path / "seed")
+    record(validate(EXPERIMENT | {"precision": "float64"}), "scratch", tmp_path / "float64")
+    with pytest.raises(UsageError, match="there is no precision that both were recorded in"):
+        compare(tmp_path / "float64", tmp_path / "seed")
+    with pytest.raises(UsageError, match="was recorded in float64, not in float32"):
+        diff(validate(EXPERIMENT | {"precision": "float32"}), reference="scratch", candidate=str(tmp_path / "float64"))
+    result = compare(tmp_path / "float64", traces / "some" / "plain")
+    assert [run.precision for run in result.runs] == ["float64"]
+
+
+def test_a_reference_that_the_network_cannot_stand_for_judges_nothing(traces):
+    result = compare(traces / "some" / "half", traces / "some" / "half")
+    assert result.verdict is Verdict.CANNOT_JUDGE
+    assert any("not in parity with the reference" in item.why for item in result.not_compared)
+
+
+COMPARED = """
+import sys
+from parity.cli import main
+try:
+    main(["compare", *sys.argv[1:], "-q"])
+except SystemExit as end:
+    print(end.code, *[name for name in ("tensorflow", "keras", "keras_ref") if name in sys.modules])
+"""
+
+
+def test_neither_tensorflow_nor_keras_is_imported(traces):
+    folders = [traces / "some" / "plain", traces / "some" / "half"]
+    done = subprocess.run([sys.executable, "-c", COMPARED, *folders], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "1"
+
+
+def test_a_folder_with_the_name_of_a_built_in_side_is_a_trace_for_compare_alone(tmp_path, traces, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(traces / "some" / "plain", tmp_path / "scratch")
+    assert compare("scratch", "scratch", explain=False).reference == "./scratch"
