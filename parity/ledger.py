@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 IN_MEMORY = 16 * 2**20  # bytes
 _READ = 4096  # entries at once
-_WRITE = 2**20  # bytes at once
+_WRITE = 2**16  # bytes at once
 ENTRY = np.dtype([("step", "i4"), ("key", "i2"), ("lane", "i2"), ("measures", MEASURES)])
 _HEAD = np.dtype([("step", "i4"), ("key", "i2"), ("lane", "i2")])  # eight bytes, like every field of MEASURES
 LANES: tuple[Lane, ...] = ("local", "free")

@@ -78,6 +78,10 @@ class Poisoned(ScratchSide):
 class OnlyTrains(ScratchSide):
     replay = retrace = None
 
+    def steps(self, x, y):
+        said = super().steps(x, y)
+        return {"loss": said["loss"], "weights": said["weights"]}
+
 class Hostile(ScratchSide):
     \"\"\"It names what it tells so that a page might run it.\"\"\"
 

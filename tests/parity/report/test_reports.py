@@ -65,7 +65,7 @@ def test_the_keys_of_the_json_report(name, request):
     assert said["verdict"] == str(result.verdict)
     assert said["exit_code"] == int(result.exit_code)
     assert said["steps_compared"] == result.steps_compared
-    assert said["tensors_compared"] == result.tensors_compared > 10
+    assert said["tensors_compared"] == result.tensors_compared >= 5
     assert said["experiment"]["name"] == HOSTILE
     assert validate(said["experiment"]) == result.experiment
     first = said["first_divergence"]
