@@ -38,15 +38,26 @@ def _own(experiment: Experiment) -> Experiment:
 
 
 def start_weights(
-    experiment: Experiment, drawn: Iterable[Mapping[str, Array] | None], inputs: int, precision: Precision
+    experiment: Experiment,
+    drawn: Iterable[Mapping[str, Array] | None],
+    inputs: int,
+    precision: Precision,
+    handed: Mapping[str, Array] | None = None,
 ) -> dict[str, Array]:
     """The weights both sides start from: what the experiment names, the rest from the first side that draws them.
+
+    Args:
+        experiment: whose weights they are.
+        drawn: what each side would start from by itself.
+        inputs: number of inputs of the first layer.
+        precision: of the weights.
+        handed: the experiment's initial weights where they are not written in it, but in memory.
 
     Raises:
         UsageError: no side draws weights and not all are given, or a given one has the wrong name or shape.
     """
     shapes = weight_shapes(experiment, inputs)
-    given = _given_weights(experiment)
+    given = _given_weights(experiment) if handed is None else handed
     for name, array in given.items():
         if name not in shapes or array.shape != shapes[name]:
             expected = shapes.get(name, f"one of {', '.join(shapes)}")
@@ -74,6 +85,9 @@ def _given_weights(experiment: Experiment) -> dict[str, Array]:
     given = experiment.initial_weights
     if given is None:
         return {}
+    if given == "memory":
+        msg = "initial_weights: those of this experiment were handed over in Python; give an npz file"
+        raise UsageError(msg)
     if isinstance(given, str):
         stored = read_npz(Path(given))
         if wrong := [name for name, array in stored.items() if array.dtype.kind not in "fiu"]:

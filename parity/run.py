@@ -6,6 +6,7 @@ import platform
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 from parity.arbiter import Arbitration, arbitrate
 from parity.config import Experiment, Precision
@@ -17,7 +18,7 @@ from parity.gradcheck import GradCheck, check_gradients
 from parity.lockstep import draw_weights, lockstep, start_weights
 from parity.protocol import Array, Lane, Pair
 from parity.result import Result, Run
-from parity.sides import STAND_IN, LoadedSide, load_side
+from parity.sides import STAND_IN, LoadedSide, SideLike, load_side
 from parity.verdict import Judge
 
 Progress = Callable[[Precision, int, int], None]
@@ -27,8 +28,8 @@ BOTH_LANES: tuple[Lane, ...] = ("local", "free")
 def diff(
     experiment: Experiment,
     *,
-    reference: str = "keras",
-    candidate: str = "scratch",
+    reference: SideLike = "keras",
+    candidate: SideLike = "scratch",
     lanes: tuple[Lane, ...] = BOTH_LANES,
     explain: bool = True,
     progress: Progress = lambda *_: None,
@@ -37,13 +38,15 @@ def diff(
     command: str = "",
     gradcheck: bool = False,
     envelope: bool = False,
+    data: tuple[Any, Any] | None = None,
+    weights: Mapping[str, Array] | None = None,
 ) -> Result:
     """Train both sides side by side and compare everything they compute.
 
     Args:
         experiment: what to train.
-        reference: the side that is trusted, by name.
-        candidate: the side that is judged, by name.
+        reference: the side that is trusted: its name, itself, or what makes it.
+        candidate: the side that is judged.
         lanes: `local` gives each phase the reference's inputs, `free` lets the candidate go its own way.
         explain: whether to look for the causes of a divergence.
         progress: called with the precision, the steps done and the steps planned.
@@ -52,6 +55,8 @@ def diff(
         command: how to run this again, for the reports.
         envelope: hold the free lane against the drift of an ensemble, also of a candidate that replays.
         gradcheck: also check each side's gradient against its own loss, by differences in float64.
+        data: x and y, where the experiment's data is in memory.
+        weights: the initial weights, where the experiment's are in memory.
 
     Returns:
         The result; on Ctrl-C what was compared until then, with `interrupted` set.
@@ -61,7 +66,7 @@ def diff(
         SideError: a side raised.
     """
     began = time.perf_counter()
-    dataset = load_dataset(experiment)
+    dataset = load_dataset(experiment, data)
     experiment = _told(experiment, len(dataset))
     sides = load_side(reference), load_side(candidate)
     timings = {"load": time.perf_counter() - began}
@@ -76,10 +81,10 @@ def diff(
         started = time.perf_counter()
         try:
             converted = dataset.astype(precision)
-            weights = started_from[precision] = _common_start(experiment, sides, converted, judge)
+            start = started_from[precision] = _common_start(experiment, sides, converted, judge, weights)
             if "free" in lanes and (envelope or not (judge.replays or experiment.tolerance)):
-                ensemble = Envelope(experiment, converted, weights, judge, stand_in)
-            _train(experiment, sides, converted, weights, judge, ensemble, lanes, lambda done: progress(*done))
+                ensemble = Envelope(experiment, converted, start, judge, stand_in)
+            _train(experiment, sides, converted, start, judge, ensemble, lanes, lambda done: progress(*done))
         except KeyboardInterrupt:
             interrupted = True
         report = None if ensemble is None else ensemble.report
@@ -105,16 +110,16 @@ def diff(
     arbiter, checked = None, None
     started = time.perf_counter()
     try:
-        arbiter = None if interrupted else _arbitrated(experiment, sides, dataset, runs)
+        arbiter = None if interrupted else _arbitrated(experiment, sides, dataset, runs, weights)
         if gradcheck and not interrupted:
-            checked = _gradcheck(experiment, sides, dataset.astype("float64"))
+            checked = _gradcheck(experiment, sides, dataset.astype("float64"), weights)
     except KeyboardInterrupt:
         interrupted = True
     timings["checks"] = time.perf_counter() - started
     return Result(
         experiment=experiment,
-        reference=reference,
-        candidate=candidate,
+        reference=sides[0].name,
+        candidate=sides[1].name,
         runs=tuple(runs),
         diagnosis=diagnosis,
         data_digest=dataset.digest,
@@ -135,38 +140,53 @@ def _told(experiment: Experiment, examples: int) -> Experiment:
     return experiment.model_copy(update={"examples": examples})
 
 
-def _gradcheck(experiment: Experiment, sides: tuple[LoadedSide, LoadedSide], dataset: Dataset) -> GradCheck:
-    return check_gradients(experiment, sides, dataset, _weights_float64(experiment, sides, dataset))
+def _gradcheck(
+    experiment: Experiment,
+    sides: tuple[LoadedSide, LoadedSide],
+    dataset: Dataset,
+    handed: Mapping[str, Array] | None,
+) -> GradCheck:
+    return check_gradients(experiment, sides, dataset, _weights_float64(experiment, sides, dataset, handed))
 
 
 def _arbitrated(
-    experiment: Experiment, sides: tuple[LoadedSide, LoadedSide], dataset: Dataset, runs: list[Run]
+    experiment: Experiment,
+    sides: tuple[LoadedSide, LoadedSide],
+    dataset: Dataset,
+    runs: list[Run],
+    handed: Mapping[str, Array] | None,
 ) -> Arbitration | None:
     judge = next((run.judge for run in runs if run.precision == "float32"), None)
     if judge is None or judge.evidence is None:
         return None
-    weights = _weights_float64(experiment, sides, dataset)
+    weights = _weights_float64(experiment, sides, dataset, handed)
     return arbitrate(experiment, sides, dataset.astype("float64"), weights, judge)
 
 
 def _weights_float64(
-    experiment: Experiment, sides: tuple[LoadedSide, LoadedSide], dataset: Dataset
+    experiment: Experiment,
+    sides: tuple[LoadedSide, LoadedSide],
+    dataset: Dataset,
+    handed: Mapping[str, Array] | None,
 ) -> Mapping[str, Array]:
     inputs = dataset.x.shape[1]
-    return start_weights(
-        experiment, [draw_weights(side, experiment, inputs, "float64") for side in sides], inputs, "float64"
-    )
+    drawn = [draw_weights(side, experiment, inputs, "float64") for side in sides]
+    return start_weights(experiment, drawn, inputs, "float64", handed)
 
 
 def _common_start(
-    experiment: Experiment, sides: tuple[LoadedSide, LoadedSide], dataset: Dataset, judge: Judge
+    experiment: Experiment,
+    sides: tuple[LoadedSide, LoadedSide],
+    dataset: Dataset,
+    judge: Judge,
+    handed: Mapping[str, Array] | None,
 ) -> dict[str, Array]:
     """The weights both sides start from; what both of them draw by themselves is compared."""
     inputs = dataset.x.shape[1]
     drawn = [draw_weights(side, experiment, inputs, judge.precision) for side in sides]
     if drawn[0] is not None and drawn[1] is not None:
         judge.take_start(drawn[0], drawn[1])
-    return start_weights(experiment, drawn, inputs, judge.precision)
+    return start_weights(experiment, drawn, inputs, judge.precision, handed)
 
 
 def _train(

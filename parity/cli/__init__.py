@@ -12,6 +12,7 @@ from parity.errors import ExitCode, ParityError
 
 # Command -> its line in the overview. The module of the same name has the command, also under the same name.
 COMMANDS = {
+    "init": "Write an experiment and a network that run as they are.",
     "diff": "Train both sides of an experiment and say where they part.",
     "conventions": "List where implementations choose differently, and how to make them agree.",
     "selftest": "Plant known mistakes and count how many are found and named.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -126,19 +127,24 @@ def validate(table: Mapping[str, Any], source: str | Path = "experiment") -> Exp
         raise ConfigError(source, dict.fromkeys([*mistakes, *together])) from None
 
 
-def load_experiment(source: str | Path, overrides: Iterable[str | tuple[str, Any]] = ()) -> Experiment:
+def load_experiment(
+    source: str | Path | Mapping[str, Any], overrides: Iterable[str | tuple[str, Any]] = ()
+) -> Experiment:
     """Read, override and validate an experiment file (TOML, or JSON by its suffix).
 
     Args:
-        source: the file.
+        source: the file; or what would be in it, where file names are relative to the current folder.
         overrides: `"key=value"` texts or `(key, value)` pairs, applied in order; keys are dotted paths.
 
     Raises:
         ConfigError: the file or the experiment in it is not valid; all mistakes at once.
         UsageError: an override does not fit.
     """
-    path = Path(source)
-    table = _resolve_paths(read_mapping(path), path.parent)
+    if isinstance(source, Mapping):
+        name, table = Path("experiment"), copy.deepcopy(dict(source))
+    else:
+        name = Path(source)
+        table = _resolve_paths(read_mapping(name), name.parent)
     for override in overrides:
         _set(table, *(parse_override(override) if isinstance(override, str) else override))
-    return validate(table, path)
+    return validate(table, name)

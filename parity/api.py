@@ -1,0 +1,147 @@
+"""The Python side of the command line: the same comparison, of experiments, classes and models at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+from parity.config import Experiment, load_experiment
+from parity.config.data import Memory
+from parity.config.experiment import Precision
+from parity.config.tolerances import Tolerance, tolerances
+from parity.declared import diff_declared
+from parity.errors import UsageError, nearest
+from parity.protocol import Lane
+from parity.report import notebook
+from parity.report.facts import headline
+from parity.report.terminal import Progress
+from parity.result import Result
+from parity.run import BOTH_LANES, diff as run_diff
+from parity.sides import SideLike
+
+Changes = Mapping[str, Any] | Iterable[str | tuple[str, Any]]
+
+
+class Comparison(Result):
+    """What `parity.diff` found; see `parity.result.Result` for all that is in it. Shows itself in a notebook."""
+
+    def __repr__(self) -> str:
+        return f"<{headline(self)}>"
+
+    def _repr_html_(self) -> str:
+        return notebook.html(self)
+
+
+def diff(
+    experiment: Experiment | Mapping[str, Any] | str | PathLike[str] | Any,
+    x: Any = None,
+    y: Any = None,
+    *,
+    candidate: SideLike = "scratch",
+    reference: SideLike | None = None,
+    batch_size: int | Literal["full"] | None = None,
+    epochs: int | None = None,
+    steps: int | None = None,
+    shuffle: bool | None = None,
+    precision: Precision | Literal["both"] | None = None,
+    changes: Changes = (),
+    lane: Lane | Literal["both"] = "both",
+    explain: bool = True,
+    declare: Mapping[str, str] | None = None,
+    tolerance: Iterable[Tolerance | Mapping[str, Any]] = (),
+    envelope: bool = False,
+    gradcheck: bool = False,
+    progress: bool = True,
+    command: str = "",
+) -> Comparison:
+    """Train both sides in lockstep on the same batches from the same weights, and say where they part.
+
+    Args:
+        experiment: a file (TOML or JSON), a mapping of the same form, an `Experiment`, or a compiled Keras model, whose
+            weights are then what both sides start from. The model is left as it is.
+        x: inputs, in place of what the experiment's data source would read; must be given with a model.
+        y: targets.
+        candidate: the side that is judged: a name as on the command line, an object with `start`, `step` and `weights`,
+            or a class or function that makes one.
+        reference: the side that is trusted; Keras if none is named.
+        batch_size: in place of the experiment's; 32 for a model, as in `fit`.
+        epochs: in place of the experiment's; 1 for a model.
+        steps: number of updates, in place of epochs.
+        shuffle: in place of the experiment's; a model is trained in the order of the data unless this is set.
+        precision: `float32`, `float64` or `both`.
+        changes: further keys of the experiment, as `--set`: `{"layers.0.kernel_regularizer.l2": 0}`.
+        lane: `local` gives each phase the reference's inputs, `free` lets the candidate go its own way.
+        explain: look for the causes of a divergence.
+        declare: conventions in which the candidate is meant to differ: `{"l2.penalty": "half"}`.
+        tolerance: fixed tolerances in place of derived budgets: `[{"rtol": 1e-5, "atol": 1e-8}]`.
+        envelope: hold the free lane against the drift of rounding also where the candidate replays.
+        gradcheck: check each side's gradient against its own loss.
+        progress: show a bar, where somebody can see it.
+        command: what to say in reports how this was run.
+
+    Returns:
+        The verdict, the first divergence, the causes and every measure as a DataFrame. It is also returned, with
+        `interrupted` set, on Ctrl-C.
+
+    Raises:
+        UsageError: the experiment, the data or a side is not usable as given.
+        SideError: a side raised.
+    """
+    settings = {"batch_size": batch_size, "shuffle": shuffle, "precision": precision, "declare": declare}
+    overrides: list[str | tuple[str, Any]] = list(changes.items() if isinstance(changes, Mapping) else changes)
+    overrides += [(key, value) for key, value in settings.items() if value is not None]
+    if epochs is not None and steps is not None:
+        msg = f"epochs = {epochs} and steps = {steps} are both given; give one of them"
+        raise UsageError(msg)
+    if epochs is not None or steps is not None:
+        overrides += [("epochs", epochs), ("steps", steps)]  # None takes the experiment's own away
+    if lane not in {*BOTH_LANES, "both"}:
+        msg = f"lane = {lane!r}; allowed: local, free, both{nearest(lane, (*BOTH_LANES, 'both'))}"
+        raise UsageError(msg)
+    arrays = _arrays(x, y)
+    checked = _experiment(experiment, arrays, overrides)
+    if rules := tolerances(tolerance):  # after the experiment's own: the last one holds
+        checked = checked.model_copy(update={"tolerance": (*checked.tolerance, *rules)})
+    options: dict[str, Any] = {
+        "reference": "keras" if reference is None else reference,
+        "candidate": candidate,
+        "lanes": BOTH_LANES if lane == "both" else (lane,),
+        "explain": explain,
+        "command": command,
+        "envelope": envelope,
+        "gradcheck": gradcheck,
+        "data": arrays,
+    }
+    with Progress(quiet=not progress) as bar:
+        options |= {"progress": bar, "searching": bar.searching}
+        compare = partial(diff_declared, choices=checked.declare) if checked.declare else run_diff
+        result: Result = compare(checked, **options)
+    return Comparison(**{field.name: getattr(result, field.name) for field in fields(result)})
+
+
+def _arrays(x: Any, y: Any) -> tuple[Any, Any] | None:
+    if (x is None) != (y is None):
+        msg = f"{'y' if y is None else 'x'} is missing: give inputs x and targets y, or neither"
+        raise UsageError(msg)
+    return None if x is None else (x, y)
+
+
+def _experiment(given: Any, arrays: tuple[Any, Any] | None, overrides: list[Any]) -> Experiment:
+    """Whatever was given as an experiment; its data in memory where arrays were given."""
+    if isinstance(given, Experiment):
+        found = load_experiment(given.model_dump(exclude={"examples"}), overrides) if overrides else given
+    elif isinstance(given, Mapping):
+        table = given if arrays is None or "data" in given else {**given, "data": {"source": "memory"}}
+        found = load_experiment(table, overrides)
+    elif isinstance(given, str | PathLike):
+        found = load_experiment(Path(given), overrides)
+    else:
+        raise UsageError(str(given))
+    if arrays is None:
+        return found
+    data = Memory(source="memory", **found.data.model_dump(include={"samples", "scale", "one_hot"}))
+    return found.model_copy(update={"data": data, "examples": None})
