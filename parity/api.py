@@ -9,9 +9,13 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
+from parity.against_model import diff_model
 from parity.config import Experiment, load_experiment
 from parity.config.data import Memory
 from parity.config.experiment import Precision
+from parity.config.given import GivenModel, ModelExperiment
 from parity.config.tolerances import Tolerance, tolerances
 from parity.declared import diff_declared
 from parity.errors import UsageError, nearest
@@ -21,7 +25,7 @@ from parity.report.facts import headline
 from parity.report.terminal import Progress
 from parity.result import Result
 from parity.run import BOTH_LANES, diff as run_diff
-from parity.sides import SideLike
+from parity.sides import BUILT_IN, LoadedSide, SideLike, read_model
 
 Changes = Mapping[str, Any] | Iterable[str | tuple[str, Any]]
 
@@ -103,24 +107,49 @@ def diff(
         msg = f"lane = {lane!r}; allowed: local, free, both{nearest(lane, (*BOTH_LANES, 'both'))}"
         raise UsageError(msg)
     arrays = _arrays(x, y)
-    checked = _experiment(experiment, arrays, overrides)
+    model = None if isinstance(experiment, Experiment | Mapping | str | PathLike) else read_model(experiment)
+    checked = _experiment(experiment, arrays, overrides) if model is None else _of_model(model, arrays, overrides)
     if rules := tolerances(tolerance):  # after the experiment's own: the last one holds
         checked = checked.model_copy(update={"tolerance": (*checked.tolerance, *rules)})
-    options: dict[str, Any] = {
-        "reference": "keras" if reference is None else reference,
-        "candidate": candidate,
-        "lanes": BOTH_LANES if lane == "both" else (lane,),
-        "explain": explain,
-        "command": command,
-        "envelope": envelope,
-        "gradcheck": gradcheck,
-        "data": arrays,
-    }
     with Progress(quiet=not progress) as bar:
-        options |= {"progress": bar, "searching": bar.searching}
-        compare = partial(diff_declared, choices=checked.declare) if checked.declare else run_diff
-        result: Result = compare(checked, **options)
+        given: dict[str, Any] = {"candidate": candidate, "progress": bar, "command": command}
+        given |= {"data": arrays, "weights": model.weights if model else None}
+        if isinstance(checked, ModelExperiment) and model is not None:
+            options = {"reference": reference, "declare": declare, "gradcheck": gradcheck, "envelope": envelope}
+            result = _against(model, checked, given, options)
+        else:
+            compare = partial(diff_declared, choices=checked.declare) if checked.declare else run_diff
+            result = compare(
+                checked,
+                reference="keras" if reference is None else reference,
+                lanes=BOTH_LANES if lane == "both" else (lane,),
+                explain=explain,
+                searching=bar.searching,
+                envelope=envelope,
+                gradcheck=gradcheck,
+                **given,
+            )
+    for what, why in model.left_out if model else ():
+        for run in result.runs:
+            run.judge.missing.setdefault(what, why)
     return Comparison(**{field.name: getattr(result, field.name) for field in fields(result)})
+
+
+def _against(
+    model: GivenModel, experiment: ModelExperiment, given: Mapping[str, Any], options: Mapping[str, Any]
+) -> Result:
+    """The comparison with the model itself, which is given back as it was."""
+    cannot = f"an experiment cannot say all of the model {model.name!r}: {'; '.join(model.inexpressible)}"
+    if isinstance(given["candidate"], str) and given["candidate"].partition("[")[0] in BUILT_IN:
+        msg = f"{cannot}; so the side {given['candidate']!r} cannot be made. Give a candidate of your own"
+        raise UsageError(msg)
+    if asked := [name for name, value in options.items() if value]:
+        msg = f"{cannot}; so {', '.join(asked)} cannot be used with it"
+        raise UsageError(msg)
+    try:
+        return diff_model(experiment, reference=LoadedSide(f"the model {model.name}", model.side), **given)
+    finally:
+        model.side.close()
 
 
 def _arrays(x: Any, y: Any) -> tuple[Any, Any] | None:
@@ -137,11 +166,29 @@ def _experiment(given: Any, arrays: tuple[Any, Any] | None, overrides: list[Any]
     elif isinstance(given, Mapping):
         table = given if arrays is None or "data" in given else {**given, "data": {"source": "memory"}}
         found = load_experiment(table, overrides)
-    elif isinstance(given, str | PathLike):
-        found = load_experiment(Path(given), overrides)
     else:
-        raise UsageError(str(given))
+        found = load_experiment(Path(given), overrides)
     if arrays is None:
         return found
     data = Memory(source="memory", **found.data.model_dump(include={"samples", "scale", "one_hot"}))
     return found.model_copy(update={"data": data, "examples": None})
+
+
+def _of_model(model: GivenModel, arrays: tuple[Any, Any] | None, overrides: list[Any]) -> Experiment:
+    """The experiment that trains a model on arrays: as an experiment says it, where it can."""
+    if arrays is None:
+        msg = f"the model {model.name!r} comes without data; give it: parity.diff(model, x, y)"
+        raise UsageError(msg)
+    table = {"name": model.name, "data": {"source": "memory"}, "initial_weights": "memory", **model.settings}
+    if (shape := np.shape(arrays[0])[1:]) != model.inputs and model.inputs:
+        msg = f"x holds examples of shape {shape}; the model {model.name!r} takes {model.inputs}"
+        raise UsageError(msg)
+    if not model.inexpressible:
+        return load_experiment(table, overrides)
+    shapes = {name: array.shape for name, array in model.weights.items()}
+    table |= {"weight_shapes": shapes, "inexpressible": model.inexpressible, "precision": model.precision}
+    found = load_experiment(table, overrides, ModelExperiment)
+    if found.precision != model.precision:
+        msg = f"the model {model.name!r} computes in {model.precision} and is compared as it is; leave precision out"
+        raise UsageError(msg)
+    return found

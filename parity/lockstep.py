@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from parity.config import Experiment, Precision
+from parity.config.given import ModelExperiment
 from parity.data import Chunk, Dataset, Schedule
 from parity.data.sources import read_npz
 from parity.errors import SideError, UsageError
@@ -72,6 +73,8 @@ def start_weights(
 
 def weight_shapes(experiment: Experiment, inputs: int) -> dict[str, tuple[int, ...]]:
     """`dense/kernel` -> (inputs, units), ... in Keras' order."""
+    if isinstance(experiment, ModelExperiment):
+        return experiment.weight_shapes
     shapes: dict[str, tuple[int, ...]] = {}
     for layer in experiment.layers:
         shapes[f"{layer.name}/kernel"] = (inputs, layer.units)
@@ -189,7 +192,8 @@ def _read(experiment: Experiment, side: LoadedSide, step: int, said: Any, steps:
 def _chunk_length(experiment: Experiment, dataset: Dataset, weights: Mapping[str, Array], schedule: Schedule) -> int:
     """As many steps as fit the memory set aside: weights, gradients and slots, and what flows through the layers."""
     parameters = sum(array.nbytes for array in weights.values())
-    flowing = dataset.x.shape[1] + 4 * sum(layer.units for layer in experiment.layers)
+    # Of a model's own layers nobody knows how much they put out; only the last output is kept of them.
+    flowing = dataset.x[0].size + 4 * sum(getattr(layer, "units", 0) for layer in experiment.layers)
     step_bytes = 5 * parameters + schedule.batch_size * flowing * dataset.x.itemsize
     return int(np.clip(CHUNK_BYTES // step_bytes, 1, CHUNK_STEPS))
 

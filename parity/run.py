@@ -84,7 +84,7 @@ def diff(
             start = started_from[precision] = _common_start(experiment, sides, converted, judge, weights)
             if "free" in lanes and (envelope or not (judge.replays or experiment.tolerance)):
                 ensemble = Envelope(experiment, converted, start, judge, stand_in)
-            _train(experiment, sides, converted, start, judge, ensemble, lanes, lambda done: progress(*done))
+            train(experiment, sides, converted, start, judge, ensemble, lanes, lambda done: progress(*done))
         except KeyboardInterrupt:
             interrupted = True
         report = None if ensemble is None else ensemble.report
@@ -124,7 +124,7 @@ def diff(
         diagnosis=diagnosis,
         data_digest=dataset.digest,
         command=command,
-        environment=_environment(sides),
+        environment=environment(sides),
         timings=timings | {"total": time.perf_counter() - began},
         interrupted=interrupted,
         arbiter=arbiter,
@@ -189,7 +189,7 @@ def _common_start(
     return start_weights(experiment, drawn, inputs, judge.precision, handed)
 
 
-def _train(
+def train(
     experiment: Experiment,
     sides: tuple[LoadedSide, LoadedSide],
     dataset: Dataset,
@@ -220,8 +220,9 @@ def _train(
         ensemble.finish(judge)
 
 
-def _environment(sides: tuple[LoadedSide, LoadedSide]) -> dict[str, str]:
-    environment = {"python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}"}
+def environment(sides: tuple[LoadedSide, LoadedSide]) -> dict[str, str]:
+    """Versions and settings that bear on the numbers, of this process and of both sides."""
+    found = {"python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}"}
     for side in sides:
-        environment |= side.environment()
-    return environment
+        found |= side.environment()
+    return found

@@ -9,7 +9,7 @@ from typing import Any
 import numpy.typing as npt
 
 from parity.config.base import Frozen
-from parity.config.experiment import Experiment
+from parity.config.experiment import Experiment, Precision
 from parity.config.layers import Dense
 from parity.config.losses import Loss
 from parity.config.optimizers import Optimizer
@@ -51,5 +51,7 @@ class GivenModel:
     """What an experiment cannot say, each by name with the reason."""
     left_out: tuple[tuple[str, str], ...] = ()
     """What takes no part in the comparison although the model has it, and why."""
+    precision: Precision = "float32"
+    """What it computes in."""
     side: Any = None
     """The model itself as a side, where it is a model and not a file."""

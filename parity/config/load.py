@@ -113,28 +113,33 @@ def _resolve_paths(table: dict[str, Any], folder: Path) -> dict[str, Any]:
     return table
 
 
-def validate(table: Mapping[str, Any], source: str | Path = "experiment") -> Experiment:
-    """A mapping as an `Experiment`.
+def validate(
+    table: Mapping[str, Any], source: str | Path = "experiment", kind: type[Experiment] = Experiment
+) -> Experiment:
+    """A mapping as an `Experiment`, or as another kind of one.
 
     Raises:
         ConfigError: with every mistake in it.
     """
     try:
-        return Experiment.model_validate(table)
+        return kind.model_validate(table)
     except ValidationError as error:
-        mistakes = list(mistakes_in(error, Experiment))
+        mistakes = list(mistakes_in(error, kind))
         together = inconsistencies(table)  # pydantic looks at the whole only where every part is right
         raise ConfigError(source, dict.fromkeys([*mistakes, *together])) from None
 
 
 def load_experiment(
-    source: str | Path | Mapping[str, Any], overrides: Iterable[str | tuple[str, Any]] = ()
+    source: str | Path | Mapping[str, Any],
+    overrides: Iterable[str | tuple[str, Any]] = (),
+    kind: type[Experiment] = Experiment,
 ) -> Experiment:
     """Read, override and validate an experiment file (TOML, or JSON by its suffix).
 
     Args:
         source: the file; or what would be in it, where file names are relative to the current folder.
         overrides: `"key=value"` texts or `(key, value)` pairs, applied in order; keys are dotted paths.
+        kind: what it is an experiment of.
 
     Raises:
         ConfigError: the file or the experiment in it is not valid; all mistakes at once.
@@ -147,4 +152,4 @@ def load_experiment(
         table = _resolve_paths(read_mapping(name), name.parent)
     for override in overrides:
         _set(table, *(parse_override(override) if isinstance(override, str) else override))
-    return validate(table, name)
+    return validate(table, name, kind)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from parity.config import Experiment, Precision
+from parity.config.given import ModelExperiment
 from parity.data.sources import read
 from parity.errors import UsageError
 
@@ -98,6 +99,8 @@ def load_dataset(experiment: Experiment, arrays: tuple[Any, Any] | None = None) 
         msg = f"data.samples = {settings.samples}: there are only {len(x)} examples"
         raise UsageError(msg)
     x, y = x[: settings.samples], y[: settings.samples]
+    if isinstance(experiment, ModelExperiment):  # its layers know what shape they want
+        return Dataset(x.astype(np.float64) / settings.scale, y)
     x = x.reshape(len(x), -1).astype(np.float64) / settings.scale
 
     units = experiment.layers[-1].units

@@ -15,9 +15,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
+from parity.config.given import GivenModel
 from parity.errors import ParityError, SideError, UsageError, nearest
 
 BUILT_IN = {"keras": "keras_ref.adapter:KerasSide", "scratch": "scratch_net.adapter:ScratchSide"}
+MODEL_READER = "keras_ref.from_model:read"
 STAND_IN = "scratch"
 """The side that can be made with any convention: it computes what the reference does where that cannot be changed."""
 _REQUIRED = ("start", "step", "weights")
@@ -111,6 +113,12 @@ def _find(target: str) -> Any:
         msg = f"side {target!r}: {where} has no {attribute!r}" + nearest(attribute, names)
         raise UsageError(msg)
     return getattr(module, attribute)
+
+
+def read_model(source: Any) -> GivenModel:
+    """What the teacher reads of a compiled Keras model, or of a saved one."""
+    read: Callable[[Any], GivenModel] = _find(MODEL_READER)
+    return read(source)
 
 
 def _made(spec: str, found: Any) -> Any:

@@ -9,6 +9,8 @@ from os import PathLike
 from pathlib import Path
 
 from parity.errors import UsageError
+from parity.sides import read_model
+from parity.starter import of_model
 
 EXPERIMENT, NETWORK = "experiment.toml", "mynet.py"
 
@@ -20,16 +22,27 @@ def write(folder: str | PathLike[str], model: str | PathLike[str] | None = None)
         UsageError: one of the files is there already, or the folder cannot be made.
     """
     place = Path(folder)
-    files = {name: resources.files(__name__).joinpath(name).read_bytes() for name in (EXPERIMENT, NETWORK)}
+    if model is None:
+        told = {EXPERIMENT: "what both networks are trained on, and how"}
+        told[NETWORK] = "a network in NumPy that is not quite what Keras is"
+        files = {name: resources.files(__name__).joinpath(name).read_bytes() for name in told}
+        notes, commands = [], [["parity", "diff", EXPERIMENT, "--candidate", f"{NETWORK}:MyNet"]]
+    else:
+        given = read_model(Path(model))
+        text, weights = of_model.files(given, Path(model))
+        told = {EXPERIMENT: f"the model {given.name}, on generated data: name your own in [data]"}
+        told[of_model.WEIGHTS] = "its weights, from which both networks start"
+        files = {EXPERIMENT: text.encode(), of_model.WEIGHTS: weights}
+        notes = [f"left out: {what}: {why}" for what, why in given.left_out]
+        commands = [["parity", "diff", EXPERIMENT], ["parity", "diff", EXPERIMENT, "--candidate", f"{NETWORK}:MyNet"]]
     _write(place, files)
-    command = ["parity", "diff", EXPERIMENT, "--candidate", f"{NETWORK}:MyNet"]
     return [
-        f"wrote {place / EXPERIMENT}: what both networks are trained on, and how",
-        f"wrote {place / NETWORK}: a network in NumPy that is not quite what Keras is",
+        *(f"wrote {place / name}: {what}" for name, what in told.items()),
+        *notes,
         "",
         "Next",
         *([f"  cd {shlex.quote(str(place))}"] if place != Path() else []),
-        f"  {shlex.join(command)}",
+        *(f"  {shlex.join(command)}" for command in commands),
     ]
 
 
