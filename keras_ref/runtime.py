@@ -88,6 +88,11 @@ def set_precision(precision: str) -> None:
     keras.config.set_dtype_policy(precision)
 
 
+def _set_remapping(to: bool) -> None:
+    """Whether a product, its bias and its activation become one kernel; setting it is also what a thread looks up."""
+    tf.config.optimizer.set_experimental_options({"remapping": to})
+
+
 _inside = 0
 _guard = threading.Lock()
 _as_found: dict[str, Any] = {}
@@ -98,7 +103,9 @@ def undisturbed(precision: str) -> Iterator[None]:
     """Keras in that precision, reproducible; afterwards the process is as it was found.
 
     What is global is put back: Keras' precision, the state of Python's and NumPy's random numbers, and, where somebody
-    else had started TensorFlow, its choice about determinism. Both sides of a comparison may be inside at once.
+    else had started TensorFlow, its choices about determinism and fusing. Both sides of a comparison may be inside at
+    once. oneDNN's fused layers round differently from unfused ones, and a value inside them cannot be looked at: where
+    it is too late to switch oneDNN off, layers are not fused.
     """
     global _inside  # noqa: PLW0603  # what is counted is the process
     with _guard:
@@ -109,15 +116,20 @@ def undisturbed(precision: str) -> Iterator[None]:
                 random=random.getstate(),
                 numpy=np.random.get_state(),  # noqa: NPY002  # it is this one that Keras seeds
                 determinism=is_op_determinism_enabled(),
+                remapping=tf.config.optimizer.get_experimental_options().get("remapping", True),
             )
             tf.config.experimental.enable_op_determinism()
         _inside += 1
+        if ONEDNN:
+            _set_remapping(False)
         set_precision(precision)
     try:
         yield
     finally:
         with _guard:
             _inside -= 1
+            if ONEDNN:
+                _set_remapping(_inside == 0 and _as_found["remapping"])
             if _inside == 0:
                 keras.config.set_floatx(_as_found["floatx"])
                 keras.config.set_dtype_policy(_as_found["policy"])
@@ -132,6 +144,6 @@ def environment() -> dict[str, str]:
     return {
         "keras": keras.__version__,
         "tensorflow": tf.__version__,
-        "onednn": "on" if ONEDNN else "off",
+        "onednn": "on, layers not fused" if ONEDNN else "off",
         "tensorflow threads": "1" if ONE_THREAD else "as found",
     }
