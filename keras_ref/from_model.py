@@ -8,6 +8,7 @@ know, is said by name.
 from __future__ import annotations
 
 import math
+import re
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -102,8 +103,8 @@ def _of_file(path: Path) -> GivenModel:
     return GivenModel(
         name=model.name,
         settings=settings,
-        weights=_weights_of_file(path, settings["layers"], math.prod(_sizes(model.inputs)), variables),
-        inputs=_sizes(model.inputs),
+        weights=_weights_of_file(path, settings["layers"], math.prod(size or 0 for size in model.inputs), variables),
+        inputs=model.inputs,
         left_out=left_out,
     )
 
@@ -132,8 +133,12 @@ def _of_model(keras: Any, model: Any) -> GivenModel:
     if not model.built or not model.weights:
         raise UsageError(f"{name} is not built yet; give it a keras.Input, or call it on a batch of data")
     given = model._compile_config.config  # noqa: SLF001  # the arguments of `compile` as they were given
-    inputs = getattr(model, "input_shape", (None, None))
-    if not isinstance(inputs, tuple) or isinstance(inputs[0], tuple) or isinstance(model.loss, list | dict):
+    inputs = getattr(model, "input_shape", ())  # a model of one's own class may not say
+    if (
+        not isinstance(inputs, tuple)
+        or (inputs and isinstance(inputs[0], tuple))
+        or isinstance(model.loss, list | dict)
+    ):
         raise UsageError(f"{name} has several inputs or outputs; one of each is compared")
     loss = _serialized(keras, model.loss)
     function = str(getattr(model.loss, "__name__", ""))
@@ -155,7 +160,7 @@ def _of_model(keras: Any, model: Any) -> GivenModel:
         name=model.name,
         settings=settings,
         weights={},
-        inputs=tuple(size or 0 for size in inputs[1:]),
+        inputs=tuple(inputs[1:]) if inputs else None,
         inexpressible=inexpressible,
         left_out=left_out,
         precision="float64" if model.compute_dtype == "float64" else "float32",
@@ -250,7 +255,8 @@ def _part(what: str, given: Any, adapter: TypeAdapter[Any], wrong: list[str]) ->
         try:
             return adapter.validate_python(given)
         except ValidationError as error:
-            reasons = list(mistakes_in(error, Experiment))
+            # What would be allowed in its place is of no use to somebody who has the model already.
+            reasons = [re.split("; (?:allowed|leave it out)", told)[0] for told in mistakes_in(error, Experiment)]
     wrong.append(f"{what}: {'; '.join(reasons)}")
     return _opaque(given)
 
@@ -314,7 +320,3 @@ def _rounded_rate(optimizer: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(rate, float) or float(np.float32(rate)) != rate:
         return optimizer
     return {**optimizer, "config": {**config, "learning_rate": float(str(np.float32(rate)))}}
-
-
-def _sizes(inputs: tuple[int | None, ...]) -> tuple[int, ...]:
-    return tuple(size or 0 for size in inputs)

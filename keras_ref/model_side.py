@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from keras_ref import runtime
-from keras_ref.runtime import keras, tf
+from keras_ref.runtime import tf
 from parity.config import Experiment
 from parity.errors import UsageError
 from parity.protocol import Array
@@ -39,8 +39,23 @@ class ModelSide:
         for variable, value in self._kept:
             variable.assign(value)
 
+    def check(self, x: Array, y: Array) -> None:
+        """Whether the model can be trained on such examples.
+
+        Raises:
+            UsageError: Keras cannot take them.
+        """
+        try:
+            predicted = self.model(tf.constant(x), training=False)
+            self.model._compute_loss(x=x, y=tf.constant(y), y_pred=predicted, training=False)  # noqa: SLF001
+        except Exception as error:  # noqa: BLE001  # whatever Keras or a stranger's layer raises
+            told = str(error).strip().partition("\n")[0]
+            msg = f"the model {self.model.name!r} does not take x of shape {x.shape[1:]} and y of shape {y.shape[1:]}: "
+            raise UsageError(msg + f"{type(error).__name__}: {told}") from None
+
     def environment(self) -> dict[str, str]:
-        return runtime.environment()
+        """The model is trained as it would be in this process without us: fused, if layers are."""
+        return {**runtime.environment(), "onednn": "on" if runtime.ONEDNN else "off"}
 
     def initial_weights(self, experiment: Experiment, inputs: int, precision: str) -> dict[str, Array]:  # noqa: ARG002
         return self.initial()
@@ -60,8 +75,7 @@ class ModelSide:
         return self.initial()
 
     def step(self, x: Array, y: Array) -> dict[str, Any]:
-        with runtime.undisturbed(keras.config.floatx()):
-            said = self._step(tf.constant(x), tf.constant(y))
+        said = self._step(tf.constant(x), tf.constant(y))
         return {**tf.nest.map_structure(np.array, said), "weights": self.initial()}
 
     def _train(self, x: Any, y: Any) -> dict[str, Any]:

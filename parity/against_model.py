@@ -9,12 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from parity.budget import LocalBudget
 from parity.config.given import ModelExperiment
 from parity.coverage import Coverage
-from parity.data import Schedule, load_dataset
+from parity.data import Dataset, Schedule
 from parity.diagnosis import Diagnosis
 from parity.protocol import Array, Key
 from parity.result import Result, Run
@@ -77,7 +76,7 @@ def diff_model(
     *,
     reference: SideLike,
     candidate: SideLike,
-    data: tuple[Any, Any],
+    dataset: Dataset,
     weights: Mapping[str, Array],
     progress: Progress,
     command: str = "",
@@ -92,7 +91,6 @@ def diff_model(
         SideError: a side raised.
     """
     began = time.perf_counter()
-    dataset = load_dataset(experiment, data)
     experiment = experiment.model_copy(update={"examples": len(dataset)})
     sides = load_side(reference), load_side(candidate)
     (precision,) = experiment.precisions

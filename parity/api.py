@@ -17,6 +17,7 @@ from parity.config.data import Memory
 from parity.config.experiment import Precision
 from parity.config.given import GivenModel, ModelExperiment
 from parity.config.tolerances import Tolerance, tolerances
+from parity.data import load_dataset
 from parity.declared import diff_declared
 from parity.errors import UsageError, nearest
 from parity.protocol import Lane
@@ -113,7 +114,7 @@ def diff(
         checked = checked.model_copy(update={"tolerance": (*checked.tolerance, *rules)})
     with Progress(quiet=not progress) as bar:
         given: dict[str, Any] = {"candidate": candidate, "progress": bar, "command": command}
-        given |= {"data": arrays, "weights": model.weights if model else None}
+        given |= {"dataset": load_dataset(checked, arrays), "weights": model.weights if model else None}
         if isinstance(checked, ModelExperiment) and model is not None:
             options = {"reference": reference, "declare": declare, "gradcheck": gradcheck, "envelope": envelope}
             result = _against(model, checked, given, options)
@@ -147,6 +148,8 @@ def _against(
         msg = f"{cannot}; so {', '.join(asked)} cannot be used with it"
         raise UsageError(msg)
     try:
+        first = given["dataset"].astype(model.precision)
+        model.side.check(first.x[:1], first.y[:1])
         return diff_model(experiment, reference=LoadedSide(f"the model {model.name}", model.side), **given)
     finally:
         model.side.close()
@@ -180,7 +183,9 @@ def _of_model(model: GivenModel, arrays: tuple[Any, Any] | None, overrides: list
         msg = f"the model {model.name!r} comes without data; give it: parity.diff(model, x, y)"
         raise UsageError(msg)
     table = {"name": model.name, "data": {"source": "memory"}, "initial_weights": "memory", **model.settings}
-    if (shape := np.shape(arrays[0])[1:]) != model.inputs and model.inputs:
+    shape = np.shape(arrays[0])[1:]
+    fits = model.inputs is None or len(shape) == len(model.inputs)
+    if not fits or any(size not in (None, given) for size, given in zip(model.inputs or (), shape, strict=False)):
         msg = f"x holds examples of shape {shape}; the model {model.name!r} takes {model.inputs}"
         raise UsageError(msg)
     if not model.inexpressible:

@@ -34,7 +34,7 @@ def diff_declared(
         UsageError, SideError: as `diff`.
     """
     made = f"{STAND_IN}[{','.join(f'{code}={choice}' for code, choice in choices.items())}]"
-    given: dict[str, Any] = {name: options.get(name) for name in ("data", "weights")}
+    given: dict[str, Any] = {name: options.get(name) for name in ("dataset", "weights")}
     trusted = diff(experiment, reference=reference, candidate=STAND_IN, explain=False, **given)
     shows = diff(experiment, reference=STAND_IN, candidate=made, explain=False, **given)
     judged = diff(experiment, reference=made, candidate=candidate, stand_in=made, **options)

@@ -6,7 +6,6 @@ import platform
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
 
 from parity.arbiter import Arbitration, arbitrate
 from parity.config import Experiment, Precision
@@ -38,7 +37,7 @@ def diff(
     command: str = "",
     gradcheck: bool = False,
     envelope: bool = False,
-    data: tuple[Any, Any] | None = None,
+    dataset: Dataset | None = None,
     weights: Mapping[str, Array] | None = None,
 ) -> Result:
     """Train both sides side by side and compare everything they compute.
@@ -55,7 +54,7 @@ def diff(
         command: how to run this again, for the reports.
         envelope: hold the free lane against the drift of an ensemble, also of a candidate that replays.
         gradcheck: also check each side's gradient against its own loss, by differences in float64.
-        data: x and y, where the experiment's data is in memory.
+        dataset: what to train on, in place of the experiment's data.
         weights: the initial weights, where the experiment's are in memory.
 
     Returns:
@@ -66,7 +65,7 @@ def diff(
         SideError: a side raised.
     """
     began = time.perf_counter()
-    dataset = load_dataset(experiment, data)
+    dataset = load_dataset(experiment) if dataset is None else dataset
     experiment = _told(experiment, len(dataset))
     sides = load_side(reference), load_side(candidate)
     timings = {"load": time.perf_counter() - began}

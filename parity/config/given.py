@@ -45,8 +45,8 @@ class GivenModel:
     settings: Mapping[str, Any]
     """`layers`, `loss`, `optimizer`, `metrics` and `precision` of an experiment; some of them may be `Opaque`."""
     weights: Mapping[str, npt.NDArray[Any]]
-    inputs: tuple[int, ...]
-    """Shape of an example."""
+    inputs: tuple[int | None, ...] | None
+    """Shape of an example; None where any size will do, or nobody knows."""
     inexpressible: tuple[str, ...] = ()
     """What an experiment cannot say, each by name with the reason."""
     left_out: tuple[tuple[str, str], ...] = ()

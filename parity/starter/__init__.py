@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping
 from importlib import resources
@@ -48,7 +49,7 @@ def write(folder: str | PathLike[str], model: str | PathLike[str] | None = None)
 
 def _write(place: Path, files: Mapping[str, bytes]) -> None:
     """All of the files, or none where one of them is there already."""
-    if there := [name for name in files if (place / name).exists()]:
+    if there := [name for name in files if os.path.lexists(place / name)]:
         msg = f"{place}: {', '.join(there)} is there already and is not overwritten; name another folder"
         raise UsageError(msg)
     try:

@@ -48,7 +48,7 @@ def files(model: GivenModel, source: Path) -> tuple[str, bytes]:
 
 def _stand_in(model: GivenModel) -> Mapping[str, Any]:
     """Generated data that fits the first and the last layer, and the loss."""
-    features, units = math.prod(model.inputs), model.settings["layers"][-1].units
+    features, units = math.prod(size or 0 for size in model.inputs or ()), model.settings["layers"][-1].units
     match model.settings["loss"].class_name:
         case "SparseCategoricalCrossentropy":
             return {"source": "classification", "features": features, "classes": max(units, 2)}
