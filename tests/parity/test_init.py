@@ -118,7 +118,7 @@ def test_the_experiment_of_a_model_runs_as_it_is(keras, tmp_path, monkeypatch, l
         [
             keras.Input((4, 2)),
             keras.layers.Flatten(),
-            keras.layers.Dense(5, activation="tanh", kernel_regularizer=keras.regularizers.L1L2(0.01, 0.02)),
+            keras.layers.Dense(5, "tanh", kernel_regularizer=keras.regularizers.L1L2(0.01, 0.02), name="low"),
             keras.layers.Dense(units, activation=activation, use_bias=False, name="top"),
         ]
     )
@@ -130,7 +130,7 @@ def test_the_experiment_of_a_model_runs_as_it_is(keras, tmp_path, monkeypatch, l
     assert (experiment.optimizer.learning_rate, experiment.optimizer.nesterov) == (0.1, True)
     assert (experiment.layers[0].kernel_regularizer.l1, experiment.layers[0].kernel_regularizer.l2) == (0.01, 0.02)
     with np.load(tmp_path / "made" / "weights.npz") as weights:
-        assert sorted(weights) == ["dense/bias", "dense/kernel", "top/kernel"]
+        assert sorted(weights) == ["low/bias", "low/kernel", "top/kernel"]
         np.testing.assert_array_equal(weights["top/kernel"], model.get_weights()[2])
     result = parity.diff(tmp_path / "made" / "experiment.toml", steps=3, reference="scratch")
     assert result.verdict is parity.Verdict.PARITY
@@ -151,9 +151,7 @@ def test_what_is_left_out_of_a_model_is_said_in_the_file_and_on_the_way(keras, t
 
 
 def test_a_model_that_an_experiment_cannot_say_writes_nothing(keras, tmp_path, capsys):
-    model = keras.Sequential(
-        [keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 3, name="pictures"), keras.layers.Flatten()]
-    )
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 3, name="pictures")])
     model.compile("sgd", "mse")
     model.save(tmp_path / "model.keras")
     assert init(tmp_path / "made", "--from", tmp_path / "model.keras") == 2
