@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError, create_model
 
 from keras_ref import saved
 from parity.config.errors import mistakes_in
-from parity.config.experiment import Experiment
 from parity.config.given import GivenModel, Opaque
 from parity.config.initializers import Initializer
 from parity.config.layers import Dense, Layer
@@ -30,10 +29,10 @@ from parity.config.losses import Loss
 from parity.config.optimizers import Optimizer
 from parity.errors import UsageError
 
-_LAYER: TypeAdapter[Any] = TypeAdapter(Layer)
-_LOSS: TypeAdapter[Any] = TypeAdapter(Loss)
-_OPTIMIZER: TypeAdapter[Any] = TypeAdapter(Optimizer)
-_INITIALIZER: TypeAdapter[Any] = TypeAdapter(Initializer)
+_LAYER, _LOSS, _OPTIMIZER, _INITIALIZER = (
+    create_model("Part", part=(tuple[kind], ...))  # type: ignore[valid-type]  # a part as one of several names itself
+    for kind in (Layer, Loss, Optimizer, Initializer)
+)
 FRESH = "{} has taken {} steps before; both sides begin with a fresh one, as an experiment has no place for its state"
 METRIC = "an experiment knows accuracy alone; a metric does not train"
 XLA = "compared is the model as Keras runs it without XLA"
@@ -152,7 +151,7 @@ def _of_model(keras: Any, model: Any) -> GivenModel:
         layers=tuple(_serialized(keras, layer) for layer in model.layers),
         optimizer=_serialized(keras, model.optimizer),
         loss=loss,
-        compiled=given,
+        compiled={**given, "jit_compile": model.jit_compile},
         steps_taken=steps_taken,
     )
     settings, inexpressible, left_out = _settings(serialized)
@@ -238,13 +237,13 @@ def _no_initializer(key: str, value: Any) -> bool:
     if not key.endswith("_initializer"):
         return False
     try:
-        _INITIALIZER.validate_python(value)
+        _INITIALIZER.model_validate({"part": [value]})
     except ValidationError:
         return True
     return False
 
 
-def _part(what: str, given: Any, adapter: TypeAdapter[Any], wrong: list[str]) -> Any:
+def _part(what: str, given: Any, kind: type[BaseModel], wrong: list[str]) -> Any:
     """A part as the experiment knows it; otherwise as it is, and the reason among what is wrong."""
     reasons = [f"{name} is not Keras' own" for name in _foreign(given)]
     if not reasons:
@@ -253,10 +252,11 @@ def _part(what: str, given: Any, adapter: TypeAdapter[Any], wrong: list[str]) ->
             reasons = [f"learning_rate follows the schedule {_name(schedule)}"]
     if not reasons:
         try:
-            return adapter.validate_python(given)
+            return kind.model_validate({"part": [given]}).part[0]  # type: ignore[attr-defined]  # made at run time
         except ValidationError as error:
             # What would be allowed in its place is of no use to somebody who has the model already.
-            reasons = [re.split("; (?:allowed|leave it out)", told)[0] for told in mistakes_in(error, Experiment)]
+            told = (re.sub("^part\\.0[.: ]*", "", mistake) for mistake in mistakes_in(error, kind))
+            reasons = [re.split("; (?:allowed|leave it out)", mistake)[0] for mistake in told]
     wrong.append(f"{what}: {'; '.join(reasons)}")
     return _opaque(given)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -138,16 +140,22 @@ def test_the_experiment_of_a_model_runs_as_it_is(keras, tmp_path, monkeypatch, l
 
 def test_what_is_left_out_of_a_model_is_said_in_the_file_and_on_the_way(keras, tmp_path, capsys):
     keras.utils.set_random_seed(1)
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)], name="a\nname = 3 {{ 7 * 7 }}")
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
     model.compile("adam", "mse", metrics=["mae"])
     model.fit(np.ones((4, 3)), np.ones(4), verbose=0)
     model.save(tmp_path / "model.keras")
-    assert init(tmp_path / "made", "--from", tmp_path / "model.keras") == 0
+    hostile = 'a\nname = 3 {{ 7 * 7 }} " é'
+    with zipfile.ZipFile(tmp_path / "model.keras") as saved, zipfile.ZipFile(tmp_path / "odd.keras", "w") as archive:
+        config = json.loads(saved.read("config.json"))
+        config["config"]["name"] = hostile
+        archive.writestr("config.json", json.dumps(config))
+        archive.writestr("model.weights.h5", saved.read("model.weights.h5"))
+    assert init(tmp_path / "made", "--from", tmp_path / "odd.keras") == 0
     said, text = capsys.readouterr().out, (tmp_path / "made" / "experiment.toml").read_text()
     for what in ("metric mae", "optimizer state: Adam has taken 1 steps before"):
         assert what in said
         assert f"# Left out: {what}" in text
-    assert load_experiment(tmp_path / "made" / "experiment.toml").name == model.name
+    assert load_experiment(tmp_path / "made" / "experiment.toml").name == hostile
 
 
 def test_a_model_that_an_experiment_cannot_say_writes_nothing(keras, tmp_path, capsys):
