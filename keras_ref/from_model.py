@@ -255,7 +255,7 @@ def _part(what: str, given: Any, kind: type[BaseModel], wrong: list[str]) -> Any
             return kind.model_validate({"part": [given]}).part[0]  # type: ignore[attr-defined]  # made at run time
         except ValidationError as error:
             # What would be allowed in its place is of no use to somebody who has the model already.
-            told = (re.sub("^part\\.0[.: ]*", "", mistake) for mistake in mistakes_in(error, kind))
+            told = (re.sub(r"^part\.0(?:\.[A-Z]\w*)?[.: ]*", "", mistake) for mistake in mistakes_in(error, kind))
             reasons = [re.split("; (?:allowed|leave it out)", mistake)[0] for mistake in told]
     wrong.append(f"{what}: {'; '.join(reasons)}")
     return _opaque(given)

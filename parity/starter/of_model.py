@@ -31,7 +31,8 @@ def files(model: GivenModel, source: Path) -> tuple[str, bytes]:
     environment.filters["toml"] = _toml
     template = environment.from_string(resources.files(__package__).joinpath("of_model.toml").read_text("utf-8"))
     text = template.render(
-        name=_line(model.name),
+        title=_line(model.name),
+        name=model.name,
         file=_line(source.name),
         weights=WEIGHTS,
         left_out=[(_line(what), _line(why)) for what, why in model.left_out],
@@ -70,4 +71,5 @@ def _toml(value: Any) -> str:
         return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_toml, value)) + "]"
-    return json.dumps(value)
+    text = json.dumps(value.encode(errors="replace").decode() if isinstance(value, str) else value)
+    return text.replace("\x7f", "\\u007f")  # which only TOML wants escaped

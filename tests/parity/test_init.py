@@ -144,7 +144,7 @@ def test_what_is_left_out_of_a_model_is_said_in_the_file_and_on_the_way(keras, t
     model.compile("adam", "mse", metrics=["mae"])
     model.fit(np.ones((4, 3)), np.ones(4), verbose=0)
     model.save(tmp_path / "model.keras")
-    hostile = 'a\nname = 3 {{ 7 * 7 }} " é'
+    hostile = 'a\nname = 3 {{ 7 * 7 }} " é\x7f\u2028'
     with zipfile.ZipFile(tmp_path / "model.keras") as saved, zipfile.ZipFile(tmp_path / "odd.keras", "w") as archive:
         config = json.loads(saved.read("config.json"))
         config["config"]["name"] = hostile
