@@ -165,7 +165,7 @@ def _arrays(x: Any, y: Any) -> tuple[Any, Any] | None:
 def _experiment(given: Any, arrays: tuple[Any, Any] | None, overrides: list[Any]) -> Experiment:
     """Whatever was given as an experiment; its data in memory where arrays were given."""
     if isinstance(given, Experiment):
-        found = load_experiment(given.model_dump(exclude={"examples"}), overrides) if overrides else given
+        found = _changed(given, overrides)
     elif isinstance(given, Mapping):
         table = given if arrays is None or "data" in given else {**given, "data": {"source": "memory"}}
         found = load_experiment(table, overrides)
@@ -175,6 +175,12 @@ def _experiment(given: Any, arrays: tuple[Any, Any] | None, overrides: list[Any]
         return found
     data = Memory(source="memory", **found.data.model_dump(include={"samples", "scale", "one_hot"}))
     return found.model_copy(update={"data": data, "examples": None})
+
+
+def _changed(experiment: Experiment, overrides: list[Any]) -> Experiment:
+    if not overrides:
+        return experiment
+    return load_experiment(experiment.model_dump(mode="json", exclude={"examples"}), overrides)
 
 
 def _of_model(model: GivenModel, arrays: tuple[Any, Any] | None, overrides: list[Any]) -> Experiment:
@@ -189,7 +195,7 @@ def _of_model(model: GivenModel, arrays: tuple[Any, Any] | None, overrides: list
         msg = f"x holds examples of shape {shape}; the model {model.name!r} takes {model.inputs}"
         raise UsageError(msg)
     if not model.inexpressible:
-        return load_experiment(table, overrides)
+        return _changed(load_experiment(table), overrides)
     shapes = {name: array.shape for name, array in model.weights.items()}
     table |= {"weight_shapes": shapes, "inexpressible": model.inexpressible, "precision": model.precision}
     found = load_experiment(table, overrides, ModelExperiment)

@@ -372,6 +372,13 @@ def test_a_compiled_model_is_compared_as_it_is_and_left_so(name):
     assert of_process() == process
 
 
+def test_a_key_of_the_experiment_of_a_model_can_be_changed():
+    model = made(EXPRESSIBLE["penalties"])
+    options = {"changes": {"layers.0.kernel_regularizer.l2": 0.5}, "precision": "float32", "progress": False}
+    result = parity.diff(model, VECTORS, NUMBERS, steps=1, **options)
+    assert (result.verdict, result.experiment.layers[0].kernel_regularizer.l2) == (parity.Verdict.PARITY, 0.5)
+
+
 def test_the_cause_is_found_from_the_weights_that_the_model_has_now():
     model = made(EXPRESSIBLE["penalties"])
     model.set_weights([array + 0.25 for array in model.get_weights()])

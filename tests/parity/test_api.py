@@ -74,6 +74,11 @@ def test_an_experiment_in_every_form_is_the_same(experiment):
     assert [str(cause) for cause in result.causes] == ["l2.penalty=half"]
 
 
+def test_any_key_of_any_form_can_be_changed(experiment):
+    changed = diff(experiment, changes={"layers.0.kernel_regularizer.l2": 0, "layers.1.units": 1}, steps=1).experiment
+    assert (changed.layers[0].kernel_regularizer.l2, changed.steps) == (0, 1)
+
+
 def test_what_was_given_is_not_changed():
     before = json.dumps(SETTINGS)
     diff(SETTINGS, X, Y, steps=1, changes={"layers.0.kernel_regularizer.l2": 0, "optimizer.learning_rate": 0.5})
