@@ -61,7 +61,8 @@ class KerasSide:
         return runtime.environment()
 
     def initial_weights(self, experiment: Experiment, inputs: int, precision: str) -> dict[str, Array]:
-        return self._values(named_weights(build(experiment, inputs, precision)))
+        with runtime.undisturbed(precision):
+            return self._values(named_weights(build(experiment, inputs, precision)))
 
     def start(self, experiment: Experiment, weights: Mapping[str, Array]) -> None:
         for code, choice in self.choices.items():
@@ -70,9 +71,9 @@ class KerasSide:
         kernel = weights[f"{experiment.layers[0].name}/kernel"]
         make = (experiment, len(kernel), str(kernel.dtype))
         if make != self._made_for:
-            self._capture = Capture(build(*make))
+            with runtime.undisturbed(make[2]):
+                self._capture = Capture(build(*make))
             self._made_for, self._slots = make, self._values(self._capture.slots)
-        runtime.set_precision(make[2])  # a graph may still have to be made
         # Compiling takes longer than many steps: a model that was made for this before only gets its values back.
         for values, variables in ((weights, self.capture.weights), (self._slots, self.capture.slots)):
             for name, variable in variables.items():
@@ -96,7 +97,8 @@ class KerasSide:
         return runtime.tf.nest.map_structure(lambda array: array[0], said)
 
     def steps(self, x: Array, y: Array) -> dict[str, Any]:
-        return self.capture.steps(x, y)
+        with runtime.undisturbed(self._made_for[2]):  # a graph may still have to be made
+            return self.capture.steps(x, y)
 
     @staticmethod
     def _values(variables: Mapping[str, Any]) -> dict[str, Array]:

@@ -50,7 +50,7 @@ def build(experiment: Experiment, inputs: int, precision: str) -> Any:
     set_precision(precision)
     keras.utils.set_random_seed(experiment.seed)
     layers = [_LAYERS[config.class_name](config) for config in experiment.layers]
-    model = keras.Sequential([keras.Input((inputs,)), *layers])
+    model = keras.Sequential([keras.Input((inputs,), name="inputs"), *layers], name="reference")  # uses up no names
     model.compile(
         optimizer=_made(keras.optimizers, experiment.optimizer),
         loss=_loss(experiment),

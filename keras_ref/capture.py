@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from keras_ref.build import named_slots, named_weights
-from keras_ref.runtime import ONEDNN, tf
+from keras_ref.runtime import tf
 from parity.protocol import Array
 
 
@@ -95,7 +95,7 @@ class Capture:
                 gradient[name] = tf.zeros_like(wanted[name])
 
         said: dict[str, Any] = {
-            "pre_activation": {} if ONEDNN else {layer: z for layer, (z, _) in self._tapped.items()},
+            "pre_activation": {layer: z for layer, (z, _) in self._tapped.items()},
             "output": {layer: a for layer, (_, a) in self._tapped.items()},
             "loss": total,
             "loss/data": data,
@@ -119,10 +119,8 @@ class Capture:
         return said
 
     def _seen(self) -> dict[str, Any]:
-        """Values whose gradients are recorded; of oneDNN's fused layers only what comes out."""
+        """Values whose gradients are recorded."""
         outputs = {f"{layer}/output": a for layer, (_, a) in self._tapped.items()}
-        if ONEDNN:
-            return outputs
         return outputs | {f"{layer}/pre_activation": z for layer, (z, _) in self._tapped.items()}
 
     def _penalties(self) -> dict[str, Any]:

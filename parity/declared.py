@@ -17,12 +17,12 @@ from typing import Any
 from parity.config import Experiment
 from parity.result import Declared, Result
 from parity.run import diff
-from parity.sides import STAND_IN
+from parity.sides import STAND_IN, SideLike
 from parity.verdict import Verdict
 
 
 def diff_declared(
-    experiment: Experiment, choices: Mapping[str, str], *, reference: str, candidate: str, **options: Any
+    experiment: Experiment, choices: Mapping[str, str], *, reference: SideLike, candidate: SideLike, **options: Any
 ) -> Result:
     """`parity.run.diff` of a candidate that is meant to differ from the reference by these choices.
 
@@ -34,10 +34,10 @@ def diff_declared(
         UsageError, SideError: as `diff`.
     """
     made = f"{STAND_IN}[{','.join(f'{code}={choice}' for code, choice in choices.items())}]"
-    data = options.get("dataset")
-    trusted = diff(experiment, reference=reference, candidate=STAND_IN, explain=False, dataset=data)
-    shows = diff(experiment, reference=STAND_IN, candidate=made, explain=False, dataset=data)
+    given: dict[str, Any] = {name: options.get(name) for name in ("dataset", "weights")}
+    trusted = diff(experiment, reference=reference, candidate=STAND_IN, explain=False, **given)
+    shows = diff(experiment, reference=STAND_IN, candidate=made, explain=False, **given)
     judged = diff(experiment, reference=made, candidate=candidate, stand_in=made, **options)
-    declared = Declared(dict(choices), reference, trusted.verdict, shows.verdict is Verdict.DIVERGED)
+    declared = Declared(dict(choices), trusted.reference, trusted.verdict, shows.verdict is Verdict.DIVERGED)
     interrupted = trusted.interrupted or shows.interrupted or judged.interrupted
     return replace(judged, declared=declared, interrupted=interrupted)

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from parity.config import Experiment, Precision
+from parity.config.given import ModelExperiment
 from parity.data import Chunk, Dataset, Schedule
 from parity.data.sources import read_npz
 from parity.errors import ParityError, SideError, UsageError
@@ -39,15 +40,26 @@ def _own(experiment: Experiment) -> Experiment:
 
 
 def start_weights(
-    experiment: Experiment, drawn: Iterable[Mapping[str, Array] | None], inputs: int, precision: Precision
+    experiment: Experiment,
+    drawn: Iterable[Mapping[str, Array] | None],
+    inputs: int,
+    precision: Precision,
+    handed: Mapping[str, Array] | None = None,
 ) -> dict[str, Array]:
     """The weights both sides start from: what the experiment names, the rest from the first side that draws them.
+
+    Args:
+        experiment: whose weights they are.
+        drawn: what each side would start from by itself.
+        inputs: number of inputs of the first layer.
+        precision: of the weights.
+        handed: the experiment's initial weights where they are not written in it, but in memory.
 
     Raises:
         UsageError: no side draws weights and not all are given, or a given one has the wrong name or shape.
     """
     shapes = weight_shapes(experiment, inputs)
-    given = given_weights(experiment)
+    given = given_weights(experiment) if handed is None else handed
     for name, array in given.items():
         if name not in shapes or array.shape != shapes[name]:
             expected = shapes.get(name, f"one of {', '.join(shapes)}")
@@ -62,6 +74,8 @@ def start_weights(
 
 def weight_shapes(experiment: Experiment, inputs: int) -> dict[str, tuple[int, ...]]:
     """`dense/kernel` -> (inputs, units), ... in Keras' order."""
+    if isinstance(experiment, ModelExperiment):
+        return experiment.weight_shapes
     shapes: dict[str, tuple[int, ...]] = {}
     for layer in experiment.layers:
         shapes[f"{layer.name}/kernel"] = (inputs, layer.units)
@@ -76,6 +90,9 @@ def given_weights(experiment: Experiment) -> dict[str, Array]:
     given = experiment.initial_weights
     if given is None:
         return {}
+    if given == "memory":
+        msg = "initial_weights: those of this experiment were handed over in Python; give an npz file"
+        raise UsageError(msg)
     if isinstance(given, str):
         stored = read_npz(Path(given))
         if wrong := [name for name, array in stored.items() if array.dtype.kind not in "fiu"]:
@@ -237,7 +254,8 @@ def _read(experiment: Experiment, side: LoadedSide, step: int, said: Any, steps:
 def chunk_length(experiment: Experiment, dataset: Dataset, weights: Mapping[str, Array]) -> int:
     """As many steps as fit the memory set aside: weights, gradients and slots, and what flows through the layers."""
     parameters = sum(array.nbytes for array in weights.values())
-    flowing = dataset.x.shape[1] + 4 * sum(layer.units for layer in experiment.layers)
+    # Of a model's own layers nobody knows how much they put out; only the last output is kept of them.
+    flowing = dataset.x[0].size + 4 * sum(getattr(layer, "units", 0) for layer in experiment.layers)
     batch_size = Schedule.of(experiment, len(dataset)).batch_size
     step_bytes = 5 * parameters + batch_size * flowing * dataset.x.itemsize
     return int(np.clip(CHUNK_BYTES // step_bytes, 1, CHUNK_STEPS))

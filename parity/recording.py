@@ -11,6 +11,7 @@ import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from parity.errors import SideError, UsageError
 from parity.lockstep import Span, Walk, batches, chunk_length, draw_weights, start_weights
 from parity.protocol import Array, Key, Records
 from parity.run import Progress, diff, told_examples
-from parity.sides import STAND_IN, LoadedSide, load_side
+from parity.sides import STAND_IN, LoadedSide, SideLike, load_side
 from parity.trace import Manifest, Trace, TraceWriter, is_trace, open_traces
 from parity.trace.manifest import START, array_name
 from parity.trace.side import same_bits
@@ -65,29 +66,33 @@ class Recorded:
 
 def record(
     experiment: Experiment,
-    side: str,
+    side: SideLike,
     out: Path,
     *,
     keep: Keep = ALL,
     resume: bool = False,
     progress: Progress = lambda *_: None,
+    dataset: Dataset | None = None,
+    weights: Mapping[str, Array] | None = None,
 ) -> list[Recorded]:
     """Train one side and write its trace; with both precisions, one trace each in `out/float64` and `out/float32`.
 
     Args:
         experiment: what to train.
-        side: who trains, by name.
+        side: who trains.
         out: the folder; made where it is missing.
         keep: which steps to write.
         resume: go on with what was written there before.
         progress: called with the precision, the steps done and the steps planned.
+        dataset: what to train on, in place of the experiment's data.
+        weights: the initial weights, where the experiment's are in memory.
 
     Raises:
         UsageError: the data, the side or the folder is not usable, or what was written does not come out again.
         SideError: the side raised.
     """
     loaded = load_side(side)
-    dataset = load_dataset(experiment)
+    dataset = load_dataset(experiment) if dataset is None else dataset
     experiment = told_examples(experiment, len(dataset))
     if is_trace(out) and not resume:
         raise UsageError(f"{out}: there is a trace already; go on with it (--resume) or name another folder")
@@ -96,7 +101,7 @@ def record(
     done = []
     for precision in experiment.precisions:
         folder = out / precision if len(experiment.precisions) > 1 else out
-        one = _Recording(experiment, loaded, dataset.astype(precision), precision, folder, keep, resume=resume)
+        one = _Recording(experiment, loaded, dataset.astype(precision), precision, folder, keep, weights, resume=resume)
         done.append(one.run(progress))
     return done
 
@@ -112,6 +117,7 @@ class _Recording:
         precision: Precision,
         folder: Path,
         keep: Keep,
+        handed: Mapping[str, Array] | None,
         *,
         resume: bool,
     ) -> None:
@@ -119,7 +125,7 @@ class _Recording:
         self.schedule, self.keep = Schedule.of(experiment, len(dataset)), keep
         inputs = dataset.x.shape[1]
         drawn = (draw_weights(each, experiment, inputs, precision) for each in (side, load_side(STAND_IN)))
-        self.weights = start_weights(experiment, drawn, inputs, precision)
+        self.weights = start_weights(experiment, drawn, inputs, precision, handed)
         manifest = Manifest(
             side=side.name,
             experiment=experiment.model_dump(mode="json", exclude={"initial_weights"}, exclude_none=True),
@@ -230,13 +236,18 @@ def _apart(then: object, now: object) -> str:
     return f"{then!r:.100} then, {now!r:.100} now"
 
 
-def first_divergence(experiment: Experiment, side: str, reference: str, progress: Progress) -> int:
+def first_divergence(
+    experiment: Experiment, side: SideLike, reference: SideLike, progress: Progress, **given: Any
+) -> int:
     """The step at which a side parts from the reference.
 
     Raises:
         UsageError: it does not.
     """
-    result = diff(experiment, reference=reference, candidate=side, explain=False, progress=progress)
+    result = diff(experiment, reference=reference, candidate=side, explain=False, progress=progress, **given)
     if result.first_divergence is None:
-        raise UsageError(f"{side} does not part from {reference} in {result.steps_compared} steps: {result.verdict}")
+        raise UsageError(
+            f"{result.candidate} does not part from {result.reference} in {result.steps_compared} steps: "
+            f"{result.verdict}"
+        )
     return max(1, result.first_divergence.step)

@@ -13,7 +13,7 @@ import numpy as np
 from parity.arbiter import REORDERED_ULPS, Arbitration
 from parity.config import Experiment, Precision
 from parity.coverage import NotExercised
-from parity.diagnosis import Diagnosis
+from parity.diagnosis import Cause, Diagnosis
 from parity.envelope import EnvelopeReport
 from parity.errors import ExitCode
 from parity.gradcheck import GradCheck
@@ -147,6 +147,11 @@ class Result:
         if verdict is Verdict.DIVERGED:
             return Meaning.OPEN
         return Meaning.EQUAL if self.verdict is Verdict.PARITY else None
+
+    @property
+    def causes(self) -> tuple[Cause, ...]:
+        """The conventions that explain the divergence, the one with the largest effect first; often none are known."""
+        return self.diagnosis.causes if self.diagnosis is not None else ()
 
     @property
     def exit_code(self) -> ExitCode:

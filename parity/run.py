@@ -16,7 +16,7 @@ from parity.gradcheck import GradCheck, check_gradients
 from parity.lockstep import common_spans, draw_weights, given_weights, lockstep, start_weights
 from parity.protocol import Array, Lane
 from parity.result import Result, Run
-from parity.sides import STAND_IN, LoadedSide, load_side
+from parity.sides import STAND_IN, LoadedSide, SideLike, load_side
 from parity.verdict import Judge
 from parity.watch import Watch
 
@@ -27,8 +27,8 @@ BOTH_LANES: tuple[Lane, ...] = ("local", "free")
 def diff(
     experiment: Experiment,
     *,
-    reference: str = "keras",
-    candidate: str = "scratch",
+    reference: SideLike = "keras",
+    candidate: SideLike = "scratch",
     lanes: tuple[Lane, ...] = BOTH_LANES,
     explain: bool = True,
     progress: Progress = lambda *_: None,
@@ -38,13 +38,14 @@ def diff(
     gradcheck: bool = False,
     envelope: bool = False,
     dataset: Dataset | None = None,
+    weights: Mapping[str, Array] | None = None,
 ) -> Result:
     """Train both sides side by side and compare everything they compute.
 
     Args:
         experiment: what to train.
-        reference: the side that is trusted, by name.
-        candidate: the side that is judged, by name.
+        reference: the side that is trusted: its name, itself, or what makes it.
+        candidate: the side that is judged.
         lanes: `local` gives each phase the reference's inputs, `free` lets the candidate go its own way.
         explain: whether to look for the causes of a divergence.
         progress: called with the precision, the steps done and the steps planned.
@@ -54,6 +55,7 @@ def diff(
         envelope: hold the free lane against the drift of an ensemble, also of a candidate that replays.
         gradcheck: also check each side's gradient against its own loss, by differences in float64.
         dataset: what to train on, in place of the experiment's data.
+        weights: the initial weights, where the experiment's are in memory.
 
     Returns:
         The result; on Ctrl-C what was compared until then, with `interrupted` set.
@@ -79,9 +81,9 @@ def diff(
         started = time.perf_counter()
         try:
             converted = dataset.astype(precision)
-            weights = started_from[precision] = _common_start(experiment, sides, converted, judge)
-            watch = Watch(experiment, converted, weights, judge, stand_in, lanes, envelope=envelope)
-            _train(experiment, sides, converted, weights, watch, lanes, progress, planned)
+            start = started_from[precision] = _common_start(experiment, sides, converted, judge, weights)
+            watch = Watch(experiment, converted, start, judge, stand_in, lanes, envelope=envelope)
+            train(experiment, sides, converted, start, watch, lanes, progress, planned)
         except KeyboardInterrupt:
             interrupted = True
         report = None if watch is None else watch.envelope_report
@@ -107,21 +109,21 @@ def diff(
     arbiter, checked = None, None
     started = time.perf_counter()
     try:
-        arbiter = None if interrupted else _arbitrated(experiment, sides, dataset, runs)
+        arbiter = None if interrupted else _arbitrated(experiment, sides, dataset, runs, weights)
         if gradcheck and not interrupted:
-            checked = _gradcheck(experiment, sides, dataset.astype("float64"))
+            checked = _gradcheck(experiment, sides, dataset.astype("float64"), weights)
     except KeyboardInterrupt:
         interrupted = True
     timings["checks"] = time.perf_counter() - started
     return Result(
         experiment=experiment,
-        reference=reference,
-        candidate=candidate,
+        reference=sides[0].name,
+        candidate=sides[1].name,
         runs=tuple(runs),
         diagnosis=diagnosis,
         data_digest=dataset.digest,
         command=command,
-        environment=_environment(sides),
+        environment=environment(sides),
         timings=timings | {"total": time.perf_counter() - began},
         interrupted=interrupted,
         arbiter=arbiter,
@@ -137,43 +139,57 @@ def told_examples(experiment: Experiment, examples: int) -> Experiment:
     return experiment.model_copy(update={"examples": examples})
 
 
-def _gradcheck(experiment: Experiment, sides: tuple[LoadedSide, LoadedSide], dataset: Dataset) -> GradCheck:
+def _gradcheck(
+    experiment: Experiment,
+    sides: tuple[LoadedSide, LoadedSide],
+    dataset: Dataset,
+    handed: Mapping[str, Array] | None,
+) -> GradCheck:
     live = tuple(side for side in sides if not side.can("spans")) or (load_side(STAND_IN),)
-    return check_gradients(experiment, sides, dataset, _weights_float64(experiment, live, dataset))
+    return check_gradients(experiment, sides, dataset, _weights_float64(experiment, live, dataset, handed))
 
 
 def _arbitrated(
-    experiment: Experiment, sides: tuple[LoadedSide, LoadedSide], dataset: Dataset, runs: list[Run]
+    experiment: Experiment,
+    sides: tuple[LoadedSide, LoadedSide],
+    dataset: Dataset,
+    runs: list[Run],
+    handed: Mapping[str, Array] | None,
 ) -> Arbitration | None:
     judge = next((run.judge for run in runs if run.precision == "float32"), None)
     if judge is None or judge.evidence is None or judge.evidence.lane == "free":
         return None
     try:
-        weights = _weights_float64(experiment, sides, dataset)
+        weights = _weights_float64(experiment, sides, dataset, handed)
         return arbitrate(experiment, sides, dataset.astype("float64"), weights, judge)
     except UsageError as why:  # a recorded side was not recorded in float64
         assert judge.first is not None
         return Arbitration(judge.first.step, judge.first.key, why_not=str(why))
 
 
-def _weights_float64(experiment: Experiment, sides: Iterable[LoadedSide], dataset: Dataset) -> Mapping[str, Array]:
+def _weights_float64(
+    experiment: Experiment, sides: Iterable[LoadedSide], dataset: Dataset, handed: Mapping[str, Array] | None
+) -> Mapping[str, Array]:
     inputs = dataset.x.shape[1]
-    return start_weights(
-        experiment, [draw_weights(side, experiment, inputs, "float64") for side in sides], inputs, "float64"
-    )
+    drawn = [draw_weights(side, experiment, inputs, "float64") for side in sides]
+    return start_weights(experiment, drawn, inputs, "float64", handed)
 
 
 def _common_start(
-    experiment: Experiment, sides: tuple[LoadedSide, LoadedSide], dataset: Dataset, judge: Judge
+    experiment: Experiment,
+    sides: tuple[LoadedSide, LoadedSide],
+    dataset: Dataset,
+    judge: Judge,
+    handed: Mapping[str, Array] | None,
 ) -> dict[str, Array]:
     """The weights both sides start from; what both of them draw by themselves is compared."""
     inputs = dataset.x.shape[1]
     drawn = [draw_weights(side, experiment, inputs, judge.precision) for side in sides]
     if drawn[0] is not None and drawn[1] is not None:
         # A recorded side tells what it began with, which says nothing of how it would have drawn what it was given.
-        given = given_weights(experiment) if any(side.can("spans") for side in sides) else {}
+        given = (handed or given_weights(experiment)) if any(side.can("spans") for side in sides) else {}
         judge.take_start({name: array for name, array in drawn[0].items() if name not in given}, drawn[1])
-    return start_weights(experiment, drawn, inputs, judge.precision)
+    return start_weights(experiment, drawn, inputs, judge.precision, handed)
 
 
 def _compared_steps(schedule: Schedule, sides: tuple[LoadedSide, LoadedSide], judge: Judge) -> int:
@@ -194,7 +210,7 @@ def _compared_steps(schedule: Schedule, sides: tuple[LoadedSide, LoadedSide], ju
     return count
 
 
-def _train(
+def train(
     experiment: Experiment,
     sides: tuple[LoadedSide, LoadedSide],
     dataset: Dataset,
@@ -219,8 +235,9 @@ def _train(
     watch.finish()
 
 
-def _environment(sides: tuple[LoadedSide, LoadedSide]) -> dict[str, str]:
-    environment = {"python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}"}
+def environment(sides: tuple[LoadedSide, LoadedSide]) -> dict[str, str]:
+    """Versions and settings that bear on the numbers, of this process and of both sides."""
+    found = {"python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}"}
     for side in sides:
-        environment |= side.environment()
-    return environment
+        found |= side.environment()
+    return found

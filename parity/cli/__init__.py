@@ -12,6 +12,7 @@ from parity.errors import ExitCode, ParityError
 
 # Command -> its line in the overview. The module of the same name has the command, also under the same name.
 COMMANDS = {
+    "init": "Write an experiment and a network that run as they are.",
     "diff": "Train both sides of an experiment and say where they part.",
     "record": "Train one side and write down all that it does.",
     "compare": "Say where two recorded traces part; nothing is trained.",

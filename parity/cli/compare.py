@@ -5,12 +5,13 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 if TYPE_CHECKING:
     from parity.config import Precision
+    from parity.protocol import Lane
 
 
 @click.command()
@@ -37,7 +38,7 @@ def compare(
     candidate: Path,
     steps: int | None,
     precision: Precision | None,
-    lane: str,
+    lane: Lane | Literal["both"],
     reports: tuple[str, ...],
     explain: bool,
     rtol: tuple[str, ...],
@@ -57,26 +58,23 @@ def compare(
       parity compare keras-trace my-trace --steps 10 --report markdown=diff.md
     """  # noqa: D301  # \b is click's
     # Imported here so that --help answers at once.
-    from parity.comparing import compare as run_compare  # noqa: PLC0415
+    from parity import api  # noqa: PLC0415
     from parity.config.tolerances import from_options  # noqa: PLC0415
     from parity.report import parse_targets, write_reports  # noqa: PLC0415
-    from parity.report.terminal import Progress, show  # noqa: PLC0415
-    from parity.run import BOTH_LANES  # noqa: PLC0415
+    from parity.report.terminal import show  # noqa: PLC0415
 
     targets = parse_targets(reports)
-    with Progress(quiet=quiet) as progress:
-        result = run_compare(
-            reference,
-            candidate,
-            steps=steps,
-            precision=precision,
-            tolerance=tuple(from_options(rtol, atol, ulp)),
-            lanes=BOTH_LANES if lane == "both" else (lane,),
-            explain=explain,
-            progress=progress,
-            searching=progress.searching,
-            command=shlex.join(["parity", *sys.argv[1:]]),
-        )
+    result = api.compare(
+        reference,
+        candidate,
+        steps=steps,
+        precision=precision,
+        lane=lane,
+        explain=explain,
+        tolerance=from_options(rtol, atol, ulp),
+        progress=not quiet,
+        command=shlex.join(["parity", *sys.argv[1:]]),
+    )
     show(result, quiet=quiet, verbose=verbose, to_stderr=any(target.path == "-" for target in targets))
     write_reports(result, targets)
     sys.exit(result.exit_code)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shlex
 import sys
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 if TYPE_CHECKING:
-    from parity.result import Result
+    from parity.config import Precision
+    from parity.protocol import Lane
 
 
 @click.command()
@@ -60,8 +60,8 @@ def diff(
     reference: str,
     candidate: str,
     steps: int | None,
-    precision: str | None,
-    lane: str,
+    precision: Precision | Literal["both"] | None,
+    lane: Lane | Literal["both"],
     reports: tuple[str, ...],
     overrides: tuple[str, ...],
     explain: bool,
@@ -88,38 +88,28 @@ def diff(
       parity diff experiment.toml --rtol 1e-5 --atol 1e-8 --ulp 'dense*/kernel=2'
     """  # noqa: D301  # \b is click's
     # Imported here so that --help answers at once.
-    from parity.config import load_experiment  # noqa: PLC0415
+    from parity import api  # noqa: PLC0415
     from parity.config.tolerances import from_options  # noqa: PLC0415
-    from parity.declared import diff_declared  # noqa: PLC0415
     from parity.report import parse_targets, write_reports  # noqa: PLC0415
-    from parity.report.terminal import Progress, show  # noqa: PLC0415
-    from parity.run import BOTH_LANES, diff as run_diff  # noqa: PLC0415
+    from parity.report.terminal import show  # noqa: PLC0415
 
     targets = parse_targets(reports)
-    changes: list[str | tuple[str, Any]] = list(overrides)
-    if steps is not None:
-        changes += [("epochs", None), ("steps", steps)]
-    if precision is not None:
-        changes.append(("precision", precision))
-    if declare:
-        changes.append(("declare", dict(_pair(text) for text in declare)))
-    checked = load_experiment(experiment, changes)
-    if rules := from_options(rtol, atol, ulp):  # after the experiment's own: the last one holds
-        checked = checked.model_copy(update={"tolerance": (*checked.tolerance, *rules)})
-    with Progress(quiet=quiet) as progress:
-        compare = partial(diff_declared, choices=checked.declare) if checked.declare else run_diff
-        result: Result = compare(
-            checked,
-            reference=reference,
-            candidate=candidate,
-            lanes=BOTH_LANES if lane == "both" else (lane,),  # type: ignore[arg-type]  # click checked the choice
-            explain=explain,
-            progress=progress,
-            searching=progress.searching,
-            command=shlex.join(["parity", *sys.argv[1:]]),
-            envelope=envelope,
-            gradcheck=gradcheck,
-        )
+    result = api.diff(
+        experiment,
+        reference=reference,
+        candidate=candidate,
+        steps=steps,
+        precision=precision,
+        changes=overrides,
+        lane=lane,
+        explain=explain,
+        declare=dict(_pair(text) for text in declare) or None,
+        tolerance=from_options(rtol, atol, ulp),
+        envelope=envelope,
+        gradcheck=gradcheck,
+        progress=not quiet,
+        command=shlex.join(["parity", *sys.argv[1:]]),
+    )
     show(result, quiet=quiet, verbose=verbose, to_stderr=any(target.path == "-" for target in targets))
     write_reports(result, targets)
     sys.exit(result.exit_code)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from parity.errors import ExitCode
 
 if TYPE_CHECKING:
+    from parity.config import Precision
     from parity.recording import Keep
 
 _KEEP = "all, every=N, around=STEP or divergence"
@@ -35,7 +36,7 @@ def record(
     side: str,
     out: Path,
     steps: int | None,
-    precision: str | None,
+    precision: Precision | Literal["both"] | None,
     overrides: tuple[str, ...],
     keep: str,
     reference: str,
@@ -56,23 +57,22 @@ def record(
       parity record experiment.toml --side mynet.py:MyNet --out near-trace --keep divergence
     """  # noqa: D301  # \b is click's
     # Imported here so that --help answers at once.
-    from parity.config import load_experiment  # noqa: PLC0415
-    from parity.recording import first_divergence, record as run_record  # noqa: PLC0415
-    from parity.report.terminal import Progress  # noqa: PLC0415
+    from parity import api  # noqa: PLC0415
     from parity.trace import recorded_steps  # noqa: PLC0415
 
-    changes: list[str | tuple[str, Any]] = list(overrides)
-    if steps is not None:
-        changes += [("epochs", None), ("steps", steps)]
-    if precision is not None:
-        changes.append(("precision", precision))
-    checked, kept = load_experiment(experiment, changes), None if keep == "divergence" else _keep(keep)
     try:
-        if kept is None:
-            with Progress(quiet=quiet) as progress:
-                kept = _keep(f"around={first_divergence(checked, side, reference, progress)}")
-        with Progress(quiet=quiet) as progress:
-            run_record(checked, side, out, keep=kept, resume=resume, progress=progress)
+        api.record(
+            experiment,
+            out=out,
+            side=side,
+            steps=steps,
+            precision=precision,
+            changes=overrides,
+            keep="divergence" if keep == "divergence" else _keep(keep),
+            reference=reference,
+            resume=resume,
+            progress=not quiet,
+        )
     except KeyboardInterrupt:
         there = "; ".join(f"{count} steps in {folder}" for folder, count in recorded_steps(out)) or "nothing yet"
         click.echo(f"parity: interrupted; recorded is {there}. --resume goes on", err=True)

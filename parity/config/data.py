@@ -83,7 +83,13 @@ class Classification(_Source):
     seed: Annotated[int, Field(ge=0)] = 0
 
 
+class Memory(_Source):
+    """Arrays handed over in Python, as in `parity.diff(experiment, x, y)`; no file can name them."""
+
+    source: Literal["memory"]
+
+
 Data = Annotated[
-    Digits | Mnist | Npz | Csv | Arrays | Regression | Classification,
+    Digits | Mnist | Npz | Csv | Arrays | Regression | Classification | Memory,
     Field(discriminator="source"),
 ]

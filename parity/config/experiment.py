@@ -57,7 +57,10 @@ class Experiment(Frozen):
     precision: Literal[Precision, "both"] = "both"
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     initial_weights: dict[str, Numbers] | str | None = None
-    """Arrays by name (`"dense/kernel" = [[...]]`), or an npz file of them; what is not named is initialised."""
+    """Arrays by name (`"dense/kernel" = [[...]]`), or an npz file of them; what is not named is initialised.
+
+    `memory` are arrays handed over in Python, such as those of a model.
+    """
     declare: dict[str, str] = {}  # noqa: RUF012  # pydantic copies it
     """Conventions in which the candidate is meant to differ: `"l2.penalty" = "half"`."""
     tolerance: tuple[Tolerance, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -112,33 +113,43 @@ def _resolve_paths(table: dict[str, Any], folder: Path) -> dict[str, Any]:
     return table
 
 
-def validate(table: Mapping[str, Any], source: str | Path = "experiment") -> Experiment:
-    """A mapping as an `Experiment`.
+def validate(
+    table: Mapping[str, Any], source: str | Path = "experiment", kind: type[Experiment] = Experiment
+) -> Experiment:
+    """A mapping as an `Experiment`, or as another kind of one.
 
     Raises:
         ConfigError: with every mistake in it.
     """
     try:
-        return Experiment.model_validate(table)
+        return kind.model_validate(table)
     except ValidationError as error:
-        mistakes = list(mistakes_in(error, Experiment))
+        mistakes = list(mistakes_in(error, kind))
         together = inconsistencies(table)  # pydantic looks at the whole only where every part is right
         raise ConfigError(source, dict.fromkeys([*mistakes, *together])) from None
 
 
-def load_experiment(source: str | Path, overrides: Iterable[str | tuple[str, Any]] = ()) -> Experiment:
+def load_experiment(
+    source: str | Path | Mapping[str, Any],
+    overrides: Iterable[str | tuple[str, Any]] = (),
+    kind: type[Experiment] = Experiment,
+) -> Experiment:
     """Read, override and validate an experiment file (TOML, or JSON by its suffix).
 
     Args:
-        source: the file.
+        source: the file; or what would be in it, where file names are relative to the current folder.
         overrides: `"key=value"` texts or `(key, value)` pairs, applied in order; keys are dotted paths.
+        kind: what it is an experiment of.
 
     Raises:
         ConfigError: the file or the experiment in it is not valid; all mistakes at once.
         UsageError: an override does not fit.
     """
-    path = Path(source)
-    table = _resolve_paths(read_mapping(path), path.parent)
+    if isinstance(source, Mapping):
+        name, table = Path("experiment"), copy.deepcopy(dict(source))
+    else:
+        name = Path(source)
+        table = _resolve_paths(read_mapping(name), name.parent)
     for override in overrides:
         _set(table, *(parse_override(override) if isinstance(override, str) else override))
-    return validate(table, path)
+    return validate(table, name, kind)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
@@ -53,6 +53,23 @@ class Tolerance(Frozen):
         much = f"ulp {self.ulp:g}" if self.rtol is None else f"rtol {self.rtol:g} + atol {self.atol:g}"
         where = [self.phase or "", self.tensor, f"({self.part})" if self.part else ""]
         return f"{much} for {' '.join(filter(None, where))}"
+
+
+def tolerances(given: Iterable[Tolerance | Mapping[str, Any]]) -> tuple[Tolerance, ...]:
+    """Rules, or tables of them as in an experiment.
+
+    Raises:
+        ConfigError: one of them is no tolerance.
+    """
+    rules, mistakes = [], []
+    for at, table in enumerate(given):
+        try:
+            rules.append(Tolerance.model_validate(table))
+        except ValidationError as error:
+            mistakes += [f"{at}: {mistake}" for mistake in mistakes_in(error, Tolerance)]
+    if mistakes:
+        raise ConfigError("tolerance", mistakes)
+    return tuple(rules)
 
 
 def from_options(rtol: Iterable[str], atol: Iterable[str], ulp: Iterable[str]) -> tuple[Tolerance, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from parity.config import Experiment, Precision
+from parity.config.given import ModelExperiment
 from parity.data.sources import read
 from parity.errors import UsageError
 
@@ -60,7 +61,12 @@ def _encoded(labels: npt.NDArray[Any], classes: int) -> npt.NDArray[np.float64]:
     return np.eye(classes)[labels[:, 0].astype(np.intp)]
 
 
-def _checked(name: str, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _checked(name: str, given: Any) -> npt.NDArray[Any]:
+    try:
+        values = np.asarray(given)
+    except ValueError:
+        msg = f"data: {name} is no array: its rows differ in length"
+        raise UsageError(msg) from None
     if values.dtype.kind not in "fiub":
         msg = f"data: {name} must be numbers, received dtype {values.dtype}"
         raise UsageError(msg)
@@ -74,14 +80,18 @@ def _checked(name: str, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return values
 
 
-def load_dataset(experiment: Experiment) -> Dataset:
+def load_dataset(experiment: Experiment, arrays: tuple[Any, Any] | None = None) -> Dataset:
     """The experiment's examples in float64, ready for both sides.
+
+    Args:
+        experiment: says how examples are read and prepared.
+        arrays: x and y themselves, in place of what the experiment's source would read.
 
     Raises:
         UsageError: missing, empty, not finite, or not of the shape that the network and the loss need.
     """
     settings = experiment.data
-    x, y = (_checked(name, values) for name, values in zip("xy", read(settings), strict=True))
+    x, y = (_checked(name, values) for name, values in zip("xy", arrays or read(settings), strict=True))
     if len(x) != len(y):
         msg = f"data: x has {len(x)} examples and y has {len(y)}"
         raise UsageError(msg)
@@ -89,6 +99,8 @@ def load_dataset(experiment: Experiment) -> Dataset:
         msg = f"data.samples = {settings.samples}: there are only {len(x)} examples"
         raise UsageError(msg)
     x, y = x[: settings.samples], y[: settings.samples]
+    if isinstance(experiment, ModelExperiment):  # its layers know what shape they want
+        return Dataset(x.astype(np.float64) / settings.scale, y)
     x = x.reshape(len(x), -1).astype(np.float64) / settings.scale
 
     units = experiment.layers[-1].units

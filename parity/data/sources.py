@@ -174,6 +174,12 @@ def classification(settings: config.Classification) -> Arrays:
     return centres[labels] + random.standard_normal((settings.samples, settings.features)), labels
 
 
+def memory(_: config.Memory) -> Arrays:
+    """Nothing to read: whoever has the arrays gives them to `load_dataset`."""
+    msg = 'data: source = "memory" are arrays that were handed over in Python; name a file: source = "npz", path = ...'
+    raise UsageError(msg)
+
+
 _READERS: dict[str, Callable[[Any], Arrays]] = {
     "digits": digits,
     "mnist": mnist,
@@ -182,6 +188,7 @@ _READERS: dict[str, Callable[[Any], Arrays]] = {
     "arrays": arrays,
     "regression": regression,
     "classification": classification,
+    "memory": memory,
 }
 
 

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from parity.config.given import ModelExperiment
 from parity.report.facts import left_out
 from parity.result import Result, Run
 from parity.verdict import Verdict
@@ -39,6 +40,9 @@ def following(result: Result) -> Iterator[Following]:
 def _to_judge(result: Result, run: Run) -> Iterator[Following]:
     """What is missing for a verdict."""
     judge = run.judge
+    if isinstance(result.experiment, ModelExperiment) and not result.experiment.tolerance:
+        yield Following("choose tolerances, for example tolerance=[{'rtol': 1e-5, 'atol': 1e-8}]")
+        return
     if judge.nonfinite is not None:
         step, key = judge.nonfinite
         why = f"both sides are not finite from step {step} on ({key})"

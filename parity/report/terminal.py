@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Self
 
@@ -25,7 +26,7 @@ _FEW = 3  # entries of a list without -v
 
 
 class Progress:
-    """A progress bar on stderr; silent where that is not a terminal."""
+    """A progress bar on stderr; silent where that is neither a terminal nor a notebook that can draw one."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         console = Console(stderr=True)
@@ -36,7 +37,7 @@ class Progress:
             TimeRemainingColumn(),
             console=console,
             transient=True,
-            disable=quiet or not console.is_terminal,
+            disable=quiet or not (console.is_terminal or (console.is_jupyter and find_spec("ipywidgets"))),
         )
         self._tasks: dict[Precision, int] = {}
         self._search: TaskID | None = None

@@ -9,15 +9,17 @@ import importlib
 import importlib.util
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
+from parity.config.given import GivenModel
 from parity.errors import ParityError, SideError, UsageError, nearest
 
 BUILT_IN = {"keras": "keras_ref.adapter:KerasSide", "scratch": "scratch_net.adapter:ScratchSide"}
+MODEL_READER = "keras_ref.from_model:read"
 STAND_IN = "scratch"
 """The side that can be made with any convention: it computes what the reference does where that cannot be changed."""
 _REQUIRED = ("start", "step", "weights")
@@ -37,6 +39,20 @@ class LoadedSide:
 
     def environment(self) -> Mapping[str, str]:
         return dict(self.side.environment()) if self.can("environment") else {}
+
+
+class Trains(Protocol):
+    """All that is required of a side; what it offers beyond is in `parity.protocol.Side`."""
+
+    def start(self, experiment: Any, weights: Any) -> Any: ...
+
+    def step(self, x: Any, y: Any) -> Any: ...
+
+    def weights(self) -> Any: ...
+
+
+SideLike = str | LoadedSide | Trains | Callable[[], Trains]
+"""A side's name, the side itself, or a class or function that makes it."""
 
 
 def _choices(text: str) -> dict[str, str]:
@@ -99,22 +115,14 @@ def _find(target: str) -> Any:
     return getattr(module, attribute)
 
 
-def load_side(spec: str) -> LoadedSide:
-    """Load a side by name.
+def read_model(source: Any) -> GivenModel:
+    """What the teacher reads of a compiled Keras model, or of a saved one."""
+    read: Callable[[Any], GivenModel] = _find(MODEL_READER)
+    return read(source)
 
-    Raises:
-        UsageError: no such side, or not one (a method of `start`, `step` and `weights` is missing).
-    """
-    if spec and spec not in BUILT_IN and (folder := Path(spec)).is_dir():
-        from parity.trace import TraceSide  # noqa: PLC0415  # most sides are none
 
-        return LoadedSide(spec, TraceSide(folder))
-    match = re.fullmatch(r"(?P<name>[^\[\]]+)(?:\[(?P<choices>[^\[\]]*)\])?", spec.strip())
-    if match is None:
-        msg = f"side {spec!r} is not readable; give {_FORMS}"
-        raise UsageError(msg)
-    found = _find(BUILT_IN.get(match["name"], match["name"]))
-    # A class or a factory makes the side; an instance is one already.
+def _made(spec: str, found: Any) -> Any:
+    """A class or a factory makes the side; an instance is one already."""
     made = all(hasattr(found, name) for name in _REQUIRED) and not isinstance(found, type)
     if not made and not callable(found):
         msg = f"side {spec!r} is {type(found).__name__}, which is neither a side nor a class or function that makes one"
@@ -128,6 +136,29 @@ def load_side(spec: str) -> LoadedSide:
     if missing := [name for name in _REQUIRED if not callable(getattr(side, name, None))]:
         msg = f"side {spec!r} has no method {', '.join(missing)}; a side needs {', '.join(_REQUIRED)}"
         raise UsageError(msg)
+    return side
+
+
+def load_side(spec: SideLike) -> LoadedSide:
+    """Load a side by name, or take an object that is one, or a class or function that makes one.
+
+    Raises:
+        UsageError: no such side, or not one (a method of `start`, `step` and `weights` is missing).
+    """
+    if isinstance(spec, LoadedSide):
+        return spec
+    if not isinstance(spec, str):
+        name = getattr(spec, "__qualname__", None) or type(spec).__qualname__
+        return LoadedSide(name, _made(name, spec))
+    if spec and spec not in BUILT_IN and (folder := Path(spec)).is_dir():
+        from parity.trace import TraceSide  # noqa: PLC0415  # most sides are none
+
+        return LoadedSide(spec, TraceSide(folder))
+    match = re.fullmatch(r"(?P<name>[^\[\]]+)(?:\[(?P<choices>[^\[\]]*)\])?", spec.strip())
+    if match is None:
+        msg = f"side {spec!r} is not readable; give {_FORMS}"
+        raise UsageError(msg)
+    side = _made(spec, _find(BUILT_IN.get(match["name"], match["name"])))
     if match["choices"]:
         if not callable(getattr(side, "with_conventions", None)):
             msg = f"side {match['name']!r} offers no choice of conventions"

@@ -1,0 +1,123 @@
+"""A compiled Keras model that somebody has, as a side: the very model is trained, and given back as it was.
+
+Each step is what keras/src/backend/tensorflow/trainer.py does in `train_step`, with the loss, the output and the
+gradients told beside it; tests/keras_ref/test_from_model.py proves that it ends bitwise as `model.fit` does. Nothing
+inside a layer is looked at, so that any layer will do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from keras_ref import runtime
+from keras_ref.runtime import tf
+from parity.config import Experiment
+from parity.errors import UsageError
+from parity.protocol import Array
+
+
+class ModelSide:
+    """A side by the protocol of `parity.protocol`. The optimizer is a fresh one, so that the model keeps its own."""
+
+    lasting = True
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.variables = _named(model)
+        self._kept = [(variable, np.array(variable)) for variable in _every(model)]
+        self._last = model.layers[-1].name
+
+    def initial(self) -> dict[str, Array]:
+        """The weights that the model came with."""
+        return {name: np.array(variable) for name, variable in self.variables.items()}
+
+    def close(self) -> None:
+        """Give the model back as it came: its weights, and the state of its dropout and metrics."""
+        for variable, value in self._kept:
+            variable.assign(value)
+
+    def check(self, x: Array, y: Array) -> None:
+        """Whether the model can be trained on such examples.
+
+        Raises:
+            UsageError: Keras cannot take them.
+        """
+        try:
+            predicted = self.model(tf.constant(x), training=False)
+            self.model._compute_loss(x=x, y=tf.constant(y), y_pred=predicted, training=False)  # noqa: SLF001
+        except Exception as error:  # noqa: BLE001  # whatever Keras or a stranger's layer raises
+            told = str(error).strip().partition("\n")[0]
+            msg = f"the model {self.model.name!r} does not take x of shape {x.shape[1:]} and y of shape {y.shape[1:]}: "
+            raise UsageError(msg + f"{type(error).__name__}: {told}") from None
+
+    def environment(self) -> dict[str, str]:
+        """The model is trained as it would be in this process without us: fused, if layers are."""
+        return {**runtime.environment(), "onednn": "on" if runtime.ONEDNN else "off"}
+
+    def initial_weights(self, experiment: Experiment, inputs: int, precision: str) -> dict[str, Array]:  # noqa: ARG002
+        return self.initial()
+
+    def start(self, experiment: Experiment, weights: Mapping[str, Array]) -> None:  # noqa: ARG002  # it is the model's
+        self.close()
+        for name, variable in self.variables.items():
+            variable.assign(weights[name])
+        self.optimizer = _fresh(self.model.optimizer)
+        self.optimizer.build(self.model.trainable_variables)
+        self._step = tf.function(self._train, jit_compile=False)
+
+    def initial_state(self) -> dict[str, Array]:
+        return {}
+
+    def weights(self) -> dict[str, Array]:
+        return self.initial()
+
+    def step(self, x: Array, y: Array) -> dict[str, Any]:
+        said = self._step(tf.constant(x), tf.constant(y))
+        return {**tf.nest.map_structure(np.array, said), "weights": self.initial()}
+
+    def _train(self, x: Any, y: Any) -> dict[str, Any]:
+        model, trainable = self.model, self.model.trainable_weights
+        with tf.GradientTape() as tape:
+            predicted = model(x, training=True) if model._call_has_training_arg else model(x)  # noqa: SLF001
+            loss = model._compute_loss(x=x, y=y, y_pred=predicted, sample_weight=None, training=True)  # noqa: SLF001
+            scaled = self.optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled, trainable)
+        self.optimizer.apply_gradients(zip(gradients, trainable, strict=True))
+        names = {id(variable): name for name, variable in self.variables.items()}
+        told = {
+            names[id(weight)]: tf.convert_to_tensor(gradient)
+            for weight, gradient in zip(trainable, gradients, strict=True)
+            if gradient is not None
+        }
+        return {"loss": loss, "output": {self._last: predicted}, "gradient": told}
+
+
+def _fresh(optimizer: Any) -> Any:
+    """Another optimizer of the same settings."""
+    try:
+        return type(optimizer).from_config(optimizer.get_config())
+    except Exception as error:  # noqa: BLE001  # a stranger's optimizer
+        msg = f"the optimizer {type(optimizer).__name__} cannot be made a second time from its get_config(): {error}"
+        raise UsageError(msg) from None
+
+
+def _named(model: Any) -> dict[str, Any]:
+    """`conv2d/kernel` -> variable; of what is nested in a layer, its path below that layer."""
+    named: dict[str, Any] = {}
+    for layer in model.layers:
+        for variable in layer.weights:
+            below = variable.path.split("/")
+            path = below[below.index(layer.name) + 1 :] if layer.name in below else [variable.name]
+            named.setdefault("/".join([layer.name, *path]), variable)
+    if {id(variable) for variable in named.values()} != {id(variable) for variable in model.weights}:
+        msg = f"the model {model.name!r} has weights outside its layers, or two of one name; they cannot be told apart"
+        raise UsageError(msg)
+    return named
+
+
+def _every(model: Any) -> list[Any]:
+    """All that training may change, but for the optimizer: weights, seeds of dropout, metrics."""
+    return [*model.variables, *model.metrics_variables]
