@@ -29,11 +29,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from parity.asking import replay, start_side, take_steps
 from parity.config import Experiment
 from parity.data import Dataset, Schedule
 from parity.data.schedule import Chunk
 from parity.errors import SideError
-from parity.lockstep import replay, start_side, take_steps
 from parity.protocol import Array, Key, Pair
 from parity.sides import STAND_IN, LoadedSide, load_side
 from parity.verdict import Allowed, Judge

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import sysconfig
 from collections.abc import Iterable
 from enum import IntEnum
+from pathlib import Path
 from traceback import walk_tb
+
+_READ_ONLY = "; arrays that are shown are shared: change a copy"
 
 
 class ExitCode(IntEnum):
@@ -37,11 +41,15 @@ class SideError(ParityError):
     """A side raised, or returned something that is not what the protocol says."""
 
     exit_code = ExitCode.SIDE_CRASHED
+    step: int | None = None
+    """At which it happened, where it was in one."""
 
     @classmethod
     def raised(cls, side: str, doing: str, error: BaseException) -> SideError:
         """What a side's own code raised, with its file and line."""
-        return cls(f"{side} raised {type(error).__name__} {doing}: {error} ({_place(error)})")
+        said = f": {error}" if str(error) else ""
+        hint = _READ_ONLY if isinstance(error, ValueError) and "read-only" in str(error) else ""
+        return cls(f"{side} raised {type(error).__name__} {doing}{said} ({_place(error)}){hint}")
 
 
 def nearest(given: object, allowed: Iterable[str]) -> str:
@@ -52,8 +60,13 @@ def nearest(given: object, allowed: Iterable[str]) -> str:
 
 
 def _place(error: BaseException) -> str:
+    """The innermost line of the side's own code: what a library raised, it raised because of how it was called."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}, line {error.lineno}"
     frames = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
     written = [place for place in frames if not place[0].startswith("<frozen")]  # not Python's own import machinery
-    return "{}, line {}".format(*written[-1]) if written else "unknown place"
+    libraries = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    own = [place for place in written if not any(Path(place[0]).is_relative_to(library) for library in libraries)]
+    theirs = [place for place in own if not Path(place[0]).is_relative_to(Path(__file__).parent)]
+    found = theirs or own or written
+    return "{}, line {}".format(*found[-1]) if found else "unknown place"

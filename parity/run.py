@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -12,13 +13,13 @@ from parity.config import Experiment, Precision
 from parity.data import Dataset, Schedule, load_dataset
 from parity.diagnosis import Diagnosis, diagnose
 from parity.envelope import Envelope
-from parity.errors import UsageError
+from parity.errors import SideError, UsageError
 from parity.gradcheck import GradCheck, check_gradients
 from parity.lockstep import draw_weights, lockstep, start_weights
 from parity.protocol import Array, Lane, Pair
-from parity.result import Result, Run
+from parity.result import Crash, Result, Run
 from parity.sides import STAND_IN, LoadedSide, load_side
-from parity.verdict import Judge
+from parity.verdict import BEGINS, Divergence, Judge
 
 Progress = Callable[[Precision, int, int], None]
 BOTH_LANES: tuple[Lane, ...] = ("local", "free")
@@ -37,6 +38,7 @@ def diff(
     command: str = "",
     gradcheck: bool = False,
     envelope: bool = False,
+    timeout: float | None = None,
 ) -> Result:
     """Train both sides side by side and compare everything they compute.
 
@@ -52,23 +54,27 @@ def diff(
         command: how to run this again, for the reports.
         envelope: hold the free lane against the drift of an ensemble, also of a candidate that replays.
         gradcheck: also check each side's gradient against its own loss, by differences in float64.
+        timeout: seconds that one call of a side which is not built in may take.
 
     Returns:
-        The result; on Ctrl-C what was compared until then, with `interrupted` set.
+        The result; on Ctrl-C, or where a side fails, what was compared until then, with `interrupted` or `crash` set.
 
     Raises:
         UsageError: the data or a side is not usable.
-        SideError: a side raised.
+        SideError: a side could not be made.
     """
     began = time.perf_counter()
     dataset = load_dataset(experiment)
     experiment = _told(experiment, len(dataset))
-    sides = load_side(reference), load_side(candidate)
+    sides = load_side(reference, timeout), load_side(candidate, timeout)
+    if lanes == ("local",) and not sides[1].can("replay"):
+        msg = f"the local lane alone judges a side that replays; {candidate} has no method replay(reference)"
+        raise UsageError(msg)
     timings = {"load": time.perf_counter() - began}
     runs: list[Run] = []
-    started_from: dict[Precision, Mapping[str, Array]] = {}
+    started_from: dict[Precision, dict[str, Array]] = {}
     diagnosis: Diagnosis | None = None
-    interrupted = False
+    interrupted, crash = False, None
     for precision in experiment.precisions:
         schedule = Schedule.of(experiment, len(dataset))
         judge = Judge(experiment, precision, schedule=schedule, replays=sides[1].can("replay"))
@@ -82,31 +88,26 @@ def diff(
             _train(experiment, sides, converted, weights, judge, ensemble, lanes, lambda done: progress(*done))
         except KeyboardInterrupt:
             interrupted = True
+        except SideError as error:
+            crash = Crash(str(error), error.step)
         report = None if ensemble is None else ensemble.report
         runs.append(Run(precision, schedule.steps, judge, time.perf_counter() - started, report))
         timings[precision] = runs[-1].seconds
-        if interrupted:
+        if interrupted or crash:
             break
     diverged = next(((run.precision, run.first) for run in runs if run.first is not None), None)
     if explain and diverged is not None and not interrupted:
         precision, first = diverged
-        try:
-            diagnosis = diagnose(
-                experiment,
-                *(load_side(STAND_IN), *sides),
-                dataset.astype(precision),
-                started_from[precision],
-                first.step,
-                searching,
-            )
-        except KeyboardInterrupt:
-            interrupted = True
-        timings["diagnosis"] = diagnosis.seconds if diagnosis else 0.0
+        weights = started_from[precision]
+        diagnosis, interrupted = _explained(
+            experiment, sides, dataset.astype(precision), weights, precision, first, searching
+        )
+        timings["diagnosis"] = diagnosis.seconds
     arbiter, checked = None, None
     started = time.perf_counter()
     try:
-        arbiter = None if interrupted else _arbitrated(experiment, sides, dataset, runs)
-        if gradcheck and not interrupted:
+        arbiter = None if interrupted or crash else _arbitrated(experiment, sides, dataset, runs)
+        if gradcheck and not (interrupted or crash):
             checked = _gradcheck(experiment, sides, dataset.astype("float64"))
     except KeyboardInterrupt:
         interrupted = True
@@ -122,9 +123,39 @@ def diff(
         environment=_environment(sides),
         timings=timings | {"total": time.perf_counter() - began},
         interrupted=interrupted,
+        crash=crash,
+        remarks={what: why for side in sides for what, why in side.remarks.items()},
         arbiter=arbiter,
         gradcheck=checked,
     )
+
+
+def _explained(
+    experiment: Experiment,
+    sides: tuple[LoadedSide, LoadedSide],
+    dataset: Dataset,
+    weights: Mapping[str, Array],
+    precision: Precision,
+    first: Divergence,
+    searching: Callable[[int], None],
+) -> tuple[Diagnosis, bool]:
+    """Why they part, and whether the search was interrupted."""
+    if why := _inexplicable(experiment, first):
+        return Diagnosis((), precision, 0, 0, 0.0, unable=why), False
+    try:
+        return diagnose(experiment, load_side(STAND_IN), *sides, dataset, weights, first.step, searching), False
+    except KeyboardInterrupt:
+        return Diagnosis((), precision, 0, 0, 0.0, unable="interrupted while causes were looked for"), True
+
+
+def _inexplicable(experiment: Experiment, first: Divergence) -> str:
+    """Why it is no use to look for causes among formulas; empty where it is."""
+    if first.note.startswith(BEGINS):
+        return "the two trained from different weights: nothing that comes after can be compared"
+    no_number = math.isnan(first.candidate) and not math.isnan(first.reference) and first.index
+    if no_number and "crossentropy" not in experiment.loss.class_name.lower():  # of which an unclipped one can be NaN
+        return f"the candidate's {first.key} is not a number from step {first.step} on, the reference's is: look there"
+    return ""
 
 
 def _told(experiment: Experiment, examples: int) -> Experiment:

@@ -31,6 +31,7 @@ ALONE = (
     "inside a step, and any difference that stays below that drift, is not seen"
 )
 AGAIN = "reference is what the candidate makes of the same state when it is asked again: its run carried something else"
+BEGINS = "weights() told this before the first step: start does not begin with the weights that it was given"
 FIXED = "held against the fixed tolerance {}, not against what rounding can explain"
 
 
@@ -211,6 +212,8 @@ class Judge:
     def take(self, pair: Pair, drift: Allowed | None = None) -> None:
         """Measure and judge every tensor of a chunk of steps; the free lane where it is known how far it may drift."""
         records, known = pair.reference, self.first
+        if self.steps == 0:
+            self._hold_beginning(pair)
         self.steps += len(records)
         if not pair.local and drift is not None:
             self.missing.setdefault("local lane", ALONE)
@@ -238,6 +241,19 @@ class Judge:
             self.missing.setdefault(str(key), "the reference does not record it")
         if self.first is not known and self.first is not None:
             self.evidence = _evidence(self.first, pair)
+
+    def _hold_beginning(self, pair: Pair) -> None:
+        """Both sides were given the same weights: one that begins with others trains another network. Step 0."""
+        for key in execution_order(pair.free_before.keys() & pair.reference.before.keys(), self.experiment.layer_names):
+            given, told = pair.reference.before[key], pair.free_before[key]
+            if given.shape != told.shape or np.array_equal(given, told, equal_nan=True):
+                continue
+            if key.tensor.count("/") == 1 and key.layer != "optimizer":  # a weight: a slot is told by initial_state
+                at = np.unravel_index(int(np.abs(told - given).argmax()), given.shape)
+                index, transposed = tuple(map(int, at)), np.array_equal(told, given.T)
+                note = BEGINS + ("; these are their transpose" if transposed else "")
+                values = float(given[index]), float(told[index])
+                self._diverge(Divergence(0, key, "free", self.precision, index, *values, 0.0, note))
 
     def _hold_to_itself(self, pair: Pair) -> None:
         """The free lane: every step of it must be what the candidate makes of the state that the step began with.

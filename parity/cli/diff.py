@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from contextlib import redirect_stdout
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,12 @@ if TYPE_CHECKING:
 @click.option(
     "--gradcheck", is_flag=True, help="Also check each side's gradient against its own loss, by differences in float64."
 )
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="What one call of a network of yours may take; no limit if not given.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Only the verdict's line.")
 @click.option("-v", "--verbose", is_flag=True, help="Every tensor, and what was not compared.")
 def diff(
@@ -70,6 +77,7 @@ def diff(
     ulp: tuple[str, ...],
     envelope: bool,
     gradcheck: bool,
+    timeout: float | None,
     quiet: bool,
     verbose: bool,
 ) -> None:
@@ -104,7 +112,7 @@ def diff(
     checked = load_experiment(experiment, changes)
     if rules := from_options(rtol, atol, ulp):  # after the experiment's own: the last one holds
         checked = checked.model_copy(update={"tolerance": (*checked.tolerance, *rules)})
-    with Progress(quiet=quiet) as progress:
+    with redirect_stdout(sys.stderr), Progress(quiet=quiet) as progress:  # stdout carries what was asked for, no prints
         compare = partial(diff_declared, choices=checked.declare) if checked.declare else run_diff
         result: Result = compare(
             checked,
@@ -117,9 +125,12 @@ def diff(
             command=shlex.join(["parity", *sys.argv[1:]]),
             envelope=envelope,
             gradcheck=gradcheck,
+            timeout=timeout,
         )
     show(result, quiet=quiet, verbose=verbose, to_stderr=any(target.path == "-" for target in targets))
     write_reports(result, targets)
+    if result.crash is not None:
+        click.echo(f"parity: {result.crash.message}", err=True)
     sys.exit(result.exit_code)
 
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from parity.asking import start_side, steps_taken
 from parity.config import Experiment
 from parity.data import Chunk, Dataset, Schedule
-from parity.lockstep import start_side, take_steps
 from parity.protocol import Array, Key, Records
 from parity.sides import LoadedSide
 
@@ -103,14 +103,21 @@ def take_evidence(
     after = AFTER if schedule.batch_size * parameters < LARGE else AFTER_LARGE
     steps = min(max(until + after, partial if partial <= MOST else 0), MOST, schedule.steps)
     before = start_side(side, experiment, weights)
-    pieces = []
+    pieces: list[Records] = []
     for chunk in _until(schedule, steps):
         x, y = dataset.x[chunk.rows], dataset.y[chunk.rows]
-        told = take_steps(experiment, side, chunk, x, y)
-        told |= {Key("batch", "x"): x, Key("batch", "y"): y}
+        told, failure = steps_taken(experiment, side, chunk, x, y)
+        if failure is not None and not (told or pieces):
+            raise failure
+        taken = len(next(iter(told.values()))) if told else 0
+        if taken == 0:
+            break
+        told |= {Key("batch", "x"): x[:taken], Key("batch", "y"): y[:taken]}
         piece = Records(chunk.first_step, {key: np.array(array) for key, array in told.items()}, before)
         pieces.append(piece)
         before = piece.state_after()
+        if failure is not None:  # a side that fails later has shown this much
+            break
     return Evidence(tuple(pieces), str(dataset.x.dtype))
 
 

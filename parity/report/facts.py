@@ -96,6 +96,14 @@ def _declared_headline(result: Result) -> str | None:
 
 def headline(result: Result) -> str:
     """The verdict and what it means."""
+    if (crash := result.crash) is not None:
+        when = f"at step {crash.step}" if crash.step else "before the first step"
+        until = (
+            "a difference that rounding cannot explain had been found"
+            if result.first_divergence
+            else (f"nothing had diverged in {result.steps_compared} steps")
+        )
+        return f"{result.verdict}: a side failed {when}; until then {until}"
     if (declared := _declared_headline(result)) is not None:
         return declared
     fixed = bool(result.experiment.tolerance)
@@ -129,8 +137,13 @@ def subject(result: Result) -> Iterator[tuple[str, str]]:
         "compared",
         f"{steps}, {result.tensors_compared} tensors a step, {' and '.join(r.precision for r in result.runs)}",
     )
+    if result.crash is not None:
+        yield "failed", result.crash.message
     if result.interrupted:
-        yield "note", "interrupted: this is what was compared until then"
+        after = "interrupted after every step had been compared"
+        yield "note", after if done == planned else "interrupted: this is what was compared until then"
+    for what, why in result.remarks.items():
+        yield "note", f"{what}: {why}"
 
 
 def _parameters(result: Result) -> int:
