@@ -14,6 +14,8 @@ from parity.protocol import Array, Key, Records, keyed
 from parity.sides import LoadedSide
 from parity.sides.told import check
 
+_OF_BATCH = ("batch", "forward", "gradient")
+"""Phases in which some first axes are the examples of the batch, of which a later one can have fewer."""
 Taken = tuple[dict[Key, Array], SideError | KeyboardInterrupt | None]
 """What a side said of its steps, and what came after them where that was not all."""
 
@@ -26,6 +28,8 @@ def own_experiment(experiment: Experiment) -> Experiment:
 
 def start_side(side: LoadedSide, experiment: Experiment, weights: Mapping[str, Array]) -> dict[Key, Array]:
     """Start a side; returns weights and slots before the first step: of a stranger the weights that it says it has."""
+    if side.guard is not None:
+        side.guard.tells = {}
     side.call("start", 0, own_experiment(experiment), {name: array.copy() for name, array in weights.items()})
     slots = side.call("initial_state", 0) if side.can("initial_state") else {}
     begins = weights if side.guard is None else {**weights, **_other_weights(experiment, side, weights)}
@@ -84,7 +88,7 @@ def steps_taken(experiment: Experiment, side: LoadedSide, chunk: Chunk, x: Array
     try:
         for offset in range(len(chunk)):
             told = _take_step(experiment, side, chunk.first_step + offset, x[offset], y[offset])
-            _same_words(side, chunk.first_step + offset, taken[0] if taken else told, told)
+            _same_words(side, chunk.first_step + offset, told)
             taken.append(told)
     except (SideError, KeyboardInterrupt) as failure:
         return _stacked(taken), failure
@@ -113,14 +117,15 @@ def _note_changes(side: LoadedSide, step: int, given: tuple[Array, Array], kept:
             )
 
 
-def _same_words(side: LoadedSide, step: int, first: Mapping[Key, Array], now: Mapping[Key, Array]) -> None:
-    """What a side tells, it tells at every step, in the same shape and type."""
-    for key in {**first, **now}:
-        shapes = [
-            f"{told[key].dtype} of shape {told[key].shape}" if key in told else "nothing" for told in (first, now)
-        ]
-        if shapes[0] != shapes[1]:
-            raise _wrong(side, step, f"told {shapes[1]} as {key}, and {shapes[0]} in the steps before")
+def _same_words(side: LoadedSide, step: int, told: Mapping[Key, Array]) -> None:
+    """What a stranger tells, it tells at every step, in the same type and shape."""
+    if side.guard is None:
+        return
+    now = {key: f"{array.dtype} of shape {array.shape[key.phase in _OF_BATCH :]}" for key, array in told.items()}
+    before = side.guard.tells = side.guard.tells or now
+    for key in {**before, **now}:
+        if (is_now := now.get(key, "nothing")) != (was := before.get(key, "nothing")):
+            raise _wrong(side, step, f"told {is_now} as {key}, and {was} in the steps before")
 
 
 def _stacked(taken: list[dict[Key, Array]]) -> dict[Key, Array]:

@@ -19,7 +19,7 @@ from parity.errors import ExitCode
 from parity.gradcheck import GradCheck
 from parity.ledger import LANES, Ledger
 from parity.protocol import Key, Lane
-from parity.verdict import Divergence, Judge, NotCompared, Summary, Verdict
+from parity.verdict import BEGINS, Divergence, Judge, NotCompared, Summary, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -150,6 +150,8 @@ class Result:
     @property
     def meaning(self) -> Meaning | None:
         """What the verdicts say together: float64 tells formulas apart, float32 rounding. None: nothing was judged."""
+        if (first := self.first_divergence) is not None and first.note.startswith(BEGINS):
+            return None
         runs = {run.precision: run for run in self.runs}
         if (strict := runs.get("float64")) is not None and strict.verdict is Verdict.DIVERGED:
             return Meaning.ORDER if strict.last_bits else Meaning.FORMULA

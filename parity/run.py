@@ -152,7 +152,7 @@ def _inexplicable(experiment: Experiment, first: Divergence) -> str:
     """Why it is no use to look for causes among formulas; empty where it is."""
     if first.note.startswith(BEGINS):
         return "the two trained from different weights: nothing that comes after can be compared"
-    no_number = math.isnan(first.candidate) and not math.isnan(first.reference) and first.index
+    no_number = math.isnan(first.candidate) and not math.isnan(first.reference)
     if no_number and "crossentropy" not in experiment.loss.class_name.lower():  # of which an unclipped one can be NaN
         return f"the candidate's {first.key} is not a number from step {first.step} on, the reference's is: look there"
     return ""
@@ -184,9 +184,17 @@ def _weights_float64(
     experiment: Experiment, sides: tuple[LoadedSide, LoadedSide], dataset: Dataset
 ) -> Mapping[str, Array]:
     inputs = dataset.x.shape[1]
-    return start_weights(
-        experiment, [draw_weights(side, experiment, inputs, "float64") for side in sides], inputs, "float64"
-    )
+    return start_weights(experiment, _drawn(experiment, sides, inputs, "float64"), inputs, "float64")
+
+
+def _drawn(
+    experiment: Experiment, sides: tuple[LoadedSide, LoadedSide], inputs: int, precision: Precision
+) -> list[Mapping[str, Array] | None]:
+    """What each side draws, and where none does what the built-in network draws."""
+    drawn = [draw_weights(side, experiment, inputs, precision) for side in sides]
+    if all(weights is None for weights in drawn):
+        drawn.append(draw_weights(load_side(STAND_IN), experiment, inputs, precision))
+    return drawn
 
 
 def _common_start(
@@ -194,7 +202,7 @@ def _common_start(
 ) -> dict[str, Array]:
     """The weights both sides start from; what both of them draw by themselves is compared."""
     inputs = dataset.x.shape[1]
-    drawn = [draw_weights(side, experiment, inputs, judge.precision) for side in sides]
+    drawn = _drawn(experiment, sides, inputs, judge.precision)
     if drawn[0] is not None and drawn[1] is not None:
         judge.take_start(drawn[0], drawn[1])
     return start_weights(experiment, drawn, inputs, judge.precision)

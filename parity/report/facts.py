@@ -169,6 +169,10 @@ def divergence(found: Divergence) -> Iterator[tuple[str, str]]:
     yield "candidate", number(found.candidate, digits)
     if found.ratio is not None:
         yield "ratio", f"{number(found.ratio, 6 if digits == 9 else 17)} (candidate / reference)"
+    if math.isnan(found.candidate) and math.isfinite(found.reference):
+        yield "difference", "the candidate is not a number"
+        yield "seen in", f"{found.precision}, {found.lane} lane"
+        return
     used = (
         "; these had to be equal to the last bit"
         if math.isinf(found.used)
@@ -258,6 +262,11 @@ def arbitration(result: Result) -> str:
 
 
 def _run_line(run: Run) -> str:
+    done = "" if run.judge.steps == run.planned_steps else f"; {run.judge.steps} of {run.planned_steps} steps"
+    return _verdict_line(run) + done
+
+
+def _verdict_line(run: Run) -> str:
     if run.verdict is Verdict.DIVERGED and run.first is not None:
         return f"{run.verdict} at step {run.first.step}, {place(run.first.key)}"
     if run.judge.nonfinite is not None:

@@ -98,7 +98,7 @@ def _body(result: Result, *, verbose: bool) -> Group:
     for title, pairs in causes.sections(result.diagnosis):
         parts += [Text(title, style="bold"), _pairs(pairs), Text()]
     parts += [_pairs(facts.runs(result)), Text()]
-    for run in result.runs:
+    for run in filter(lambda run: run.summaries, result.runs):
         parts += [_table(facts.table(run), verbose=verbose), Text()]
     parts.append(Text(facts.lane_notes({lane for run in result.runs for lane, _ in run.summaries}), style="dim"))
     if result.gradcheck is not None:

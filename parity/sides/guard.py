@@ -33,6 +33,8 @@ class Guard:
         self.name, self.timeout = name, timeout
         self.remarks: dict[str, str] = {}
         """What else there is to tell of the side: what it did, and when first."""
+        self.tells: dict[Any, str] = {}
+        """The types and shapes of all that it tells, since it was started."""
         self._generators: tuple[Any, Any] | None = None
         self._worker: Worker | None = None
         self._left_at = ""

@@ -55,7 +55,7 @@ class LoadedSide:
         Raises:
             SideError: what it raises is reported as its own.
         """
-        function, at = getattr(self.side, method), f"in {method} at {f'step {step}' if step else 'the start'}"
+        function, at = getattr(self.side, method), f"in {method}() at {f'step {step}' if step else 'the start'}"
         try:
             if self.guard is None:
                 return function(*arguments)
