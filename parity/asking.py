@@ -76,10 +76,8 @@ def take_steps(experiment: Experiment, side: LoadedSide, chunk: Chunk, x: Array,
 def steps_taken(experiment: Experiment, side: LoadedSide, chunk: Chunk, x: Array, y: Array) -> Taken:
     """As far as it comes: the steps of a chunk on one side, all at once where it can, otherwise one by one."""
     if side.can("steps"):
-        given = (x, y) if side.guard is None else (x.copy(), y.copy())
         try:
-            said = side.call("steps", chunk.first_step, *given)
-            _note_changes(side, chunk.first_step, given, (x, y))
+            said = side.call("steps", chunk.first_step, x, y)
             read = _read(experiment, side, chunk.first_step, said, len(chunk), x.shape[2], x.shape[1])
         except SideError as failure:
             return {}, failure
