@@ -7,7 +7,7 @@ entropies are Keras'; its squared loss is half of Keras' mean squared error, and
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -63,7 +63,7 @@ class ScikitLearnSide:
 
     def _partial_fit(self, x: Array, y: Array) -> None:
         """One update on the whole batch, with the penalty that Keras adds."""
-        alpha = 2 * len(x) * getattr(self.experiment.layers[0].kernel_regularizer, "l2", 0.0)
+        alpha = 2 * len(x) * float(getattr(self.experiment.layers[0].kernel_regularizer, "l2", 0))
         self.estimator.set_params(alpha=alpha, batch_size=len(x))
         y = y.ravel() if y.shape[-1:] == (1,) else y
         if self.classes is None:
@@ -81,14 +81,15 @@ class ScikitLearnSide:
         return y.argmax(axis=1)
 
 
-def _refused(experiment: Experiment) -> Any:
+def _refused(experiment: Experiment) -> Iterator[str]:
     """What scikit-learn has no word for, each by its key."""
     *hidden, last = experiment.layers
     optimizer, loss = experiment.optimizer, experiment.loss
     if loss.class_name not in LOSSES:
         yield f"loss = {loss.class_name}; it has {', '.join(LOSSES)}"
     elif last.activation != LOSSES[loss.class_name][1]:
-        yield f"layers.{len(hidden)}.activation = {last.activation}; of {loss.class_name} it is {LOSSES[loss.class_name][1]}"
+        expected = LOSSES[loss.class_name][1]
+        yield f"layers.{len(hidden)}.activation = {last.activation}; of {loss.class_name} it is {expected}"
     if last.activation == "softmax" and last.units == 2:
         yield f"layers.{len(hidden)}.units = 2 with softmax; of two classes it has one sigmoid output"
     if loss.class_name == "BinaryCrossentropy" and last.units > 1:
@@ -103,9 +104,8 @@ def _refused(experiment: Experiment) -> Any:
         yield "use_bias = false; its layers have biases"
     if any(layer.bias_regularizer or layer.activity_regularizer for layer in experiment.layers):
         yield "bias_regularizer or activity_regularizer; it penalises kernels"
-    if len({layer.kernel_regularizer for layer in experiment.layers}) > 1 or getattr(
-        experiment.layers[0].kernel_regularizer, "l1", 0.0
-    ):
+    penalties = {layer.kernel_regularizer for layer in experiment.layers}
+    if len(penalties) > 1 or any(getattr(penalty, "l1", 0.0) for penalty in penalties):
         yield "kernel_regularizer; it has one l2 for all kernels"
     if optimizer.class_name == "RMSprop" or getattr(optimizer, "amsgrad", False):
         yield "optimizer; it has SGD, and Adam without amsgrad"
