@@ -1,8 +1,7 @@
 """The network of per_example_net.py with one layer more, and its mistake: deltas are stored one index off.
 
-The loop of two weight layers, made longer: the delta of the output is stored, then each delta is computed from the one
-above and stored by the index of the layer it came *from*. Only layers of unequal width would raise. The first two are as
-wide as each other here, and the first trains on the delta of the second:
+The loop of two weight layers, made longer: each delta is computed from the one above, and in the end the first layer is
+given the delta of the second. Layers of unequal width would raise; these two are as wide as each other:
 
     parity diff examples/three_layers.toml --candidate examples/three_layer_net.py:ThreeLayerNet
     parity diff examples/three_layers.toml --candidate examples/three_layer_net.py:Corrected

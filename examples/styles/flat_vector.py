@@ -1,6 +1,6 @@
 """A cost function of one long vector, unrolled column by column as Matlab does it, and a line of gradient descent.
 
-    parity diff examples/styles/experiment.toml --candidate examples/styles/flat_vector.py:Side
+parity diff examples/styles/experiment.toml --candidate examples/styles/flat_vector.py:Side
 """
 
 import numpy as np

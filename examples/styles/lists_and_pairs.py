@@ -1,6 +1,6 @@
 """Lists of (units, inputs) kernels and column biases, trained on a list of (x, y) pairs: half the squared norm as cost.
 
-    parity diff examples/styles/experiment.toml --candidate examples/styles/lists_and_pairs.py:Side
+parity diff examples/styles/experiment.toml --candidate examples/styles/lists_and_pairs.py:Side
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
-"""`parameters["W1"]`, `parameters["b1"]`, ...: examples are columns, kernels (units, inputs), functions instead of a class.
+"""`parameters["W1"]`, `parameters["b1"]`, ...: examples are columns, kernels (units, inputs), functions do the work.
 
-    parity diff examples/styles/experiment.toml --candidate examples/styles/numbered.py:Side
+parity diff examples/styles/experiment.toml --candidate examples/styles/numbered.py:Side
 """
 
 import numpy as np

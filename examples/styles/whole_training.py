@@ -1,7 +1,7 @@
-"""A `train(X, y, epochs)` that cannot be stepped: `Side` calls it for one epoch at a time, `Anew` from the start each time.
+"""A `train(X, y, epochs)` that cannot be stepped: `Side` calls it an epoch at a time, `Anew` from the start each time.
 
-    parity diff examples/styles/experiment.toml --candidate examples/styles/whole_training.py:Side
-    parity diff examples/styles/experiment.toml --candidate examples/styles/whole_training.py:Anew
+parity diff examples/styles/experiment.toml --candidate examples/styles/whole_training.py:Side
+parity diff examples/styles/experiment.toml --candidate examples/styles/whole_training.py:Anew
 """
 
 import numpy as np
