@@ -57,11 +57,7 @@ def test_with_the_index_put_right_it_trains_like_the_reference():
 @pytest.mark.parametrize(("lam", "expected"), [(0, []), (0.01, ["l2.constant=exact", "l2.penalty=half"])])
 def test_the_seed_network_of_the_founding_question(lam, expected):
     overrides = [f"layers.{layer}.kernel_regularizer.l2={lam}" for layer in (0, 1)]
-    result = judged(
-        "../reports/l2-digits/experiment.toml",
-        "per_example_net.py:PerExampleNet",
-        overrides=overrides,
-        precision="float64",
-    )
+    case, candidate = "../reports/l2-digits/experiment.toml", "per_example_net.py:PerExampleNet"
+    result = judged(case, candidate, overrides=overrides, precision="float64")
     assert causes(result) == expected
     assert result.verdict is (Verdict.DIVERGED if expected else Verdict.PARITY)

@@ -107,8 +107,7 @@ def holding(**attributes):
         (
             Lists,
             {"make": holding(W=[np.ones((2, 3))], b=[np.ones(2)])},
-            r"W\[0\] holds an array of shape \(2, 3\), which kernel_layout = 'inputs, units' of dense/kernel does not "
-            r"allow \(it makes \(3, 2\)\); kernel_layout = 'units, inputs' would",
+            r"W\[0\] holds an array of shape \(2, 3\), .*\(it makes \(3, 2\)\); kernel_layout = 'units, inputs' would",
         ),
         (
             Lists,
@@ -198,11 +197,9 @@ def test_square_kernels_stored_transposed_are_found_and_named(tmp_path, name, ca
         }
     )
     result = diff(config, reference="scratch", candidate=f"{tmp_path}/net.py:{name}")
-    assert [str(cause) for cause in result.diagnosis.causes if result.diagnosis] if causes else not result.diagnosis
-    if causes:
-        assert [str(cause) for cause in result.diagnosis.causes] == causes
-    else:
-        assert result.exit_code is ExitCode.PARITY
+    assert result.exit_code is (ExitCode.DIVERGED if causes else ExitCode.PARITY)
+    named = result.diagnosis.causes if result.diagnosis else ()
+    assert [str(cause) for cause in named] == causes
 
 
 def test_pairs():
@@ -219,7 +216,7 @@ def test_training_anew_needs_the_same_batch():
     class Side(Epochs, Lists):
         continues = False
 
-        def train(self, x, y, epochs):
+        def train(self, _x, _y, epochs):
             return list(range(epochs))
 
     config = experiment(2)
