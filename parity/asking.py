@@ -9,7 +9,7 @@ import numpy as np
 
 from parity.config import Experiment
 from parity.data import Chunk
-from parity.errors import SideError
+from parity.errors import SideError, UnrecordedError
 from parity.protocol import Array, Key, Records, keyed
 from parity.sides import LoadedSide
 from parity.sides.told import check
@@ -148,9 +148,21 @@ def _kept(side: LoadedSide, said: dict[Key, Array]) -> dict[Key, Array]:
 def replay(
     experiment: Experiment, side: LoadedSide, records: Records, method: Literal["replay", "retrace"] = "replay"
 ) -> dict[Key, Array]:
-    """What the side makes of recorded inputs: of each operation's, or (`retrace`) of each step's."""
+    """What the side makes of recorded inputs: of each operation's, or (`retrace`) of each step's.
+
+    Raises:
+        UnrecordedError: an input that it needs was not recorded.
+        SideError: it failed.
+    """
     untouched = Records(records.first_step, _read_only(records.arrays), _read_only(records.before))
-    said = side.call(method, records.first_step, untouched)
+    try:
+        said = side.call(method, records.first_step, untouched)
+    except SideError as error:
+        missed = error.__cause__.args[0] if isinstance(error.__cause__, KeyError) else None
+        if isinstance(missed, Key) and (missed not in records.arrays or missed not in records.states_before()):
+            msg = f"{side.name} cannot {method} these records: they have no {missed}"
+            raise UnrecordedError(msg) from error
+        raise
     x = records.arrays.get(Key("batch", "x"))
     inputs, batch = (None, None) if x is None else (x.shape[2], x.shape[1])
     return _kept(side, _read(experiment, side, records.first_step, said, len(records), inputs, batch))

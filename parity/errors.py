@@ -52,6 +52,10 @@ class SideError(ParityError):
         return cls(f"{side} raised {type(error).__name__} {doing}{said} ({_place(error)}){hint}")
 
 
+class UnrecordedError(SideError):
+    """What a side would have to be shown was not recorded: no fault of its own."""
+
+
 def nearest(given: object, allowed: Iterable[str]) -> str:
     """`; did you mean 'sigmoid'?`, or nothing where no name is near."""
     spelled = {name.lower(): name for name in allowed}

@@ -205,6 +205,9 @@ class Side(Protocol):
     def conventions(self) -> Mapping[str, tuple[str, ...]]:
         """Code -> the choices this side can be made with, other than Keras'."""
 
+    def makes(self) -> Mapping[str, str]:
+        """Code -> choice, where this side is known to differ from Keras: what stands in for it makes it, too."""
+
     def with_conventions(self, choices: Mapping[str, str]) -> Side:
         """The same side made with other conventions."""
 

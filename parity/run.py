@@ -67,6 +67,8 @@ def diff(
     dataset = load_dataset(experiment)
     experiment = _told(experiment, len(dataset))
     sides = load_side(reference, timeout), load_side(candidate, timeout)
+    if stand_in == STAND_IN and sides[0].can("makes"):
+        stand_in = f"{STAND_IN}[{','.join(f'{code}={choice}' for code, choice in sides[0].side.makes().items())}]"
     if lanes == ("local",) and not sides[1].can("replay"):
         msg = f"the local lane alone judges a side that replays; {candidate} has no method replay(reference)"
         raise UsageError(msg)

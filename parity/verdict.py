@@ -218,7 +218,7 @@ class Judge:
         if not pair.local and drift is not None:
             self.missing.setdefault("local lane", ALONE)
         elif not pair.local:
-            self.missing.setdefault("local lane", f"not asked for, or the candidate does not replay: {self._left}")
+            self.missing.setdefault("local lane", f"not asked for, or {self._unable}: {self._left}")
         for key in execution_order(records.arrays, self.experiment.layer_names):
             of_key = records.arrays[key]
             if key.phase == "batch":  # both were handed the same arrays: what each says it got must be just that
@@ -293,6 +293,11 @@ class Judge:
         budget = self._budget.of(key, records, rows)
         shape = (len(rows), *(1,) * (records.arrays[key].ndim - 1))
         return None if budget is None else budget + drift[rows].reshape(shape)
+
+    @property
+    def _unable(self) -> str:
+        """Why there may be no local lane."""
+        return "the reference does not record what it takes" if self.replays else "the candidate does not replay"
 
     @property
     def _left(self) -> str:

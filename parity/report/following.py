@@ -58,6 +58,8 @@ def _to_judge(result: Result, run: Run) -> Iterator[Following]:
     if "local lane" in judge.missing:
         if re.search("--lane[ =]free", result.command):
             yield Following("with the local lane, in which budgets hold", _again(result, without=("--lane",)))
+        elif judge.replays:
+            yield Following(f"have {result.reference} tell all that a step computes, in the words of parity.protocol")
         else:
             yield Following(
                 f"give {result.candidate} a method replay(reference), so that it can be asked phase by phase"
