@@ -159,8 +159,9 @@ def replay(
         said = side.call(method, records.first_step, untouched)
     except SideError as error:
         missed = error.__cause__.args[0] if isinstance(error.__cause__, KeyError) else None
-        if isinstance(missed, Key) and (missed not in records.arrays or missed not in records.states_before()):
-            msg = f"{side.name} cannot {method} these records: they have no {missed}"
+        told = {key for key in records.arrays if key.phase != "update"} | records.states_before().keys()
+        if isinstance(missed, tuple) and missed not in told:  # sides need not have our type of keys
+            msg = f"{side.name} cannot {method} these records: they have no {Key(*missed)}"
             raise UnrecordedError(msg) from error
         raise
     x = records.arrays.get(Key("batch", "x"))

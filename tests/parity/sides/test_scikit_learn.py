@@ -90,21 +90,19 @@ def test_its_squared_loss_is_half_of_the_mean_squared_error():
     assert causes(judged(**REGRESSION)) == ["loss.factor=half"]
 
 
+LAST = TABLE["layers"][1]
+RELU, TANH = ({"units": 3, "activation": name} for name in ("relu", "tanh"))
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
         ({"optimizer": "rmsprop"}, "it has SGD, and Adam"),
-        (
-            {"loss": "mean_squared_error", "data": ONE_HOT["data"]},
-            "layers.1.activation = softmax; of MeanSquaredError it is linear",
-        ),
-        ({"layers": [{"units": 3, "activation": "relu", "use_bias": False}, TABLE["layers"][1]]}, "use_bias = false"),
-        (
-            {"layers": [{"units": 3, "activation": "relu"}, {"units": 3, "activation": "tanh"}, TABLE["layers"][1]]},
-            "share one",
-        ),
-        ({"layers": [{"units": 3, "activation": "relu"}, TABLE["layers"][1]]}, "it has one l2 for all kernels"),
-        ({"layers": [{"units": 10, "activation": "softmax", "activity_regularizer": "l2"}]}, "it penalises kernels"),
+        ({**ONE_HOT, "loss": "mse"}, "layers.1.activation = softmax; of MeanSquaredError it is linear"),
+        ({"layers": [{**RELU, "use_bias": False}, LAST]}, "use_bias = false"),
+        ({"layers": [RELU, TANH, LAST]}, "share one"),
+        ({"layers": [RELU, LAST]}, "it has one l2 for all kernels"),
+        ({"layers": [{**LAST, "activity_regularizer": "l2"}]}, "it penalises kernels"),
     ],
 )
 def test_what_it_cannot_express_is_said_by_name(settings, said):
