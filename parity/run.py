@@ -19,6 +19,7 @@ from parity.lockstep import draw_weights, lockstep, start_weights
 from parity.protocol import Array, Lane, Pair
 from parity.result import Crash, Result, Run
 from parity.sides import STAND_IN, LoadedSide, load_side
+from parity.untold import UNDRAWN
 from parity.verdict import BEGINS, Divergence, Judge
 
 Progress = Callable[[Precision, int, int], None]
@@ -207,6 +208,8 @@ def _common_start(
     drawn = _drawn(experiment, sides, inputs, judge.precision)
     if drawn[0] is not None and drawn[1] is not None:
         judge.take_start(drawn[0], drawn[1])
+    if drawn[1] is None:
+        judge.missing["initial weights"] = UNDRAWN
     return start_weights(experiment, drawn, inputs, judge.precision)
 
 

@@ -21,6 +21,7 @@ from parity.measure import Rows, Steps, identical, largest, measure
 from parity.protocol import Array, Key, Lane, Pair, Phase, Records, execution_order
 from parity.sensitivity import Sensitivity
 from parity.tolerance import Needed, Tolerances
+from parity.untold import untold
 
 WEIGHT_PHASES: tuple[Phase, ...] = ("gradient", "update")  # with the loss, those that train
 Allowed = Mapping[Key, Array]
@@ -219,6 +220,8 @@ class Judge:
             self.missing.setdefault("local lane", ALONE)
         elif not pair.local:
             self.missing.setdefault("local lane", f"not asked for, or {self._unable}: {self._left}")
+        said, untold_keys = untold(records.arrays.keys(), pair.free.keys() | pair.local.keys())
+        self.missing |= {what: cost for what, cost in said.items() if what not in self.missing}
         for key in execution_order(records.arrays, self.experiment.layer_names):
             of_key = records.arrays[key]
             if key.phase == "batch":  # both were handed the same arrays: what each says it got must be just that
@@ -232,7 +235,8 @@ class Judge:
                 elif drift is not None and key in drift:
                     derived = partial(self._drifted, key, records, drift[key])
                 self._hold(key, lane, records.first_step, of_key, array, derived)
-            self._note_missing(key, pair, lanes)
+            if key not in untold_keys:
+                self._note_missing(key, pair, lanes)
         self._hold_to_itself(pair)
         self.coverage.take(records)
         self.sensitivity.take(records, pair.local, self._allowed)
