@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from contextlib import redirect_stdout
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +93,7 @@ def diff(
       parity diff experiment.toml --rtol 1e-5 --atol 1e-8 --ulp 'dense*/kernel=2'
     """  # noqa: D301  # \b is click's
     # Imported here so that --help answers at once.
+    from parity.cli.aside import prints_aside  # noqa: PLC0415
     from parity.config import load_experiment  # noqa: PLC0415
     from parity.config.tolerances import from_options  # noqa: PLC0415
     from parity.declared import diff_declared  # noqa: PLC0415
@@ -112,7 +112,7 @@ def diff(
     checked = load_experiment(experiment, changes)
     if rules := from_options(rtol, atol, ulp):  # after the experiment's own: the last one holds
         checked = checked.model_copy(update={"tolerance": (*checked.tolerance, *rules)})
-    with redirect_stdout(sys.stderr), Progress(quiet=quiet) as progress:  # stdout carries what was asked for, no prints
+    with prints_aside(), Progress(quiet=quiet) as progress:
         compare = partial(diff_declared, choices=checked.declare) if checked.declare else run_diff
         result: Result = compare(
             checked,
