@@ -205,6 +205,6 @@ def _by_name(side: LoadedSide, step: int, said: Any) -> Mapping[str, Any]:
 
 def _wrong(side: LoadedSide, step: int, what: str) -> SideError:
     """What a side said that cannot be."""
-    error = SideError(f"{side.name} at {f'step {step}' if step else 'the start'}: {what}")
+    error = SideError(f"{side.name} {f'at step {step}' if step else 'before the first step'}: {what}")
     error.step = step
     return error

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -79,7 +80,7 @@ def lockstep(
     dataset: Dataset,
     weights: Mapping[str, Array],
     lanes: tuple[Lane, ...],
-) -> Iterator[Pair]:
+) -> Generator[Pair]:
     """Train both sides and yield what they did, chunk by chunk; memory does not grow with the number of steps.
 
     The reference, which waits for nobody, takes its next chunk while the candidate takes this one. A pair stays valid
@@ -98,32 +99,33 @@ def lockstep(
         return chunk, x, y, steps_taken(experiment, reference, chunk, x, y)
 
     # Guarded calls are made one at a time, see `parity.sides.guard`.
-    taken = map(take, chunks) if reference.guard else _ahead(take, chunks)
-    for chunk, x, y, (of_reference, failed) in taken:
-        recorded, free, failure = of_reference, dict[Key, Array](), failed
-        if "free" in lanes and recorded:
-            done = _length(recorded)
-            shorter = Chunk(chunk.first_step, chunk.rows[:done])
-            free, failure = steps_taken(experiment, candidate, shorter, x[:done], y[:done])
-            recorded, failure = _first(recorded, _length(free)), failure or failed
-        records = Records(chunk.first_step, recorded, before)
-        own_records = Records(chunk.first_step, free, own_before)
-        local: Mapping[Key, Array] = {}
-        own: Mapping[Key, Array] = {}
-        if recorded and candidate.can("replay"):
-            try:
-                local = replay(experiment, candidate, records) if "local" in lanes else {}
-                own = replay(experiment, candidate, own_records) if free else {}
-            except UnrecordedError:  # a reference that tells little: the judge says what that costs
-                pass
-            except SideError as error:
-                failure = failure or error
-        if recorded:
-            yield Pair(records, free, local, own, own_before)
-        if failure is not None:
-            raise failure
-        before = records.state_after()
-        own_before = own_records.state_after() if free else own_before
+    taken = (take(chunk) for chunk in chunks) if reference.guard else _ahead(take, chunks)
+    with closing(taken):  # its thread ends with it, however this ends
+        for chunk, x, y, (of_reference, failed) in taken:
+            recorded, free, failure = of_reference, dict[Key, Array](), failed
+            if "free" in lanes and recorded:
+                done = _length(recorded)
+                shorter = Chunk(chunk.first_step, chunk.rows[:done])
+                free, failure = steps_taken(experiment, candidate, shorter, x[:done], y[:done])
+                recorded, failure = _first(recorded, _length(free)), failure or failed
+            records = Records(chunk.first_step, recorded, before)
+            own_records = Records(chunk.first_step, free, own_before)
+            local: Mapping[Key, Array] = {}
+            own: Mapping[Key, Array] = {}
+            if recorded and candidate.can("replay"):
+                try:
+                    local = replay(experiment, candidate, records) if "local" in lanes else {}
+                    own = replay(experiment, candidate, own_records) if free else {}
+                except UnrecordedError:  # a reference that tells little: the judge says what that costs
+                    pass
+                except SideError as error:
+                    failure = failure or error
+            if recorded:
+                yield Pair(records, free, local, own, own_before)
+            if failure is not None:
+                raise failure
+            before = records.state_after()
+            own_before = own_records.state_after() if free else own_before
 
 
 def _length(told: Mapping[Key, Array]) -> int:
@@ -136,7 +138,7 @@ def _first(told: dict[Key, Array], steps: int) -> dict[Key, Array]:
     return {key: array[:steps] for key, array in told.items()} if steps else {}
 
 
-def _ahead(function: Callable[[Chunk], _Result], chunks: Iterable[Chunk]) -> Iterator[_Result]:
+def _ahead(function: Callable[[Chunk], _Result], chunks: Iterable[Chunk]) -> Generator[_Result]:
     """`map`, but the next result is computed in a thread while this one is used."""
     with ThreadPoolExecutor(1, "reference") as thread:
         waiting: Future[_Result] | None = None

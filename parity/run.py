@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 
 from parity.arbiter import Arbitration, arbitrate
 from parity.config import Experiment, Precision
@@ -232,11 +233,12 @@ def _train(
     # A chunk is judged while the sides train the next one: most of both runs without holding Python's lock.
     with ThreadPoolExecutor(1, "judge") as thread:
         judged: Future[None] | None = None
-        for pair in lockstep(experiment, *sides, dataset, weights, lanes):
-            if judged is not None:
-                judged.result()
-                progress((judge.precision, judge.steps, planned))
-            judged = thread.submit(take, pair)
+        with closing(lockstep(experiment, *sides, dataset, weights, lanes)) as pairs:
+            for pair in pairs:
+                if judged is not None:
+                    judged.result()
+                    progress((judge.precision, judge.steps, planned))
+                judged = thread.submit(take, pair)
         if judged is not None:
             judged.result()
             progress((judge.precision, judge.steps, planned))

@@ -98,11 +98,10 @@ def headline(result: Result) -> str:
     """The verdict and what it means."""
     if (crash := result.crash) is not None:
         when = f"at step {crash.step}" if crash.step else "before the first step"
-        until = (
-            "a difference that rounding cannot explain had been found"
-            if result.first_divergence
-            else (f"nothing had diverged in {result.steps_compared} steps")
-        )
+        steps = f"{result.steps_compared} step{'' if result.steps_compared == 1 else 's'}"
+        until = f"nothing had diverged in {steps}" if result.steps_compared else "nothing had been compared"
+        if result.first_divergence is not None:
+            until = "a difference that rounding cannot explain had been found"
         return f"{result.verdict}: a side failed {when}; until then {until}"
     if (declared := _declared_headline(result)) is not None:
         return declared

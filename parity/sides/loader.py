@@ -55,7 +55,10 @@ class LoadedSide:
         Raises:
             SideError: what it raises is reported as its own.
         """
-        function, at = getattr(self.side, method), f"in {method}() at {f'step {step}' if step else 'the start'}"
+        function, at = (
+            getattr(self.side, method),
+            f"in {method}() {f'at step {step}' if step else 'before the first step'}",
+        )
         try:
             if self.guard is None:
                 return function(*arguments)
@@ -63,7 +66,7 @@ class LoadedSide:
         except (Exception, SystemExit) as error:  # whatever a stranger's code raises
             if isinstance(error, ParityError) and not isinstance(error, SideError):
                 raise  # told in plain words already
-            told = error if isinstance(error, SideError) else SideError.raised(self.name, at, error)
+            told = error if isinstance(error, SideError) else SideError.raised(self.name, at, error, function)
             told.step = step
             raise told from error
 
@@ -182,6 +185,9 @@ def _made(spec: str, name: str) -> Any:
         raise
     except (Exception, SystemExit) as error:  # whatever a stranger's code raises
         raise SideError.raised(spec, "when it was made", error) from error
+    if isinstance(side, type):
+        msg = f"side {spec!r} returned the class {side.__name__}; return an object of it: {side.__name__}()"
+        raise UsageError(msg)
     if missing := [method for method in _REQUIRED if not callable(getattr(side, method, None))]:
         given = "" if made or isinstance(found, type) else f" ({name} returned {type(side).__name__})"
         msg = f"side {spec!r} has no method {', '.join(missing)}{given}; a side needs {', '.join(_REQUIRED)}"

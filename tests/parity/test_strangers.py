@@ -66,6 +66,13 @@ def test_what_a_library_raises_is_told_at_the_line_that_called_it(path):
     assert f"Singular matrix ({path}, line {line_of('linalg', source)})" in judged(path).crash.message
 
 
+def test_what_cannot_be_called_is_told_where_it_is_defined(path):
+    source = network(path).replace("def step(self, x, y)", "def step(self, x)")
+    path.write_text(source)
+    message = judged(path).crash.message
+    assert f"takes 2 positional arguments but 3 were given ({path}, line {line_of('def step', source)})" in message
+
+
 def test_a_divergence_before_a_crash_is_still_told_and_explained(path):
     network(path, step="if self.taken == 4: raise KeyError('no luck')", told="loss / 2")
     result = judged(path)
