@@ -10,12 +10,16 @@ import time
 import numpy as np
 import pytest
 
+from parity.asking import start_side
 from parity.config import validate
 from parity.errors import ExitCode, SideError, UsageError
 from parity.report import as_json, markdown, terminal
 from parity.run import diff
+from parity.sides import load_side
 from parity.verdict import BEGINS, Verdict
 from tests.parity.strangers import TABLE, judged, line_of, network
+
+SHAPES = {"dense/kernel": (4, 3), "dense/bias": (3,), "dense_1/kernel": (3, 2), "dense_1/bias": (2,)}
 
 
 @pytest.fixture
@@ -251,6 +255,17 @@ def test_what_it_does_to_the_global_generators_stays_with_it(path):
     assert random.getstate() == expected[1]
     np.random.seed(12)  # noqa: NPY002
     assert judged(path, explain=False).frame.equals(one.frame)
+
+
+def test_it_draws_the_same_whenever_it_starts(path):
+    """The search for causes runs it again, and has to find what it did the first time."""
+    network(path, start="self.drawn = np.random.rand(), __import__('random').random()")
+    side = load_side(f"{path}:Net")
+    drawn = []
+    for _ in range(2):
+        start_side(side, validate(TABLE), {name: np.zeros(shape) for name, shape in SHAPES.items()})
+        drawn.append(side.side.drawn)
+    assert drawn[0] == drawn[1]
 
 
 def test_two_that_draw_from_the_global_generators_do_not_disturb_each_other(path):
