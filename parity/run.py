@@ -115,6 +115,8 @@ def diff(
             checked = _gradcheck(experiment, sides, dataset.astype("float64"))
     except KeyboardInterrupt:
         interrupted = True
+    except SideError as error:
+        crash = Crash(str(error), error.step)
     timings["checks"] = time.perf_counter() - started
     return Result(
         experiment=experiment,

@@ -107,7 +107,7 @@ def take_evidence(
     for chunk in _until(schedule, steps):
         x, y = dataset.x[chunk.rows], dataset.y[chunk.rows]
         told, failure = steps_taken(experiment, side, chunk, x, y)
-        if failure is not None and not (told or pieces):
+        if failure is not None and (isinstance(failure, KeyboardInterrupt) or not (told or pieces)):
             raise failure
         taken = len(next(iter(told.values()))) if told else 0
         if taken == 0:

@@ -292,6 +292,16 @@ def test_the_local_lane_alone_is_refused_to_those_who_do_not_replay(path):
         judged(path, lanes=("local",))
 
 
+def test_an_interrupt_while_it_runs_again_is_one_of_the_search(path):
+    """The first run has 7 steps; the search takes its steps once more."""
+    count = "Net.all = getattr(Net, 'all', 0) + 1"
+    network(path, told="loss / 2", step=f"{count}\n        if Net.all == 9: raise KeyboardInterrupt")
+    result = judged(path)
+    assert result.exit_code is ExitCode.INTERRUPTED
+    assert result.steps_compared == 7
+    assert "interrupted while causes were looked for" in result.diagnosis.unable
+
+
 def test_an_interrupt_of_the_search_is_told_as_such(path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
