@@ -69,11 +69,8 @@ def diff(
     dataset = load_dataset(experiment)
     experiment = _told(experiment, len(dataset))
     sides = load_side(reference, timeout), load_side(candidate, timeout)
-    if stand_in == STAND_IN and sides[0].can("makes"):
-        stand_in = f"{STAND_IN}[{','.join(f'{code}={choice}' for code, choice in sides[0].side.makes().items())}]"
-    if lanes == ("local",) and not sides[1].can("replay"):
-        msg = f"the local lane alone judges a side that replays; {candidate} has no method replay(reference)"
-        raise UsageError(msg)
+    _refuse_lanes(lanes, sides[1])
+    stand_in = _like(stand_in, sides[0])
     timings = {"load": time.perf_counter() - began}
     runs: list[Run] = []
     started_from: dict[Precision, dict[str, Array]] = {}
@@ -162,6 +159,19 @@ def _inexplicable(experiment: Experiment, first: Divergence) -> str:
     if no_number and "crossentropy" not in experiment.loss.class_name.lower():  # of which an unclipped one can be NaN
         return f"the candidate's {first.key} is not a number from step {first.step} on, the reference's is: look there"
     return ""
+
+
+def _refuse_lanes(lanes: tuple[Lane, ...], candidate: LoadedSide) -> None:
+    if lanes == ("local",) and not candidate.can("replay"):
+        msg = f"the local lane alone judges a side that replays; {candidate.name} has no method replay(reference)"
+        raise UsageError(msg)
+
+
+def _like(stand_in: str, reference: LoadedSide) -> str:
+    """The NumPy network with the choices that the reference is known to make."""
+    if stand_in != STAND_IN or not reference.can("makes"):
+        return stand_in
+    return f"{STAND_IN}[{','.join(f'{code}={choice}' for code, choice in reference.side.makes().items())}]"
 
 
 def _told(experiment: Experiment, examples: int) -> Experiment:
