@@ -15,8 +15,9 @@ from parity.config.given import ModelExperiment
 from parity.coverage import Coverage
 from parity.data import Dataset, Schedule
 from parity.diagnosis import Diagnosis
+from parity.errors import SideError
 from parity.protocol import Array, Key, Pair
-from parity.result import Result, Run
+from parity.result import Crash, Result, Run
 from parity.run import Progress, environment, train
 from parity.sensitivity import Sensitivity
 from parity.sides import SideLike, load_side
@@ -93,28 +94,31 @@ def diff_model(
     weights: Mapping[str, Array],
     progress: Progress,
     command: str = "",
+    timeout: float | None = None,
 ) -> Result:
     """`parity.run.diff` where the reference is a model of somebody's own.
 
     Returns:
-        The result; on Ctrl-C what was compared until then, with `interrupted` set.
+        The result; on Ctrl-C, or where a side fails, what was compared until then, with `interrupted` or `crash` set.
 
     Raises:
         UsageError: the data or a side is not usable.
-        SideError: a side raised.
+        SideError: a side could not be made.
     """
     began = time.perf_counter()
     experiment = experiment.model_copy(update={"examples": len(dataset)})
-    sides = load_side(reference), load_side(candidate)
+    sides = load_side(reference), load_side(candidate, timeout)
     (precision,) = experiment.precisions
     schedule = Schedule.of(experiment, len(dataset))
     judge = ModelJudge(experiment, precision, replays=False)
-    started, interrupted = time.perf_counter(), False
+    started, interrupted, crash = time.perf_counter(), False, None
     try:
         watch = _JudgeAlone(judge)
         train(experiment, sides, dataset.astype(precision), weights, watch, ("free",), progress, schedule.steps)
     except KeyboardInterrupt:
         interrupted = True
+    except SideError as error:
+        crash = Crash(str(error), error.step)
     run = Run(precision, schedule.steps, judge, time.perf_counter() - started)
     unable = UNABLE.format("; ".join(experiment.inexpressible))
     return Result(
@@ -128,4 +132,6 @@ def diff_model(
         environment=environment(sides),
         timings={precision: run.seconds, "total": time.perf_counter() - began},
         interrupted=interrupted,
+        crash=crash,
+        remarks={what: why for side in sides for what, why in side.remarks.items()},
     )

@@ -62,6 +62,7 @@ def diff(
     tolerance: Iterable[Tolerance | Mapping[str, Any]] = (),
     envelope: bool = False,
     gradcheck: bool = False,
+    timeout: float | None = None,
     progress: bool = True,
     command: str = "",
 ) -> Comparison:
@@ -87,16 +88,17 @@ def diff(
         tolerance: fixed tolerances in place of derived budgets: `[{"rtol": 1e-5, "atol": 1e-8}]`.
         envelope: hold the free lane against the drift of rounding also where the candidate replays.
         gradcheck: check each side's gradient against its own loss.
+        timeout: seconds that one call of a side which is not built in may take.
         progress: show a bar, where somebody can see it.
         command: what to say in reports how this was run.
 
     Returns:
-        The verdict, the first divergence, the causes and every measure as a DataFrame. It is also returned, with
-        `interrupted` set, on Ctrl-C.
+        The verdict, the first divergence, the causes and every measure as a DataFrame. It is also returned on Ctrl-C,
+        with `interrupted` set, and where a side fails, with `crash`.
 
     Raises:
         UsageError: the experiment, the data or a side is not usable as given.
-        SideError: a side raised.
+        SideError: a side could not be made.
     """
     overrides = _overrides(changes, epochs, steps, batch_size, shuffle, precision, declare)
     lanes = _lanes(lane)
@@ -109,7 +111,7 @@ def diff(
         given |= {"dataset": load_dataset(checked, arrays), "weights": model.weights if model else None}
         if isinstance(checked, ModelExperiment) and model is not None:
             options = {"reference": reference, "declare": declare, "gradcheck": gradcheck, "envelope": envelope}
-            result = _against(model, checked, given, options)
+            result = _against(model, checked, given | {"timeout": timeout}, options)
         else:
             compare = partial(diff_declared, choices=checked.declare) if checked.declare else run_diff
             result = compare(
@@ -120,6 +122,7 @@ def diff(
                 searching=bar.searching,
                 envelope=envelope,
                 gradcheck=gradcheck,
+                timeout=timeout,
                 **given,
             )
     for what, why in model.left_out if model else ():

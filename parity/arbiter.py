@@ -21,10 +21,11 @@ from enum import StrEnum
 
 import numpy as np
 
+from parity.asking import replay, start_side
 from parity.budget import LocalBudget
 from parity.config import Experiment, Precision
 from parity.data import Dataset
-from parity.lockstep import lockstep, replay, start_side
+from parity.lockstep import lockstep
 from parity.protocol import Array, Key, Records
 from parity.sides import STAND_IN, LoadedSide, load_side
 from parity.verdict import Divergence, Evidence, Judge

@@ -40,4 +40,5 @@ def diff_declared(
     judged = diff(experiment, reference=made, candidate=candidate, stand_in=made, **options)
     declared = Declared(dict(choices), trusted.reference, trusted.verdict, shows.verdict is Verdict.DIVERGED)
     interrupted = trusted.interrupted or shows.interrupted or judged.interrupted
-    return replace(judged, declared=declared, interrupted=interrupted)
+    crash = trusted.crash or shows.crash or judged.crash
+    return replace(judged, declared=declared, interrupted=interrupted, crash=crash)

@@ -29,10 +29,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from parity.asking import start_side, take_steps
 from parity.config import Experiment
 from parity.data import Dataset, Schedule
 from parity.data.schedule import Chunk
-from parity.lockstep import CHUNK_STEPS, start_side, take_steps
+from parity.lockstep import CHUNK_STEPS
 from parity.protocol import Array, Key, Pair
 from parity.sides import STAND_IN, LoadedSide
 from parity.student import Student

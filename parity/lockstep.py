@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
+from parity.asking import Failure, own_experiment, replay, start_side, steps_taken
 from parity.config import Experiment, Precision
-from parity.config.given import ModelExperiment
 from parity.data import Chunk, Dataset, Schedule
 from parity.data.sources import read_npz
-from parity.errors import ParityError, SideError, UsageError
-from parity.protocol import Array, Key, Lane, Pair, Records, keyed
+from parity.errors import SideError, UnrecordedError, UsageError
+from parity.protocol import Array, Key, Lane, Pair, Records
 from parity.sides import LoadedSide
+from parity.sides.told import weight_shapes
 
 CHUNK_BYTES = 16 * 2**20  # what one side may record in a chunk; several chunks are on their way at once
 CHUNK_STEPS = 64
 
-_Taken = TypeVar("_Taken")
+_Result = TypeVar("_Result")
+Taken = tuple[Records, Failure | None]
+"""What a side did, and what came after that where it was not all."""
 
 
 def draw_weights(
@@ -30,13 +34,7 @@ def draw_weights(
     """What a side would start from by itself; None where it does not draw weights."""
     if not side.can("initial_weights"):
         return None
-    return _asked(side, 0, "initial_weights", _own(experiment), inputs, precision)
-
-
-def _own(experiment: Experiment) -> Experiment:
-    """The experiment for one side: what is not immutable in it is a copy, so that no side changes it for another."""
-    given = experiment.initial_weights
-    return experiment.model_copy(update={"initial_weights": dict(given)}) if isinstance(given, dict) else experiment
+    return side.call("initial_weights", 0, own_experiment(experiment), inputs, precision)
 
 
 def start_weights(
@@ -72,19 +70,6 @@ def start_weights(
     return {name: np.array(given.get(name, found.get(name)), precision, order="C") for name in shapes}
 
 
-def weight_shapes(experiment: Experiment, inputs: int) -> dict[str, tuple[int, ...]]:
-    """`dense/kernel` -> (inputs, units), ... in Keras' order."""
-    if isinstance(experiment, ModelExperiment):
-        return experiment.weight_shapes
-    shapes: dict[str, tuple[int, ...]] = {}
-    for layer in experiment.layers:
-        shapes[f"{layer.name}/kernel"] = (inputs, layer.units)
-        if layer.use_bias:
-            shapes[f"{layer.name}/bias"] = (layer.units,)
-        inputs = layer.units
-    return shapes
-
-
 def given_weights(experiment: Experiment) -> dict[str, Array]:
     """The initial weights that the experiment names."""
     given = experiment.initial_weights
@@ -115,7 +100,7 @@ def common_spans(sides: Iterable[LoadedSide], precision: Precision) -> tuple[Spa
     common: tuple[Span, ...] | None = None
     for side in sides:
         if side.can("spans"):
-            spans: tuple[Span, ...] = _asked(side, 0, "spans", precision)
+            spans: tuple[Span, ...] = side.call("spans", 0, precision)
             common = spans if common is None else tuple(_overlaps(common, spans))
     return common
 
@@ -142,22 +127,25 @@ class Walk:
         self.copies = False
         """Whether what it tells is copied: a side that is asked for steps that nobody sees uses its arrays again."""
 
-    def take(self, chunk: Chunk, x: Array, y: Array) -> Records:
-        """The steps of a chunk; those before it that nobody asked for are taken first."""
+    def take(self, chunk: Chunk, x: Array, y: Array) -> Taken:
+        """The steps of a chunk, as far as the side comes; those before it that nobody asked for are taken first."""
         if chunk.first_step > self._next:
             self._pass_over(chunk.first_step - 1)
-        told = take_steps(self.experiment, self.side, chunk, x, y)
+        told, failure = steps_taken(self.experiment, self.side, chunk, x, y)
         told = {key: np.array(array) for key, array in told.items()} if self.copies else told
         records = Records(chunk.first_step, told, self.before)
-        self.before, self._next = records.state_after(), chunk.first_step + len(chunk)
-        return records
+        self._next = chunk.first_step + len(records)
+        self.before = records.state_after() if told else self.before
+        return records, failure
 
     def _pass_over(self, last: int) -> None:
         if self.side.can("pass_over"):
-            self.before, self._next = _asked(self.side, last, "pass_over", last), last + 1
+            self.before, self._next = self.side.call("pass_over", last, last), last + 1
             return
         for chunk in self.schedule.chunks(CHUNK_STEPS, self._next, last):
-            self.take(chunk, *batches(self.dataset, chunk))
+            _, failure = self.take(chunk, *batches(self.dataset, chunk))
+            if failure is not None:
+                raise failure
 
 
 def batches(dataset: Dataset, chunk: Chunk) -> tuple[Array, Array]:
@@ -174,11 +162,14 @@ def lockstep(
     dataset: Dataset,
     weights: Mapping[str, Array],
     lanes: tuple[Lane, ...],
-) -> Iterator[Pair]:
+) -> Generator[Pair]:
     """Train both sides and yield what they did, chunk by chunk; memory does not grow with the number of steps.
 
     The reference, which waits for nobody, takes its next chunk while the candidate takes this one. A pair stays valid
     until the one after the next is asked for. Where a side is a recorded one, only the steps that it has are yielded.
+
+    Raises:
+        SideError: a side failed; the steps before that were yielded.
     """
     schedule = Schedule.of(experiment, len(dataset))
     trusted, judged = (Walk(experiment, side, dataset, weights) for side in (reference, candidate))
@@ -188,27 +179,43 @@ def lockstep(
     length = chunk_length(experiment, dataset, weights)
     chunks = itertools.chain.from_iterable(schedule.chunks(length, *span) for span in spans or [(1, schedule.steps)])
 
-    def take(chunk: Chunk) -> tuple[Chunk, Array, Array, Records]:
+    def take(chunk: Chunk) -> tuple[Chunk, Array, Array, Taken]:
         x, y = batches(dataset, chunk)  # both sides are given the same
         return chunk, x, y, trusted.take(chunk, x, y)
 
     replays = candidate.can("replay")
-    for chunk, x, y, records in _ahead(take, chunks):
-        local: Mapping[Key, Array] = {}
-        own: Mapping[Key, Array] = {}
-        free = Records(chunk.first_step, {}, judged.before)
-        if "local" in lanes and replays:
-            local = replay(experiment, candidate, records)
-        if "free" in lanes or not replays:  # of a side that cannot be asked again, its own run is all there is
-            free = judged.take(chunk, x, y)
-            own = replay(experiment, candidate, free) if replays else {}
-        yield Pair(records, free.arrays, local, own, free.before)
+    # Guarded calls are made one at a time, see `parity.sides.guard`.
+    taken = (take(chunk) for chunk in chunks) if reference.guard else _ahead(take, chunks)
+    with closing(taken):  # its thread ends with it, however this ends
+        for chunk, x, y, (told, stopped) in taken:
+            records, failure = told, stopped
+            free = Records(chunk.first_step, {}, judged.before)
+            if len(records) and (
+                "free" in lanes or not replays
+            ):  # its own run is all there is of one that is not asked
+                done = len(records)
+                free, failed = judged.take(Chunk(chunk.first_step, chunk.rows[:done]), x[:done], y[:done])
+                records, failure = records.first(len(free)), failed or failure
+            local: Mapping[Key, Array] = {}
+            own: Mapping[Key, Array] = {}
+            if len(records) and replays:
+                try:
+                    local = replay(experiment, candidate, records) if "local" in lanes else {}
+                    own = replay(experiment, candidate, free) if len(free) else {}
+                except UnrecordedError:  # a reference that tells little: the judge says what that costs
+                    pass
+                except SideError as error:
+                    failure = failure or error
+            if len(records):
+                yield Pair(records, free.arrays, local, own, free.before)
+            if failure is not None:
+                raise failure
 
 
-def _ahead(function: Callable[[Chunk], _Taken], chunks: Iterable[Chunk]) -> Iterator[_Taken]:
+def _ahead(function: Callable[[Chunk], _Result], chunks: Iterable[Chunk]) -> Generator[_Result]:
     """`map`, but the next result is computed in a thread while this one is used."""
     with ThreadPoolExecutor(1, "reference") as thread:
-        waiting: Future[_Taken] | None = None
+        waiting: Future[_Result] | None = None
         for chunk in chunks:
             started = thread.submit(function, chunk)
             if waiting is not None:
@@ -216,39 +223,6 @@ def _ahead(function: Callable[[Chunk], _Taken], chunks: Iterable[Chunk]) -> Iter
             waiting = started
         if waiting is not None:
             yield waiting.result()
-
-
-def start_side(side: LoadedSide, experiment: Experiment, weights: Mapping[str, Array]) -> dict[Key, Array]:
-    """Start a side; returns weights and slots before the first step."""
-    _asked(side, 0, "start", _own(experiment), {name: array.copy() for name, array in weights.items()})
-    slots = _asked(side, 0, "initial_state") if side.can("initial_state") else {}
-    return {Key("update", name): np.array(array) for name, array in {**slots, **weights}.items()}
-
-
-def replay(
-    experiment: Experiment, side: LoadedSide, records: Records, method: Literal["replay", "retrace"] = "replay"
-) -> dict[Key, Array]:
-    """What the side makes of recorded inputs: of each operation's, or (`retrace`) of each step's."""
-    untouched = Records(records.first_step, _read_only(records.arrays), _read_only(records.before))
-    said = _asked(side, records.first_step, method, untouched)
-    return _kept(side, _read(experiment, side, records.first_step, said, len(records)))
-
-
-def _read_only(arrays: Mapping[Key, Array]) -> dict[Key, Array]:
-    """The same arrays for somebody who is shown them, and must not write what they will be held against."""
-    shown = {key: array.view() for key, array in arrays.items()}
-    for array in shown.values():
-        array.flags.writeable = False
-    return shown
-
-
-def _read(experiment: Experiment, side: LoadedSide, step: int, said: Any, steps: int | None) -> dict[Key, Array]:
-    """What a side said; that it is not in the vocabulary is its mistake."""
-    try:
-        return keyed(said, experiment.layer_names[-1], steps)
-    except ValueError as error:
-        msg = f"{side.name} at step {step}: {error}"
-        raise SideError(msg) from None
 
 
 def chunk_length(experiment: Experiment, dataset: Dataset, weights: Mapping[str, Array]) -> int:
@@ -259,51 +233,3 @@ def chunk_length(experiment: Experiment, dataset: Dataset, weights: Mapping[str,
     batch_size = Schedule.of(experiment, len(dataset)).batch_size
     step_bytes = 5 * parameters + batch_size * flowing * dataset.x.itemsize
     return int(np.clip(CHUNK_BYTES // step_bytes, 1, CHUNK_STEPS))
-
-
-def take_steps(experiment: Experiment, side: LoadedSide, chunk: Chunk, x: Array, y: Array) -> dict[Key, Array]:
-    """The steps of a chunk on one side: all at once where it can, one after the other where it cannot."""
-    if side.can("steps"):
-        said = _asked(side, chunk.first_step, "steps", x, y)
-        return _kept(side, _read(experiment, side, chunk.first_step, said, len(chunk)))
-    taken = []
-    for offset in range(len(chunk)):
-        step = chunk.first_step + offset
-        said = _asked(side, step, "step", x[offset].copy(), y[offset].copy())
-        said = dict(said) if isinstance(said, Mapping) else {} if said is None else {"loss": said}
-        said = {word: _in_precision(value, x.dtype) for word, value in said.items()}
-        if not isinstance(weights := said.setdefault("weights", _asked(side, step, "weights")), Mapping):
-            msg = f"{side.name} at step {step}: weights() returned {type(weights).__name__}; expected name -> array"
-            raise SideError(msg)
-        read = _read(experiment, side, step, said, None)
-        taken.append({key: np.array(array) for key, array in read.items()})
-    shapes = [{key: array.shape for key, array in step.items()} for step in taken]
-    if any(step != shapes[0] for step in shapes):
-        msg = f"{side.name}: what it says changes its shape between the steps from {chunk.first_step} on"
-        raise SideError(msg)
-    return {key: np.stack([step[key] for step in taken]) for key in taken[0]}
-
-
-def _in_precision(said: Any, dtype: np.dtype[Any]) -> Any:
-    """A single float, Python's or NumPy's own, takes the precision of the run. Arrays keep theirs."""
-    if isinstance(said, Mapping):
-        return {name: _in_precision(value, dtype) for name, value in said.items()}
-    return dtype.type(said) if isinstance(said, float) else said  # np.float64 is one
-
-
-def _kept(side: LoadedSide, said: dict[Key, Array]) -> dict[Key, Array]:
-    """What a side said, still there after its next call: a pair is judged while the sides train the next chunk."""
-    if getattr(side.side, "lasting", False):
-        return said
-    return {key: np.array(array) for key, array in said.items()}
-
-
-def _asked(side: LoadedSide, step: int, method: str, *arguments: Any) -> Any:
-    """Call a side's method; what it raises is reported as its own."""
-    try:
-        return getattr(side.side, method)(*arguments)
-    except ParityError:
-        raise
-    except (Exception, SystemExit) as error:  # whatever a stranger's code raises
-        at = f"step {step}" if step else "the start"
-        raise SideError.raised(side.name, f"in {method} at {at}", error) from error

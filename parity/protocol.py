@@ -153,6 +153,13 @@ class Records:
     def last_step(self) -> int:
         return self.first_step + len(self) - 1
 
+    def first(self, steps: int) -> Records:
+        """The first steps alone."""
+        if steps == len(self):
+            return self
+        kept = {key: array[:steps] for key, array in self.arrays.items()} if steps else {}
+        return Records(self.first_step, kept, self.before)
+
     def step(self, index: int) -> dict[Key, Array]:
         """What one step produced."""
         return {key: array[index] for key, array in self.arrays.items()}
@@ -227,6 +234,9 @@ class Side(Protocol):
 
     def conventions(self) -> Mapping[str, tuple[str, ...]]:
         """Code -> the choices this side can be made with, other than Keras'."""
+
+    def makes(self) -> Mapping[str, str]:
+        """Code -> choice, where this side is known to differ from Keras: what stands in for it makes it, too."""
 
     def with_conventions(self, choices: Mapping[str, str]) -> Side:
         """The same side made with other conventions."""

@@ -157,13 +157,19 @@ class _Recording:
         for first, last in spans:
             for chunk in self.schedule.chunks(length, first, last):
                 x, y = batches(self.dataset, chunk)
-                records = self._with_batches(walk.take(chunk, x, y), x, y)
-                if waiting and not _fits(waiting, records, length):
-                    self._file(_joined(waiting))
-                    waiting = []
-                waiting.append(_copied(records))  # the arrays are the side's, which uses them again
-                done += len(chunk)
-                progress(self.precision, done, planned)
+                taken, failure = walk.take(chunk, x, y)
+                if len(taken) and not isinstance(failure, KeyboardInterrupt):  # after which whole chunks can be resumed
+                    records = self._with_batches(taken, x[: len(taken)], y[: len(taken)])
+                    if waiting and not _fits(waiting, records, length):
+                        self._file(_joined(waiting))
+                        waiting = []
+                    waiting.append(_copied(records))  # the arrays are the side's, which uses them again
+                    done += len(records)
+                    progress(self.precision, done, planned)
+                if failure is not None:
+                    if waiting:
+                        self._file(_joined(waiting))
+                    raise failure
         if waiting:
             self._file(_joined(waiting))
         return Recorded(self.precision, self.writer.folder, done, planned)

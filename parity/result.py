@@ -19,7 +19,7 @@ from parity.errors import ExitCode
 from parity.gradcheck import GradCheck
 from parity.ledger import LANES, Ledger
 from parity.protocol import Key, Lane
-from parity.verdict import Divergence, Judge, NotCompared, Summary, Verdict
+from parity.verdict import BEGINS, Divergence, Judge, NotCompared, Summary, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,6 +101,15 @@ class Declared:
 
 
 @dataclass(frozen=True)
+class Crash:
+    """A side failed: its own code raised, told what cannot be, or did not return."""
+
+    message: str
+    step: int | None = None
+    """At which; 0 before the first step."""
+
+
+@dataclass(frozen=True)
 class Result:
     """A whole comparison."""
 
@@ -115,6 +124,10 @@ class Result:
     environment: Mapping[str, str] = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict)
     interrupted: bool = False
+    crash: Crash | None = None
+    """Why it ended before all steps were compared, where a side failed; what came before is judged as ever."""
+    remarks: Mapping[str, str] = field(default_factory=dict)
+    """What else there is to tell of the sides: what they did, and when first."""
     arbiter: Arbitration | None = None
     """Where float32 diverged in the local lane: which side float64 says is off."""
     declared: Declared | None = None
@@ -130,13 +143,15 @@ class Result:
             return Verdict.CANNOT_JUDGE
         if Verdict.DIVERGED in verdicts or (self.declared is not None and not self.declared.shows):
             return Verdict.DIVERGED
-        if not verdicts or Verdict.CANNOT_JUDGE in verdicts or self.interrupted:
+        if not verdicts or Verdict.CANNOT_JUDGE in verdicts or self.interrupted or self.crash:
             return Verdict.CANNOT_JUDGE
         return Verdict.PARITY
 
     @property
     def meaning(self) -> Meaning | None:
         """What the verdicts say together: float64 tells formulas apart, float32 rounding. None: nothing was judged."""
+        if (first := self.first_divergence) is not None and first.note.startswith(BEGINS):
+            return None
         runs = {run.precision: run for run in self.runs}
         if (strict := runs.get("float64")) is not None and strict.verdict is Verdict.DIVERGED:
             return Meaning.ORDER if strict.last_bits else Meaning.FORMULA
@@ -155,7 +170,9 @@ class Result:
 
     @property
     def exit_code(self) -> ExitCode:
-        return ExitCode.INTERRUPTED if self.interrupted else self.verdict.exit_code
+        if self.interrupted:
+            return ExitCode.INTERRUPTED
+        return ExitCode.SIDE_CRASHED if self.crash else self.verdict.exit_code
 
     @property
     def first_divergence(self) -> Divergence | None:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 
 from parity.arbiter import Arbitration, arbitrate
 from parity.config import Experiment, Precision
 from parity.data import Dataset, Schedule, load_dataset
 from parity.diagnosis import Diagnosis, diagnose
-from parity.errors import UsageError
+from parity.errors import SideError, UsageError
 from parity.gradcheck import GradCheck, check_gradients
 from parity.lockstep import common_spans, draw_weights, given_weights, lockstep, start_weights
 from parity.protocol import Array, Lane
-from parity.result import Result, Run
+from parity.result import Crash, Result, Run
 from parity.sides import STAND_IN, LoadedSide, SideLike, load_side
-from parity.verdict import Judge
+from parity.untold import UNDRAWN
+from parity.verdict import BEGINS, Divergence, Judge
 from parity.watch import Watch
 
 Progress = Callable[[Precision, int, int], None]
@@ -39,6 +42,7 @@ def diff(
     envelope: bool = False,
     dataset: Dataset | None = None,
     weights: Mapping[str, Array] | None = None,
+    timeout: float | None = None,
 ) -> Result:
     """Train both sides side by side and compare everything they compute.
 
@@ -56,23 +60,25 @@ def diff(
         gradcheck: also check each side's gradient against its own loss, by differences in float64.
         dataset: what to train on, in place of the experiment's data.
         weights: the initial weights, where the experiment's are in memory.
+        timeout: seconds that one call of a side which is not built in may take.
 
     Returns:
-        The result; on Ctrl-C what was compared until then, with `interrupted` set.
+        The result; on Ctrl-C, or where a side fails, what was compared until then, with `interrupted` or `crash` set.
 
     Raises:
         UsageError: the data or a side is not usable.
-        SideError: a side raised.
+        SideError: a side could not be made.
     """
     began = time.perf_counter()
     dataset = load_dataset(experiment) if dataset is None else dataset
     experiment = told_examples(experiment, len(dataset))
-    sides = load_side(reference), load_side(candidate)
+    sides = load_side(reference, timeout), load_side(candidate, timeout)
+    stand_in = _like(stand_in, sides[0])
     timings = {"load": time.perf_counter() - began}
     runs: list[Run] = []
-    started_from: dict[Precision, Mapping[str, Array]] = {}
+    started_from: dict[Precision, dict[str, Array]] = {}
     diagnosis: Diagnosis | None = None
-    interrupted = False
+    interrupted, crash = False, None
     for precision in experiment.precisions:
         schedule = Schedule.of(experiment, len(dataset))
         judge = Judge(experiment, precision, schedule=schedule, replays=sides[1].can("replay"))
@@ -86,34 +92,31 @@ def diff(
             train(experiment, sides, converted, start, watch, lanes, progress, planned)
         except KeyboardInterrupt:
             interrupted = True
+        except SideError as error:
+            crash = Crash(str(error), error.step)
         report = None if watch is None else watch.envelope_report
         runs.append(Run(precision, planned, judge, time.perf_counter() - started, report))
         timings[precision] = runs[-1].seconds
-        if interrupted:
+        if interrupted or crash:
             break
     diverged = next(((run.precision, run.first) for run in runs if run.first is not None), None)
     if explain and diverged is not None and not interrupted:
         precision, first = diverged
-        try:
-            diagnosis = diagnose(
-                experiment,
-                *(load_side(STAND_IN), *sides),
-                dataset.astype(precision),
-                started_from[precision],
-                first.step,
-                searching,
-            )
-        except KeyboardInterrupt:
-            interrupted = True
-        timings["diagnosis"] = diagnosis.seconds if diagnosis else 0.0
+        weights = started_from[precision]
+        diagnosis, interrupted = _explained(
+            experiment, sides, dataset.astype(precision), weights, precision, first, searching
+        )
+        timings["diagnosis"] = diagnosis.seconds
     arbiter, checked = None, None
     started = time.perf_counter()
     try:
-        arbiter = None if interrupted else _arbitrated(experiment, sides, dataset, runs, weights)
-        if gradcheck and not interrupted:
+        arbiter = None if interrupted or crash else _arbitrated(experiment, sides, dataset, runs, weights)
+        if gradcheck and not (interrupted or crash):
             checked = _gradcheck(experiment, sides, dataset.astype("float64"), weights)
     except KeyboardInterrupt:
         interrupted = True
+    except SideError as error:
+        crash = Crash(str(error), error.step)
     timings["checks"] = time.perf_counter() - started
     return Result(
         experiment=experiment,
@@ -126,9 +129,46 @@ def diff(
         environment=environment(sides),
         timings=timings | {"total": time.perf_counter() - began},
         interrupted=interrupted,
+        crash=crash,
+        remarks={what: why for side in sides for what, why in side.remarks.items()},
         arbiter=arbiter,
         gradcheck=checked,
     )
+
+
+def _explained(
+    experiment: Experiment,
+    sides: tuple[LoadedSide, LoadedSide],
+    dataset: Dataset,
+    weights: Mapping[str, Array],
+    precision: Precision,
+    first: Divergence,
+    searching: Callable[[int], None],
+) -> tuple[Diagnosis, bool]:
+    """Why they part, and whether the search was interrupted."""
+    if why := _inexplicable(experiment, first):
+        return Diagnosis((), precision, 0, 0, 0.0, unable=why), False
+    try:
+        return diagnose(experiment, load_side(STAND_IN), *sides, dataset, weights, first.step, searching), False
+    except KeyboardInterrupt:
+        return Diagnosis((), precision, 0, 0, 0.0, unable="interrupted while causes were looked for"), True
+
+
+def _inexplicable(experiment: Experiment, first: Divergence) -> str:
+    """Why it is no use to look for causes among formulas; empty where it is."""
+    if first.note.startswith(BEGINS):
+        return "the two trained from different weights: nothing that comes after can be compared"
+    no_number = math.isnan(first.candidate) and not math.isnan(first.reference)
+    if no_number and "crossentropy" not in experiment.loss.class_name.lower():  # of which an unclipped one can be NaN
+        return f"the candidate's {first.key} is not a number from step {first.step} on, the reference's is: look there"
+    return ""
+
+
+def _like(stand_in: str, reference: LoadedSide) -> str:
+    """The NumPy network with the choices that the reference is known to make."""
+    if stand_in != STAND_IN or not reference.can("makes"):
+        return stand_in
+    return f"{STAND_IN}[{','.join(f'{code}={choice}' for code, choice in reference.side.makes().items())}]"
 
 
 def told_examples(experiment: Experiment, examples: int) -> Experiment:
@@ -171,8 +211,17 @@ def _weights_float64(
     experiment: Experiment, sides: Iterable[LoadedSide], dataset: Dataset, handed: Mapping[str, Array] | None
 ) -> Mapping[str, Array]:
     inputs = dataset.x.shape[1]
-    drawn = [draw_weights(side, experiment, inputs, "float64") for side in sides]
-    return start_weights(experiment, drawn, inputs, "float64", handed)
+    return start_weights(experiment, _drawn(experiment, sides, inputs, "float64"), inputs, "float64", handed)
+
+
+def _drawn(
+    experiment: Experiment, sides: Iterable[LoadedSide], inputs: int, precision: Precision
+) -> list[Mapping[str, Array] | None]:
+    """What each side draws, and where none does what the built-in network draws."""
+    drawn = [draw_weights(side, experiment, inputs, precision) for side in sides]
+    if all(weights is None for weights in drawn):
+        drawn.append(draw_weights(load_side(STAND_IN), experiment, inputs, precision))
+    return drawn
 
 
 def _common_start(
@@ -184,11 +233,13 @@ def _common_start(
 ) -> dict[str, Array]:
     """The weights both sides start from; what both of them draw by themselves is compared."""
     inputs = dataset.x.shape[1]
-    drawn = [draw_weights(side, experiment, inputs, judge.precision) for side in sides]
+    drawn = _drawn(experiment, sides, inputs, judge.precision)
     if drawn[0] is not None and drawn[1] is not None:
         # A recorded side tells what it began with, which says nothing of how it would have drawn what it was given.
         given = (handed or given_weights(experiment)) if any(side.can("spans") for side in sides) else {}
         judge.take_start({name: array for name, array in drawn[0].items() if name not in given}, drawn[1])
+    if drawn[1] is None:
+        judge.missing["initial weights"] = UNDRAWN
     return start_weights(experiment, drawn, inputs, judge.precision, handed)
 
 
@@ -224,11 +275,12 @@ def train(
     # A chunk is judged while the sides train the next one: most of both runs without holding Python's lock.
     with ThreadPoolExecutor(1, "judge") as thread:
         judged: Future[None] | None = None
-        for pair in lockstep(experiment, *sides, dataset, weights, lanes):
-            if judged is not None:
-                judged.result()
-                progress(watch.judge.precision, watch.judge.steps, planned)
-            judged = thread.submit(watch.take, pair)
+        with closing(lockstep(experiment, *sides, dataset, weights, lanes)) as pairs:
+            for pair in pairs:
+                if judged is not None:
+                    judged.result()
+                    progress(watch.judge.precision, watch.judge.steps, planned)
+                judged = thread.submit(watch.take, pair)
         if judged is not None:
             judged.result()
             progress(watch.judge.precision, watch.judge.steps, planned)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from parity.asking import replay, start_side
 from parity.config import Experiment, Precision
 from parity.errors import SideError
-from parity.lockstep import replay, start_side
 from parity.protocol import Array, Key, Pair, Records
 from parity.sides import load_side
 from parity.verdict import Judge

@@ -21,6 +21,7 @@ from parity.measure import Rows, Steps, identical, largest, measure
 from parity.protocol import Array, Key, Lane, Pair, Phase, Records, execution_order
 from parity.sensitivity import Sensitivity
 from parity.tolerance import Needed, Tolerances
+from parity.untold import untold
 
 WEIGHT_PHASES: tuple[Phase, ...] = ("gradient", "update")  # with the loss, those that train
 Allowed = Mapping[Key, Array]
@@ -35,6 +36,7 @@ AUDITED = (
     "reference is what the NumPy network, which computes what the reference does, makes of the candidate's own "
     "recorded inputs"
 )
+BEGINS = "weights() told this before the first step: start does not begin with the weights that it was given"
 FIXED = "held against the fixed tolerance {}, not against what rounding can explain"
 
 
@@ -226,13 +228,17 @@ class Judge:
         """Measure and judge every tensor of a chunk of steps; the free lane where it is known how far it may drift."""
         records, known = pair.reference, self.first
         own = _audited_records(pair)
+        if self.steps == 0:
+            self._hold_beginning(pair)
         self.steps += len(records)
         if pair.audited:
             self.audited = True
         elif not pair.local and drift is not None:
             self.missing.setdefault("local lane", ALONE)
         elif not pair.local:
-            self.missing.setdefault("local lane", f"not asked for, or the candidate does not replay: {self._left}")
+            self.missing.setdefault("local lane", f"not asked for, or {self._unable}: {self._left}")
+        said, untold_keys = untold(records.arrays.keys(), pair.free.keys() | pair.local.keys())
+        self.missing |= {what: cost for what, cost in said.items() if what not in self.missing}
         for key in execution_order(records.arrays, self.experiment.layer_names):
             of_key = records.arrays[key]
             if key.phase == "batch":  # both were handed the same arrays: what each says it got must be just that
@@ -246,7 +252,8 @@ class Judge:
                 elif drift is not None and key in drift:
                     derived = partial(self._drifted, key, records, drift[key])
                 self._hold(key, lane, records.first_step, of_key, array, derived)
-            self._note_missing(key, pair, lanes)
+            if key not in untold_keys:
+                self._note_missing(key, pair, lanes)
         self._hold_to_itself(pair)
         self._audit(pair)
         self.coverage.take(records)
@@ -257,6 +264,19 @@ class Judge:
             self.missing.setdefault(str(key), "the reference does not record it")
         if self.first is not known and self.first is not None:
             self.evidence = _evidence(self.first, pair)
+
+    def _hold_beginning(self, pair: Pair) -> None:
+        """Both sides were given the same weights: one that begins with others trains another network. Step 0."""
+        for key in execution_order(pair.free_before.keys() & pair.reference.before.keys(), self.experiment.layer_names):
+            given, told = pair.reference.before[key], pair.free_before[key]
+            if given.shape != told.shape or np.array_equal(given, told, equal_nan=True):
+                continue
+            if key.tensor.count("/") == 1 and key.layer != "optimizer":  # a weight: a slot is told by initial_state
+                at = np.unravel_index(int(np.abs(told - given).argmax()), given.shape)
+                index, transposed = tuple(map(int, at)), np.array_equal(told, given.T)
+                note = BEGINS + ("; these are their transpose" if transposed else "")
+                values = float(given[index]), float(told[index])
+                self._diverge(Divergence(0, key, "free", self.precision, index, *values, 0.0, note))
 
     def _hold_to_itself(self, pair: Pair) -> None:
         """The free lane: every step of it must be what the candidate makes of the state that the step began with.
@@ -303,6 +323,11 @@ class Judge:
         budget = self._budget.of(key, records, rows)
         shape = (len(rows), *(1,) * (records.arrays[key].ndim - 1))
         return None if budget is None else budget + drift[rows].reshape(shape)
+
+    @property
+    def _unable(self) -> str:
+        """Why there may be no local lane."""
+        return "the reference does not record what it takes" if self.replays else "the candidate does not replay"
 
     @property
     def _left(self) -> str:

@@ -53,6 +53,12 @@ if TYPE_CHECKING:
 @click.option(
     "--gradcheck", is_flag=True, help="Also check each side's gradient against its own loss, by differences in float64."
 )
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="What one call of a network of yours may take; no limit if not given.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Only the verdict's line.")
 @click.option("-v", "--verbose", is_flag=True, help="Every tensor, and what was not compared.")
 def diff(
@@ -71,6 +77,7 @@ def diff(
     ulp: tuple[str, ...],
     envelope: bool,
     gradcheck: bool,
+    timeout: float | None,
     quiet: bool,
     verbose: bool,
 ) -> None:
@@ -89,29 +96,34 @@ def diff(
     """  # noqa: D301  # \b is click's
     # Imported here so that --help answers at once.
     from parity import api  # noqa: PLC0415
+    from parity.cli.aside import prints_aside  # noqa: PLC0415
     from parity.config.tolerances import from_options  # noqa: PLC0415
     from parity.report import parse_targets, write_reports  # noqa: PLC0415
     from parity.report.terminal import show  # noqa: PLC0415
 
     targets = parse_targets(reports)
-    result = api.diff(
-        experiment,
-        reference=reference,
-        candidate=candidate,
-        steps=steps,
-        precision=precision,
-        changes=overrides,
-        lane=lane,
-        explain=explain,
-        declare=dict(_pair(text) for text in declare) or None,
-        tolerance=from_options(rtol, atol, ulp),
-        envelope=envelope,
-        gradcheck=gradcheck,
-        progress=not quiet,
-        command=shlex.join(["parity", *sys.argv[1:]]),
-    )
+    with prints_aside():
+        result = api.diff(
+            experiment,
+            reference=reference,
+            candidate=candidate,
+            steps=steps,
+            precision=precision,
+            changes=overrides,
+            lane=lane,
+            explain=explain,
+            declare=dict(_pair(text) for text in declare) or None,
+            tolerance=from_options(rtol, atol, ulp),
+            envelope=envelope,
+            gradcheck=gradcheck,
+            timeout=timeout,
+            progress=not quiet,
+            command=shlex.join(["parity", *sys.argv[1:]]),
+        )
     show(result, quiet=quiet, verbose=verbose, to_stderr=any(target.path == "-" for target in targets))
     write_reports(result, targets)
+    if result.crash is not None:
+        click.echo(f"parity: {result.crash.message}", err=True)
     sys.exit(result.exit_code)
 
 

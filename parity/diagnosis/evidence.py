@@ -111,12 +111,18 @@ def take_evidence(
     after = AFTER if schedule.batch_size * parameters < LARGE else AFTER_LARGE
     steps = min(max(until + after, partial if partial <= MOST else 0), MOST, schedule.steps)
     walk = Walk(experiment, side, dataset, weights)
-    pieces = []
+    pieces: list[Records] = []
     for chunk in _until(schedule, steps, spans or [(1, steps)]):
         x, y = batches(dataset, chunk)
-        taken = walk.take(chunk, x, y)
-        told = {**taken.arrays, Key("batch", "x"): x, Key("batch", "y"): y}
-        pieces.append(Records(chunk.first_step, {key: np.array(array) for key, array in told.items()}, taken.before))
+        taken, failure = walk.take(chunk, x, y)
+        if failure is not None and (isinstance(failure, KeyboardInterrupt) or not (len(taken) or pieces)):
+            raise failure
+        if len(taken):
+            told = {**taken.arrays, Key("batch", "x"): x[: len(taken)], Key("batch", "y"): y[: len(taken)]}
+            kept = {key: np.array(array) for key, array in told.items()}
+            pieces.append(Records(chunk.first_step, kept, taken.before))
+        if failure is not None:  # a side that fails later has shown this much
+            break
     return Evidence(tuple(pieces), str(dataset.x.dtype))
 
 

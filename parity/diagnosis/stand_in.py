@@ -19,10 +19,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from parity.asking import replay, start_side
 from parity.budget.rounding import unit_roundoff
 from parity.config import Experiment
 from parity.diagnosis.evidence import Evidence
-from parity.lockstep import replay, start_side
 from parity.protocol import Array, Key, Records
 from parity.sides import LoadedSide
 

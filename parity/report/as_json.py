@@ -74,6 +74,8 @@ def as_dict(result: Result) -> dict[str, Any]:
         "data_digest": result.data_digest,
         "command": result.command,
         "interrupted": result.interrupted,
+        "crash": None if result.crash is None else {"step": result.crash.step, "message": result.crash.message},
+        "remarks": [{"what": what, "why": why} for what, why in result.remarks.items()],
         "envelope": _envelope(result),
         "meaning": None
         if result.meaning is None

@@ -102,6 +102,13 @@ def _declared_headline(result: Result) -> str | None:
 
 def headline(result: Result) -> str:
     """The verdict and what it means."""
+    if (crash := result.crash) is not None:
+        when = f"at step {crash.step}" if crash.step else "before the first step"
+        steps = f"{result.steps_compared} step{'' if result.steps_compared == 1 else 's'}"
+        until = f"nothing had diverged in {steps}" if result.steps_compared else "nothing had been compared"
+        if result.first_divergence is not None:
+            until = "a difference that rounding cannot explain had been found"
+        return f"{result.verdict}: a side failed {when}; until then {until}"
     if (declared := _declared_headline(result)) is not None:
         return declared
     fixed = bool(result.experiment.tolerance)
@@ -135,8 +142,13 @@ def subject(result: Result) -> Iterator[tuple[str, str]]:
         "compared",
         f"{steps}, {result.tensors_compared} tensors a step, {' and '.join(r.precision for r in result.runs)}",
     )
+    if result.crash is not None:
+        yield "failed", result.crash.message
     if result.interrupted:
-        yield "note", "interrupted: this is what was compared until then"
+        after = "interrupted after every step had been compared"
+        yield "note", after if done == planned else "interrupted: this is what was compared until then"
+    for what, why in result.remarks.items():
+        yield "note", f"{what}: {why}"
 
 
 def _parameters(result: Result) -> int:
@@ -162,6 +174,10 @@ def divergence(found: Divergence) -> Iterator[tuple[str, str]]:
     yield "candidate", number(found.candidate, digits)
     if found.ratio is not None:
         yield "ratio", f"{number(found.ratio, 6 if digits == 9 else 17)} (candidate / reference)"
+    if math.isnan(found.candidate) and math.isfinite(found.reference):
+        yield "difference", "the candidate is not a number"
+        yield "seen in", f"{found.precision}, {found.lane} lane"
+        return
     used = (
         "; these had to be equal to the last bit"
         if math.isinf(found.used)
@@ -253,6 +269,11 @@ def arbitration(result: Result) -> str:
 
 
 def _run_line(run: Run) -> str:
+    done = "" if run.judge.steps == run.planned_steps else f"; {run.judge.steps} of {run.planned_steps} steps"
+    return _verdict_line(run) + done
+
+
+def _verdict_line(run: Run) -> str:
     if run.verdict is Verdict.DIVERGED and run.first is not None:
         return f"{run.verdict} at step {run.first.step}, {place(run.first.key)}"
     if run.judge.nonfinite is not None:

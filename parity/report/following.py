@@ -31,6 +31,10 @@ def following(result: Result) -> Iterator[Following]:
         narrow = ["--steps", str(max(first.step, 1)), "--precision", first.precision]
         command = _again(result, *narrow, "-v", "--report", "markdown=divergence.md", without=_NARROWED)
         yield Following("only as far as where it begins, with every tensor and a report", command)
+    elif result.crash is not None:
+        if result.crash.step and result.crash.step > 1:
+            narrow = ["--steps", str(result.crash.step - 1)]
+            yield Following("only what comes before the failure", _again(result, *narrow, without=_NARROWED[:1]))
     elif result.interrupted:
         yield Following("it was interrupted; to the end", _again(result))
     elif (run := next((run for run in result.runs if run.verdict is Verdict.CANNOT_JUDGE), None)) is not None:
@@ -58,6 +62,8 @@ def _to_judge(result: Result, run: Run) -> Iterator[Following]:
     if "local lane" in judge.missing:
         if re.search("--lane[ =]free", result.command):
             yield Following("with the local lane, in which budgets hold", _again(result, without=("--lane",)))
+        elif judge.replays:
+            yield Following(f"have {result.reference} tell all that a step computes, in the words of parity.protocol")
         else:
             yield Following(
                 f"give {result.candidate} a method replay(reference), so that it can be asked phase by phase"

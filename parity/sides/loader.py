@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -17,13 +18,28 @@ from typing import Any, Protocol
 
 from parity.config.given import GivenModel
 from parity.errors import ParityError, SideError, UsageError, nearest
+from parity.sides.guard import Guard
 
 BUILT_IN = {"keras": "keras_ref.adapter:KerasSide", "scratch": "scratch_net.adapter:ScratchSide"}
 MODEL_READER = "keras_ref.from_model:read"
+OF_LIBRARIES = {
+    "keras2": "keras_ref.keras2:Keras2Side",
+    "sklearn": "parity.sides.scikit_learn:ScikitLearnSide",
+    "torch": "parity.sides.pytorch:TorchSide",
+}
+_SHORT = BUILT_IN | OF_LIBRARIES
+_INSTALL = {
+    "tensorflow": ("TensorFlow", "keras"),
+    "keras": ("Keras", "keras"),
+    "tf_keras": ("Keras 2 (tf_keras)", "keras2"),
+    "sklearn": ("scikit-learn", "sklearn"),
+    "torch": ("PyTorch", "torch"),
+}
+"""What is missing -> what it is called, and the extra of this package that has it."""
 STAND_IN = "scratch"
 """The side that can be made with any convention: it computes what the reference does where that cannot be changed."""
 _REQUIRED = ("start", "step", "weights")
-_FORMS = "keras, scratch, scratch[l2.penalty=half], path/to/file.py:Name, package.module:Name or a trace folder"
+_FORMS = f"{', '.join(_SHORT)}, scratch[l2.penalty=half], path/to/file.py:Name, package.module:Name or a trace folder"
 
 
 @dataclass(frozen=True)
@@ -32,6 +48,34 @@ class LoadedSide:
 
     name: str
     side: Any
+    guard: Guard | None = None
+    """Of a side whose code we do not know; None for the built-in ones."""
+
+    def call(self, method: str, step: int, *arguments: Any) -> Any:
+        """Call a method of the side at a step, 0 before the first.
+
+        Raises:
+            SideError: what it raises is reported as its own.
+        """
+        function, at = (
+            getattr(self.side, method),
+            f"in {method}() {f'at step {step}' if step else 'before the first step'}",
+        )
+        try:
+            if self.guard is None:
+                return function(*arguments)
+            return self.guard.call(function, arguments, at, anew=method == "start")
+        except (Exception, SystemExit) as error:  # whatever a stranger's code raises
+            if isinstance(error, ParityError) and not isinstance(error, SideError):
+                raise  # told in plain words already
+            told = error if isinstance(error, SideError) else SideError.raised(self.name, at, error, function)
+            told.step = step
+            raise told from error
+
+    @property
+    def remarks(self) -> Mapping[str, str]:
+        """What else there is to tell of it: what it did, and when first."""
+        return {} if self.guard is None else self.guard.remarks
 
     def can(self, ability: str) -> bool:
         """Whether the side offers an optional method."""
@@ -88,7 +132,7 @@ def _find(target: str) -> Any:
     """The object that `path.py:Name` or `package.module:Name` names."""
     where, colon, attribute = target.rpartition(":")
     if not colon or not where or not attribute:
-        msg = f"side {target!r} is not known; give {_FORMS}" + nearest(target, BUILT_IN)
+        msg = f"side {target!r} is not known; give {_FORMS}" + nearest(target, _SHORT)
         raise UsageError(msg)
     if where.endswith(".py"):
         module = _module_from_file(Path(where))
@@ -99,8 +143,9 @@ def _find(target: str) -> Any:
             missing = (error.name or "").partition(".")[0]
             if missing == where.partition(".")[0]:
                 msg = f"side {target!r}: there is no module {where!r}"
-            elif missing in {"tensorflow", "keras"}:
-                msg = f"side {target!r} needs TensorFlow, which is not installed: pip install 'keras-parity[keras]'"
+            elif missing in _INSTALL:
+                library, extra = _INSTALL[missing]
+                msg = f"side {target!r} needs {library}, which is not installed: pip install 'keras-parity[{extra}]'"
             else:
                 msg = f"side {target!r}: importing {where!r} failed: {error}"
             raise UsageError(msg) from None
@@ -121,36 +166,24 @@ def read_model(source: Any) -> GivenModel:
     return read(source)
 
 
-def _made(spec: str, found: Any) -> Any:
-    """A class or a factory makes the side; an instance is one already."""
-    made = all(hasattr(found, name) for name in _REQUIRED) and not isinstance(found, type)
-    if not made and not callable(found):
-        msg = f"side {spec!r} is {type(found).__name__}, which is neither a side nor a class or function that makes one"
-        raise UsageError(msg)
-    try:
-        side = found if made else found()
-    except ParityError:
-        raise
-    except (Exception, SystemExit) as error:  # whatever a stranger's code raises
-        raise SideError.raised(spec, "when it was made", error) from error
-    if missing := [name for name in _REQUIRED if not callable(getattr(side, name, None))]:
-        msg = f"side {spec!r} has no method {', '.join(missing)}; a side needs {', '.join(_REQUIRED)}"
-        raise UsageError(msg)
-    return side
-
-
-def load_side(spec: SideLike) -> LoadedSide:
+def load_side(spec: SideLike, timeout: float | None = None) -> LoadedSide:
     """Load a side by name, or take an object that is one, or a class or function that makes one.
+
+    Args:
+        spec: the side; a `LoadedSide` is taken as it is.
+        timeout: seconds that each call of a side which is not built in may take.
 
     Raises:
         UsageError: no such side, or not one (a method of `start`, `step` and `weights` is missing).
+        SideError: its own code raised.
     """
     if isinstance(spec, LoadedSide):
         return spec
     if not isinstance(spec, str):
         name = getattr(spec, "__qualname__", None) or type(spec).__qualname__
-        return LoadedSide(name, _made(name, spec))
-    if spec and spec not in BUILT_IN and (folder := Path(spec)).is_dir():
+        of_object = Guard(name, timeout)
+        return LoadedSide(name, of_object.call(_made, (name, spec), "when it was made"), of_object)
+    if spec and spec not in _SHORT and (folder := Path(spec)).is_dir():
         from parity.trace import TraceSide  # noqa: PLC0415  # most sides are none
 
         return LoadedSide(spec, TraceSide(folder))
@@ -158,14 +191,75 @@ def load_side(spec: SideLike) -> LoadedSide:
     if match is None:
         msg = f"side {spec!r} is not readable; give {_FORMS}"
         raise UsageError(msg)
-    side = _made(spec, _find(BUILT_IN.get(match["name"], match["name"])))
+    guard = None if match["name"] in BUILT_IN else Guard(spec.strip(), timeout)
+    arguments = spec, match["name"]
+    side = _named(*arguments) if guard is None else guard.call(_named, arguments, "when it was made")
     if match["choices"]:
         if not callable(getattr(side, "with_conventions", None)):
             msg = f"side {match['name']!r} offers no choice of conventions"
             raise UsageError(msg)
+        choices = _choices(match["choices"])
         try:
-            side = side.with_conventions(_choices(match["choices"]))
+            side = side.with_conventions(choices)
         except ValueError as error:
-            msg = f"side {spec!r}: {error}"
+            msg = f"side {spec!r}: {error}{_meant(side, choices)}"
             raise UsageError(msg) from None
-    return LoadedSide(spec.strip(), side)
+    return LoadedSide(spec.strip(), side, guard)
+
+
+def _named(spec: str, name: str) -> Any:
+    return _made(spec, _find(_SHORT.get(name, name)))
+
+
+def _made(spec: str, found: Any) -> Any:
+    """The side: an instance is one already, a class or a factory makes it."""
+    made = all(hasattr(found, method) for method in _REQUIRED) and not isinstance(found, type)
+    if not made and not callable(found):
+        msg = f"side {spec!r} is {type(found).__name__}, which is neither a side nor a class or function that makes one"
+        raise UsageError(msg)
+    if not made:
+        _takes_nothing(spec, found)
+    try:
+        side = found if made else found()
+    except ParityError:
+        raise
+    except (Exception, SystemExit) as error:  # whatever a stranger's code raises
+        raise SideError.raised(spec, "when it was made", error) from error
+    if isinstance(side, type):
+        msg = f"side {spec!r} returned the class {side.__name__}; return an object of it: {side.__name__}()"
+        raise UsageError(msg)
+    if missing := [method for method in _REQUIRED if not callable(getattr(side, method, None))]:
+        given = "" if made or isinstance(found, type) else f" ({spec} returned {type(side).__name__})"
+        msg = f"side {spec!r} has no method {', '.join(missing)}{given}; a side needs {', '.join(_REQUIRED)}"
+        raise UsageError(msg)
+    return side
+
+
+def _takes_nothing(spec: str, maker: Any) -> None:
+    """A class or function that makes a side is called without arguments."""
+    try:
+        needed = [
+            name
+            for name, parameter in inspect.signature(maker).parameters.items()
+            if parameter.default is parameter.empty
+            and parameter.kind not in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}
+        ]
+    except (TypeError, ValueError):  # written in C
+        return
+    if needed:
+        msg = (
+            f"side {spec!r} needs {', '.join(needed)} to be made; it is made without arguments: give a function that "
+            "makes it with them, or have start(experiment, weights) find them there"
+        )
+        raise UsageError(msg)
+
+
+def _meant(side: Any, choices: Mapping[str, str]) -> str:
+    """The nearest code or choice to one that the side does not know."""
+    known = side.conventions() if callable(getattr(side, "conventions", None)) else {}
+    for code, choice in choices.items():
+        if code not in known:
+            return nearest(code, known)
+        if choice not in known[code] and (meant := nearest(choice, known[code])):
+            return meant
+    return ""

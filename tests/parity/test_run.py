@@ -9,7 +9,7 @@ import pytest
 
 from parity import ledger
 from parity.config import validate
-from parity.errors import ExitCode, SideError, UsageError
+from parity.errors import ExitCode, UsageError
 from parity.run import diff
 from parity.verdict import Verdict
 
@@ -119,8 +119,9 @@ def test_a_side_that_fails_to_draw_weights(tmp_path):
         "class Net(ScratchSide):\n"
         "    def initial_weights(self, *_): raise RuntimeError('no luck')\n"
     )
-    with pytest.raises(SideError, match=rf"no luck \({path}, line 3\)"):
-        run(candidate=f"{path}:Net")
+    result = run(candidate=f"{path}:Net")
+    assert result.exit_code is ExitCode.SIDE_CRASHED
+    assert f"no luck ({path}, line 3)" in result.crash.message
 
 
 def test_the_memory_does_not_grow_with_the_steps(monkeypatch):

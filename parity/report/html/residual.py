@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from parity.asking import replay, start_side
 from parity.errors import ParityError
-from parity.lockstep import replay, start_side
 from parity.protocol import Array, Key, execution_order
 from parity.report import facts
 from parity.sides import STAND_IN, LoadedSide, load_side

@@ -100,7 +100,7 @@ def test_a_side_that_raises_is_3_and_named_with_file_and_line(experiment, capsys
     assert diff(experiment, "--candidate", f"{path}:Net") == 3
     said = capsys.readouterr().err
     line = lines.index("        raise RuntimeError('no luck')") + 1
-    assert f"{path}:Net raised RuntimeError in {where}" in said
+    assert f"{path}:Net raised RuntimeError in {where}()" in said
     assert f"no luck ({path}, line {line})" in said
     assert "Traceback" not in said
 

@@ -201,7 +201,10 @@ class Wide(ScratchSide):
 
 @pytest.mark.parametrize(
     ("side", "dtype", "words"),
-    [(Transposed, "float64", "dense/kernel of shape (9, 8), not (8, 9)"), (Wide, "float32", "computes in another")],
+    [
+        (Transposed, "float64", "dense/kernel of shape (9, 8); expected (8, 9)"),
+        (Wide, "float32", "computes in another"),
+    ],
 )
 def test_numbers_of_another_shape_or_precision_are_no_choice_of_formula(side, dtype, words):
     found = said(InPrecision(bench().experiment, dtype), LoadedSide("candidate", side()))

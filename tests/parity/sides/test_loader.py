@@ -26,6 +26,7 @@ class Half:
     def start(self, experiment, weights): ...
 
 def factory(): return Net()
+def forgetful(): return Net
 instance = Net()
 number = 3
 """
@@ -101,6 +102,7 @@ def test_conventions_of_a_stranger(file):
         (":Net", "is not known"),
         ("FILE:Nett", "has no 'Nett'; did you mean 'Net'?"),
         ("FILE:Half", "has no method step, weights; a side needs start, step, weights"),
+        ("FILE:forgetful", r"returned the class Net; return an object of it: Net\(\)"),
         ("FILE:number", "number|not callable|int"),
         ("FOLDER/nothing.py:Net", r"no such file.*mynet\.py"),
         ("nowhere_at_all.module:Net", "there is no module 'nowhere_at_all.module'"),

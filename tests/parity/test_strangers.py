@@ -1,0 +1,328 @@
+"""Somebody else's code: its failures are told as its own, and nothing compared until then is lost."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import time
+
+import numpy as np
+import pytest
+
+from parity.asking import start_side
+from parity.config import validate
+from parity.errors import ExitCode, SideError, UsageError
+from parity.report import as_json, markdown, terminal
+from parity.run import diff
+from parity.sides import load_side
+from parity.verdict import BEGINS, Verdict
+from tests.parity.strangers import TABLE, judged, line_of, network
+
+SHAPES = {"dense/kernel": (4, 3), "dense/bias": (3,), "dense_1/kernel": (3, 2), "dense_1/bias": (2,)}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "net.py"
+
+
+def reports(result) -> str:
+    """All of them, as text: none may fail, whatever is missing."""
+    stream = io.StringIO()
+    for report in (terminal, markdown, as_json):
+        report.write(result, stream)
+    return stream.getvalue()
+
+
+def test_as_it_is_it_trains_as_it_should(path):
+    network(path)
+    result = judged(path)
+    assert result.verdict is Verdict.PARITY
+    assert not result.remarks
+    assert result.crash is None
+
+
+# What it fails with ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", [1, 2, 5, 7])
+def test_a_crash_keeps_the_steps_before_it(path, step):
+    source = network(path, step=f"if self.taken == {step}: raise KeyError('no luck')")
+    result = judged(path)
+    assert result.exit_code is ExitCode.SIDE_CRASHED
+    assert result.verdict is Verdict.CANNOT_JUDGE
+    assert (result.crash.step, result.steps_compared) == (step, step - 1)
+    assert f"raised KeyError in step() at step {step}: 'no luck'" in result.crash.message
+    assert f"({path}, line {line_of('no luck', source)})" in result.crash.message
+    assert result.crash.message in reports(result).replace("\n              ", " ")
+
+
+def test_a_crash_of_the_reference_too(path):
+    network(path, step="if self.taken == 4: raise KeyError('no luck')")
+    result = diff(validate(TABLE), reference=f"{path}:Net", candidate="scratch")
+    assert (result.crash.step, result.steps_compared) == (4, 3)
+    reports(result)
+
+
+def test_what_a_library_raises_is_told_at_the_line_that_called_it(path):
+    source = network(path, step="if self.taken == 2: np.linalg.inv(np.zeros((2, 2)))")
+    assert f"Singular matrix ({path}, line {line_of('linalg', source)})" in judged(path).crash.message
+
+
+def test_what_cannot_be_called_is_told_where_it_is_defined(path):
+    source = network(path).replace("def step(self, x, y)", "def step(self, x)")
+    path.write_text(source)
+    message = judged(path).crash.message
+    assert f"takes 2 positional arguments but 3 were given ({path}, line {line_of('def step', source)})" in message
+
+
+def test_a_divergence_before_a_crash_is_still_told_and_explained(path):
+    network(path, step="if self.taken == 4: raise KeyError('no luck')", told="loss / 2")
+    result = judged(path)
+    assert result.exit_code is ExitCode.SIDE_CRASHED
+    assert result.verdict is Verdict.DIVERGED
+    assert result.first_divergence.step == 1
+    assert result.diagnosis.causes
+    assert "a side failed at step 4" in reports(result)
+
+
+def test_a_crash_in_one_precision_keeps_the_other(path):
+    network(path, start="self.narrow = self.W[0].dtype == np.float32", step="if self.narrow: raise KeyError('no luck')")
+    result = judged(path, precision="both")
+    assert [run.judge.steps for run in result.runs] == [7, 0]
+    assert result.exit_code is ExitCode.SIDE_CRASHED
+    reports(result)
+
+
+def test_an_interrupt_in_a_step_keeps_the_steps_before_it(path):
+    network(path, step="if self.taken == 5: raise KeyboardInterrupt")
+    result = judged(path)
+    assert result.exit_code is ExitCode.INTERRUPTED
+    assert result.steps_compared == 4
+
+
+@pytest.mark.parametrize("never", ["while True: pass", "time.sleep(1000)"])
+def test_a_step_that_never_returns(path, never):
+    network(path, step=f"if self.taken == 3:\n            {never}")
+    began = time.monotonic()
+    result = judged(path, timeout=0.3)
+    assert time.monotonic() - began < 20
+    assert result.exit_code is ExitCode.SIDE_CRASHED
+    assert (result.crash.step, result.steps_compared) == (3, 2)
+    assert "did not return within 0.3 s (--timeout) in step() at step 3" in result.crash.message
+
+
+def test_a_timeout_that_is_kept_changes_nothing(path):
+    network(path)
+    assert judged(path).frame.equals(judged(path, timeout=60.0).frame)
+
+
+# What it tells -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("told", "step", "said"),
+    [
+        (
+            "{'loss': loss, 'gradient': {'dens/kernel': gradients[0][0]}}",
+            1,
+            "told a gradient named 'dens/kernel'; there are dense/kernel, .*; did you mean 'dense/kernel'?",
+        ),
+        ("{'loss': loss, 'output': {'dense_2': outputs[1]}}", 1, "told output of 'dense_2'.*did you mean 'dense_1'?"),
+        ("{'loss': loss, 'penalty': {'kernel': 0.0}}", 1, "told a penalty named 'kernel'"),
+        (
+            "{'loss': loss, 'gradient': {'dense/kernel': gradients[0][0].T}}",
+            1,
+            r"gradient dense/kernel of shape \(3, 4\); expected \(4, 3\); it is transposed",
+        ),
+        ("np.array([[loss]])", 1, r"loss loss of shape \(1, 1\); expected \(\); .item\(\) makes it"),
+        ("(error**2).mean(axis=0)", 1, r"of shape \(2,\).*one number for the whole batch"),
+        (
+            "{'loss': loss} if self.taken < 4 else {'loss': loss, 'loss/data': loss}",
+            4,
+            r"told float64 of shape \(\) as loss loss \(data\), and nothing in the steps before",
+        ),
+        (
+            "{'loss': loss, 'metrics': {'error': np.zeros(self.taken // 5)}}",
+            5,
+            r"told float64 of shape \(1,\) as metrics error, and float64 of shape \(0,\) in the steps before",
+        ),
+        ("'no number'", 1, "gave no array of numbers as loss"),
+    ],
+)
+def test_what_cannot_be(path, told, step, said):
+    network(path, told=told)
+    result = judged(path)
+    assert result.exit_code is ExitCode.SIDE_CRASHED
+    assert (result.crash.step, result.steps_compared) == (step, step - 1)
+    with pytest.raises(SideError, match=said):
+        raise SideError(result.crash.message)
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ("named = {name: w.T for name, w in named.items()}", r"\(3, 4\); expected \(4, 3\); it is transposed"),
+        ("named['dense/bias'] = named['dense/bias'][:, None]", r"\(3, 1\); expected \(3,\); .ravel\(\)"),
+        ("named['dense/kernal'] = named.pop('dense/kernel')", "'dense/kernal'.*did you mean 'dense/kernel'?"),
+        ("named = list(named)", "returned list; expected name -> array"),
+    ],
+)
+def test_weights_that_cannot_be_are_told_before_the_first_step(path, weights, said):
+    network(path, weights=weights)
+    result = judged(path)
+    assert result.crash.step == 0
+    with pytest.raises(SideError, match=said):
+        raise SideError(result.crash.message)
+
+
+def test_a_side_that_begins_with_other_weights(path):
+    network(path, start="self.W = [0.1 * np.random.randn(*W.shape) for W in self.W]")
+    result = judged(path)
+    first = result.first_divergence
+    assert (first.step, str(first.key), first.note) == (0, "update dense/kernel", BEGINS)
+    assert not result.diagnosis.causes
+    assert "trained from different weights" in result.diagnosis.unable
+    assert result.meaning is None
+    reports(result)
+
+
+def test_square_weights_told_transposed_are_told_as_that(path):
+    network(path, weights="named['dense/kernel'] = named['dense/kernel'].T")
+    square = {"layers": [{"units": 4, "activation": "sigmoid"}, {"units": 2, "activation": "sigmoid"}]}
+    first = judged(path, **square).first_divergence
+    assert first.step == 0
+    assert first.note.endswith("these are their transpose")
+
+
+def test_weights_that_can_only_be_asked_for_after_a_step(path):
+    network(path, weights="assert self.taken")
+    assert judged(path).verdict is Verdict.PARITY
+
+
+def test_a_side_that_keeps_its_weights_in_float32_begins_with_those_given(path):
+    """It shows in every step, and is named there."""
+    network(path, start="self.W = [W.astype(np.float32) for W in self.W]")
+    assert judged(path, explain=False).first_divergence.step >= 1
+
+
+@pytest.mark.parametrize("told", ["loss if self.taken < 3 else float('nan')", "loss if self.taken < 3 else np.nan"])
+def test_no_causes_are_sought_for_what_is_no_number(path, told):
+    network(path, told=told)
+    result = judged(path)
+    assert result.first_divergence.step == 3
+    assert result.diagnosis.tried == 0
+    assert "is not a number from step 3 on" in result.diagnosis.unable
+    assert "difference  the candidate is not a number" in reports(result)
+
+
+def test_a_loss_alone_is_compared_and_is_no_parity(path):
+    network(path, weights="named = {}")
+    assert judged(path).verdict is Verdict.CANNOT_JUDGE
+    network(path, weights="named = {}", told="loss / 2")
+    assert judged(path).verdict is Verdict.DIVERGED
+
+
+# What it does besides ----------------------------------------------------------------------------------------------
+
+
+def test_what_it_changes_in_place_is_its_own_and_told(path):
+    network(path, step="x /= 2; y[:] = 0")
+    result = judged(path)
+    assert result.verdict is Verdict.PARITY
+    assert list(result.remarks) == ["it changes x in place", "it changes y in place"]
+    assert "first in step 1" in reports(result)
+
+
+def test_what_two_strangers_change_in_place_reaches_neither(path, tmp_path):
+    network(path, step="x /= 2; y[:] = 0")
+    other = tmp_path / "other.py"
+    network(other)
+    spoilt = judged(other, reference=f"{path}:Net").frame
+    network(path)
+    assert len(spoilt)
+    assert spoilt.equals(judged(other, reference=f"{path}:Net").frame)
+
+
+def test_what_it_does_to_the_global_generators_stays_with_it(path):
+    network(path, start="np.random.seed(3)", step="self.b[0] += 1e-3 * np.random.rand(3)", told="loss")
+    np.random.seed(11)  # noqa: NPY002
+    random.seed(11)
+    expected = np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
+    one = judged(path, explain=False)
+    assert np.array_equal(np.random.get_state()[1], expected[0])  # noqa: NPY002
+    assert random.getstate() == expected[1]
+    np.random.seed(12)  # noqa: NPY002
+    assert judged(path, explain=False).frame.equals(one.frame)
+
+
+def test_it_draws_the_same_whenever_it_starts(path):
+    """The search for causes runs it again, and has to find what it did the first time."""
+    network(path, start="self.drawn = np.random.rand(), __import__('random').random()")
+    side = load_side(f"{path}:Net")
+    drawn = []
+    for _ in range(2):
+        start_side(side, validate(TABLE), {name: np.zeros(shape) for name, shape in SHAPES.items()})
+        drawn.append(side.side.drawn)
+    assert drawn[0] == drawn[1]
+
+
+def test_two_that_draw_from_the_global_generators_do_not_disturb_each_other(path):
+    """Dropout as people write it: the same draws on both sides, whoever is called first."""
+    network(path, start="np.random.seed(3)", step="self.b[0] += 1e-3 * np.random.rand(3)")
+    result = judged(path, reference=f"{path}:Net")
+    free = result.frame[(result.frame["lane"] == "free") & (result.frame["phase"] == "update")]
+    assert len(free)
+    assert (free["absolute"] == 0).all()
+
+
+def test_its_warnings_are_noted_with_their_place(path):
+    source = network(path, step="np.exp(np.array([1000.0 * (self.taken > 2)]))")
+    result = judged(path)
+    line = line_of("1000.0", source)
+    assert result.remarks == {
+        f"RuntimeWarning: overflow encountered in exp ({path}, line {line})": "first in step() at step 3"
+    }
+
+
+def test_the_local_lane_alone_is_refused_to_those_who_do_not_replay(path):
+    network(path)
+    with pytest.raises(UsageError, match=r"net.py:Net has no method replay\(reference\)"):
+        judged(path, lanes=("local",))
+
+
+def test_an_interrupt_while_it_runs_again_is_one_of_the_search(path):
+    """The first run has 7 steps; the search takes its steps once more."""
+    count = "Net.all = getattr(Net, 'all', 0) + 1"
+    network(path, told="loss / 2", step=f"{count}\n        if Net.all == 9: raise KeyboardInterrupt")
+    result = judged(path)
+    assert result.exit_code is ExitCode.INTERRUPTED
+    assert result.steps_compared == 7
+    assert "interrupted while causes were looked for" in result.diagnosis.unable
+
+
+def test_an_interrupt_of_the_search_is_told_as_such(path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    network(path, told="loss / 2")
+    monkeypatch.setattr("parity.run.diagnose", interrupted)
+    result = judged(path)
+    assert result.exit_code is ExitCode.INTERRUPTED
+    assert result.verdict is Verdict.DIVERGED
+    assert result.steps_compared == 7
+    said = reports(result)
+    assert "interrupted while causes were looked for" in said
+    assert "interrupted after every step had been compared" in said
+
+
+def test_the_json_report_has_the_crash_and_the_remarks(path):
+    network(path, step="x /= 2\n        if self.taken == 3: raise KeyError('no luck')")
+    stream = io.StringIO()
+    as_json.write(judged(path), stream)
+    said = json.loads(stream.getvalue())
+    assert said["exit_code"] == 3
+    assert said["crash"]["step"] == 3
+    assert "no luck" in said["crash"]["message"]
+    assert said["remarks"][0]["what"] == "it changes x in place"
