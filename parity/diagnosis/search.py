@@ -19,16 +19,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from parity.diagnosis.direction import Fit, Fitting
 from parity.diagnosis.evidence import Evidence
 from parity.diagnosis.stand_in import IN_FLOAT32, StandIn, Told, Used, apart, computes_in_float32
 from parity.protocol import Key, execution_order
 
-QUICK = 3
+QUICK = 2
 """Steps on which sets are tried; one that explains them must explain all of the evidence."""
-BEAM = 6
+BEAM = 4
 THIN = 16
 """Examples of a batch that show where the effect of a convention begins."""
 MOST_CAUSES = 7
+RESCALED = 2
 LEAST = 0.5
 """What a larger set must take from the score to count as nearer; rounding and chance take less."""
 PATIENCE = 1
@@ -57,16 +59,23 @@ MOST_FACTORS = 3
 """So many at once are tried as a product."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tried:
     """A set of conventions, and what it leaves unexplained."""
 
     choices: Set
     used: Used = field(repr=False)
+    fit: Fit = field(repr=False, default=Fit({}, 0.0))
+    """What is left whatever the factors are, and how far these are from 1; see `parity.diagnosis.direction`."""
 
     @property
     def score(self) -> float:
-        return float(sum(np.log10(np.clip(used, 1, WORST)).mean() for used in self.used.values()))
+        return _score(self.used)
+
+    @property
+    def nearness(self) -> tuple[float, float]:
+        """What is left as it is, and with other factors: the less, the nearer."""
+        return self.score, _score(self.fit.used) + self.fit.factors
 
     @property
     def explains(self) -> bool:
@@ -95,6 +104,7 @@ class Search:
         self.quick = evidence.first(QUICK)
         self._budgets: dict[tuple[int, bool, frozenset[Key]], Told] = {}
         self._tried: dict[tuple[int, Set], Tried] = {}
+        self._fittings: dict[int, Fitting] = {}
         self._plain: dict[int, Told] = {}
         self._begins: dict[tuple[int, Set], tuple[int, Key] | None] = {}
         self.keys = execution_order(evidence.keys, stand_in.experiment.layer_names)
@@ -113,13 +123,20 @@ class Search:
         if key not in self._tried:
             taken = self.stand_in.take(evidence, dict(choices))
             budgets = self._budgets_of(evidence, choices, frozenset(taken[0]))
-            self._tried[key] = Tried(choices, apart(evidence.told, taken, budgets, self.keys))
+            used = apart(evidence.told, taken, budgets, self.keys)
+            self._tried[key] = Tried(choices, used, self._fitting(evidence).fit(taken, budgets, used))
             if not choices:
                 self._plain[evidence.steps] = taken
             elif len(choices) == 1 and evidence.steps in self._plain:
                 self._begins[key] = _first(apart(taken, self._plain[evidence.steps], budgets, self.keys))
             self.tell(len(self._tried))
         return self._tried[key]
+
+    def _fitting(self, evidence: Evidence) -> Fitting:
+        if evidence.steps not in self._fittings:
+            momentum = getattr(self.stand_in.experiment.optimizer, "momentum", 0.0)
+            self._fittings[evidence.steps] = Fitting(evidence, momentum)
+        return self._fittings[evidence.steps]
 
     def prove(self, choices: Set) -> Tried:
         """Hold a set against all of the evidence, with budgets of its own."""
@@ -137,27 +154,36 @@ class Search:
             if (nothing := self.prove(frozenset())).explains:
                 return [nothing], []
             on, beam = self.evidence, [self.try_set(frozenset(), self.evidence)]
-        best, stale, began = beam, 0, time.monotonic()
+        best, stale, until = beam, 0, time.thread_time() + SECONDS
+        nearest = [tried.nearness for tried in beam]
         for size in range(1, MOST_CAUSES + 1):
             larger = self._larger(beam, on)
-            if 1 < size <= MOST_FACTORS:  # factors of one product: each alone may lead away from it
-                larger += self._products(size)
-            grown = [self.try_set(choices, on) for choices in dict.fromkeys(larger)]
+            if size > 1:  # factors of one product: each alone may lead away from it
+                larger += [choices for tried in beam[:RESCALED] for choices in self._rescaled(tried.choices)]
+            grown = list(self._tried_until(until, dict.fromkeys(larger), on))
             explained = [tried for tried in grown if tried.explains]
-            if proved := self._proved(explained):
-                return list({held.choices: held for held in map(self._needed, proved)}.values()), []
+            if proved := self._proved(explained) or self._proved_as_product(explained):
+                return self._smallest(map(self._needed, proved)), []
             if explained and on is self.quick:  # enough for the first steps, not for all
                 on = self.evidence
                 self.try_set(frozenset(), on)
                 grown = [self.try_set(tried.choices, on) for tried in explained + sorted(grown, key=_rank)[:BEAM]]
-            beam = sorted([tried for tried in grown if not tried.explains], key=_rank)[:BEAM]
-            stale = 0 if beam and beam[0].score < best[0].score - LEAST else stale + 1
+            beam = _best([tried for tried in grown if not tried.explains])
+            nearer = [tried.nearness for tried in beam]
+            stale = 0 if _any_less(nearer, nearest) else stale + 1
+            nearest += nearer
             best = sorted({tried.choices: tried for tried in best + beam}.values(), key=_rank)[:BEAM]
-            self.stopped = time.monotonic() - began > SECONDS
             if not beam or stale > PATIENCE or self.stopped:
                 break
         plain = self.try_set(frozenset(), on)
         return [], [plain, *(tried for tried in best if tried.choices and tried.score < plain.score - LEAST)]
+
+    def _tried_until(self, until: float, sets: Iterable[Set], on: Evidence) -> Iterator[Tried]:
+        for choices in sets:
+            if self.stopped or time.thread_time() > until:
+                self.stopped = True
+                return
+            yield self.try_set(choices, on)
 
     def alternatives(self, choices: Set, cause: tuple[str, str]) -> list[tuple[str, str]]:
         """What could stand in the place of one cause, as far as this evidence can tell."""
@@ -181,10 +207,26 @@ class Search:
         for size in range(1, min(len(choices - rest) + 1, MOST_FACTORS) + 1):
             for product in self._products(size):
                 reading = rest | product
+                if reading == choices or not self.try_set(reading).explains:
+                    continue
                 idle = any(self.try_set(reading - {one}).explains for one in product)
-                if reading != choices and not idle and self.try_set(reading).explains and self.prove(reading).explains:
+                if not idle and self.prove(reading).explains:
                     found.append(reading)
         return found
+
+    def _rescaled(self, choices: Set) -> Iterator[Set]:
+        """The set with one or two of its factors others: taken out, put in, or put in place of one of their code."""
+        of_set = dict(choices)
+        options = {
+            code: [(code, None), *(single for single in self.singles if single[0] == code)] for code in FACTORS
+        }
+        others = {code: [one for one in of_code if of_set.get(code) != one[1]] for code, of_code in options.items()}
+        for count in (1, 2):
+            for several in itertools.combinations(others.values(), count):
+                for changes in itertools.product(*several):
+                    changed = {code: choice for code, choice in (of_set | dict(changes)).items() if choice}
+                    if changed and len(changed) <= MOST_CAUSES:
+                        yield frozenset(changed.items())
 
     def _products(self, size: int) -> list[Set]:
         """Every set of so many factors."""
@@ -196,19 +238,35 @@ class Search:
         ]
 
     def _needed(self, proved: Tried) -> Tried:
-        """What is left of a set without those of its conventions, one or two at a time, that explain nothing in it."""
+        """What is left of a set without what explains nothing in it, and with one convention where two are no better.
+
+        Either way there is one convention less, and no more than two of the others have changed.
+        """
         for count in (1, 2):
             for idle in itertools.combinations(sorted(proved.choices), count):
-                fewer = proved.choices - set(idle)
-                if fewer and self.try_set(fewer).explains and (held := self.prove(fewer)).explains:
-                    return self._needed(held)
+                rest = proved.choices - set(idle)
+                codes = {code for code, _ in rest}
+                others = [frozenset([one]) for one in self.singles if one[0] not in codes] if count == 2 else []
+                for instead in (frozenset[tuple[str, str]](), *others):
+                    fewer = rest | instead
+                    if fewer and self.try_set(fewer).explains and (held := self.prove(fewer)).explains:
+                        return self._needed(held)
         return proved
 
     def _proved(self, tried: Iterable[Tried]) -> list[Tried]:
-        """The smallest of those that explain the steps they were tried on, and all others."""
-        proved = [held for one in tried if one.explains and (held := self.prove(one.choices)).explains]
-        least = min((len(held.choices) for held in proved), default=0)
-        return [held for held in proved if len(held.choices) == least]
+        """Those that explain the steps they were tried on, and all others."""
+        return [held for one in tried if one.explains and (held := self.prove(one.choices)).explains]
+
+    def _proved_as_product(self, tried: list[Tried]) -> list[Tried]:
+        """Where the first steps are explained and later ones are not: other factors, equal in a batch of one size."""
+        first = min(tried, key=_rank, default=None)
+        return [self.prove(reading) for reading in self.readings(first.choices)] if first else []
+
+    @staticmethod
+    def _smallest(proved: Iterable[Tried]) -> list[Tried]:
+        found = {held.choices: held for held in proved}
+        least = min(map(len, found))
+        return [held for choices, held in found.items() if len(choices) == least]
 
     def _larger(self, beam: list[Tried], on: Evidence) -> list[Set]:
         """Every set with one more convention than one of these has, if that can explain any more."""
@@ -259,6 +317,37 @@ def _first(used: Used) -> tuple[int, Key] | None:
     """The first step, and in it the first tensor, that is beyond its budget."""
     over = {key: int((of_key > 1).argmax()) for key, of_key in used.items() if (of_key > 1).any()}
     return min(((step, key) for key, step in over.items()), key=lambda found: found[0], default=None)
+
+
+def _score(used: Used) -> float:
+    return float(sum(np.log10(np.clip(of_key, 1, WORST)).mean() for of_key in used.values()))
+
+
+def _any_less(nearer: list[tuple[float, float]], nearest: list[tuple[float, float]]) -> bool:
+    """Whether one of these is nearer than all before, in either way, by what is more than chance."""
+    ways = zip(zip(*nearer, strict=True), zip(*nearest, strict=True), strict=False)  # no way at all where none is new
+    return any(min(new) < min(old) - LEAST for new, old in ways)
+
+
+def _best(tried: Iterable[Tried]) -> list[Tried]:
+    """Those nearest as they are, and those nearest but for their factors."""
+    found = _distinct(sorted(tried, key=_rank))
+    near, fitted = found[:BEAM], sorted(found, key=_rank_of_fit)[:BEAM]
+    both = itertools.chain.from_iterable(zip(near, fitted, strict=True))
+    return list(dict.fromkeys(both))
+
+
+def _distinct(ranked: Iterable[Tried]) -> list[Tried]:
+    """The first of those that leave the same over."""
+    found: dict[tuple[tuple[Key, bytes], ...], Tried] = {}
+    for tried in ranked:
+        left = tuple((key, np.log10(np.clip(used, 1, WORST)).round(6).tobytes()) for key, used in tried.used.items())
+        found.setdefault(left, tried)
+    return list(found.values())
+
+
+def _rank_of_fit(tried: Tried) -> tuple[float, float, int, list[tuple[str, str]]]:
+    return round(_score(tried.fit.used), 1), round(tried.fit.factors, 3), len(tried.choices), sorted(tried.choices)
 
 
 def _rank(tried: Tried) -> tuple[float, int, list[tuple[str, str]]]:
