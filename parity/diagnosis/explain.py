@@ -187,7 +187,8 @@ def _of_initial_weights(
     effects = {name: float(np.abs(drawn[name] - of_keras[name]).max(initial=0.0)) / sizes[name] for name in drawn}
     most = max(effects, key=lambda name: effects[name])
     return tuple(
-        _cause(experiment, code, choice, None, effects[most], Key("update", most), 0.0) for code, choice in sorted(choices)
+        _cause(experiment, code, choice, None, effects[most], Key("update", most), 0.0)
+        for code, choice in sorted(choices)
     )
 
 

@@ -39,7 +39,7 @@ _EXAMPLES_IN_NUMPY = (
 
 
 def own_words(line: str, experiment: Experiment) -> str:
-    """A line of the catalogue's, for Keras or for NumPy, with the experiment's loss and optimizer in place of others."""
+    """A line of the catalogue's, for Keras or for NumPy, with the experiment's loss and optimizer in it."""
     loss, optimizer = experiment.loss, experiment.optimizer
     if line in _EXAMPLES_IN_NUMPY:
         return _IN_NUMPY[loss.class_name]

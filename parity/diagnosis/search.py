@@ -16,6 +16,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -109,7 +110,12 @@ class Search:
         self._begins: dict[tuple[int, Set], tuple[int, Key] | None] = {}
         self.keys = execution_order(evidence.keys, stand_in.experiment.layer_names)
         parameters = sum(array.size for array in stand_in.weights.values())
-        self.singles = [single for single in stand_in.choices if _possible(single, evidence, parameters)]
+        others = _of_others(stand_in.experiment.optimizer)
+        self.singles = [
+            single
+            for single in stand_in.choices
+            if single[0].partition(".")[0] not in others and _possible(single, evidence, parameters)
+        ]
         self.stopped = False
 
     @property
@@ -162,7 +168,7 @@ class Search:
                 larger += [choices for tried in beam[:RESCALED] for choices in self._rescaled(tried.choices)]
             grown = list(self._tried_until(until, dict.fromkeys(larger), on))
             explained = [tried for tried in grown if tried.explains]
-            if proved := self._proved(explained) or self._proved_as_product(explained):
+            if proved := self._proved(explained):
                 return self._smallest(map(self._needed, proved)), []
             if explained and on is self.quick:  # enough for the first steps, not for all
                 on = self.evidence
@@ -203,37 +209,44 @@ class Search:
         rest = frozenset((code, choice) for code, choice in choices if code not in FACTORS)
         if rest == choices:
             return []
+        largest = min(len(choices - rest) + 1, MOST_FACTORS)
+        readings = [rest | product for size in range(1, largest + 1) for product in self._products(size)]
+        for factor in choices - rest:  # two in place of one, however many others there are
+            others = choices - {factor}
+            codes = {code for code, _ in others}
+            readings += [others | pair for pair in self._products(2) if not codes & {code for code, _ in pair}]
         found = []
-        for size in range(1, min(len(choices - rest) + 1, MOST_FACTORS) + 1):
-            for product in self._products(size):
-                reading = rest | product
-                if reading == choices or not self.try_set(reading).explains:
-                    continue
-                idle = any(self.try_set(reading - {one}).explains for one in product)
-                if not idle and self.prove(reading).explains:
-                    found.append(reading)
-        return found
+        for reading in dict.fromkeys(readings):
+            if reading == choices or not self.try_set(reading).explains:
+                continue
+            idle = any(self.try_set(reading - {one}).explains for one in reading - rest)
+            if not idle and self.prove(reading).explains:
+                found.append(reading)
+        return sorted(found, key=lambda reading: (len(reading), sorted(reading)))
 
     def _rescaled(self, choices: Set) -> Iterator[Set]:
         """The set with one or two of its factors others: taken out, put in, or put in place of one of their code."""
         of_set = dict(choices)
-        options = {
-            code: [(code, None), *(single for single in self.singles if single[0] == code)] for code in FACTORS
-        }
-        others = {code: [one for one in of_code if of_set.get(code) != one[1]] for code, of_code in options.items()}
+        options = [[(code, ""), *of_code] for code, of_code in self._factors.items()]
+        others = [[one for one in of_code if of_set.get(one[0], "") != one[1]] for of_code in options]
         for count in (1, 2):
-            for several in itertools.combinations(others.values(), count):
+            for several in itertools.combinations(others, count):
                 for changes in itertools.product(*several):
                     changed = {code: choice for code, choice in (of_set | dict(changes)).items() if choice}
                     if changed and len(changed) <= MOST_CAUSES:
                         yield frozenset(changed.items())
 
+    @property
+    def _factors(self) -> dict[str, list[tuple[str, str]]]:
+        """Code -> factors; those that were seen to make no difference by themselves make none beside others."""
+        idle = {single for (_, one), begins in self._begins.items() if begins is None for single in one}
+        return {code: [one for one in self.singles if one[0] == code and one not in idle] for code in FACTORS}
+
     def _products(self, size: int) -> list[Set]:
         """Every set of so many factors."""
-        options = [[single for single in self.singles if single[0] == code] for code in FACTORS]
         return [
             frozenset(product)
-            for several in itertools.combinations(options, size)
+            for several in itertools.combinations(self._factors.values(), size)
             for product in itertools.product(*several)
         ]
 
@@ -256,11 +269,6 @@ class Search:
     def _proved(self, tried: Iterable[Tried]) -> list[Tried]:
         """Those that explain the steps they were tried on, and all others."""
         return [held for one in tried if one.explains and (held := self.prove(one.choices)).explains]
-
-    def _proved_as_product(self, tried: list[Tried]) -> list[Tried]:
-        """Where the first steps are explained and later ones are not: other factors, equal in a batch of one size."""
-        first = min(tried, key=_rank, default=None)
-        return [self.prove(reading) for reading in self.readings(first.choices)] if first else []
 
     @staticmethod
     def _smallest(proved: Iterable[Tried]) -> list[Tried]:
@@ -304,6 +312,12 @@ class Search:
         if key not in self._budgets:
             self._budgets[key] = self.stand_in.budgets(evidence, dict(choices))
         return self._budgets[key]
+
+
+def _of_others(optimizer: Any) -> set[str]:
+    """Families of conventions that are about another optimizer, or about none."""
+    own = {"Adam": "adam", "RMSprop": "rmsprop", "SGD": "momentum" if getattr(optimizer, "momentum", 0) else ""}
+    return {"adam", "momentum", "rmsprop", "init"} - {own[optimizer.class_name]}
 
 
 def _possible(single: tuple[str, str], evidence: Evidence, parameters: int) -> bool:

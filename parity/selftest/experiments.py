@@ -55,8 +55,8 @@ def likely_experiment(random: Random) -> Experiment:
             loss = {"class_name": "BinaryCrossentropy"}
         case "several labels":  # a softmax where more than one class is right, or none
             labels = (random.random((samples, classes)) < 0.4).astype(float)
-            data = {"source": "arrays", "x": random.normal(size=(samples, features)).round(3), "y": labels}
-            data = {key: value if key == "source" else value.tolist() for key, value in data.items()}
+            x = random.normal(size=(samples, features)).round(3)
+            data = {"source": "arrays", "x": x.tolist(), "y": labels.tolist(), "samples": samples}
         case "no probabilities":  # a cross-entropy of outputs that no softmax or sigmoid made
             activation = "relu"
             if random.random() < 0.3:

@@ -18,6 +18,7 @@ OPTIMIZERS = (
     {"class_name": "Adam", "beta_1": 0.8},
     {"class_name": "RMSprop", "centered": True},
 )
+SUM_SQUARED = "keras.ops.sum(keras.ops.square(y - p), axis=-1)"
 OF_OPTIMIZER = {"adam": "Adam", "momentum": "SGD", "rmsprop": "RMSprop"}
 LINES = [
     pytest.param(entry.code, line, id=f"{entry.code}={choice.name} {field}")
@@ -91,8 +92,7 @@ def test_a_line_stays_a_line_of_python_and_names_no_loss_or_optimizer_but_the_ex
             "half",
             "fix_reference",
             {"loss": "SumSquaredError"},
-            "loss = lambda y, p: (l := keras.ops.sum(keras.ops.square(y - p), axis=-1)) "
-            "- keras.ops.stop_gradient(l) / 2",
+            f"loss = lambda y, p: (l := {SUM_SQUARED}) - keras.ops.stop_gradient(l) / 2",
         ),
         (
             "optimizer.constants",
