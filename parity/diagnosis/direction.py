@@ -42,22 +42,24 @@ class Fitting:
     def __init__(self, evidence: Evidence, momentum: float) -> None:
         self.momentum = momentum
         self.pieces = [
-            (piece.arrays, {key: array for key, array in piece.states_before().items() if _is_weight(key)})
+            (piece.arrays, {key: before for key, before in piece.states_before().items() if _is_weight(key)})
             for piece in evidence.pieces
         ]
 
     def fit(self, taken: Told, budgets: Told, used: Used) -> Fit:
-        """`used`, with what a fit leaves of the tensors that are linear in a gradient."""
-        left: dict[Key, list[Array]] = {key: [] for key in used if key.phase == "gradient" or _is_weight(key)}
+        """`used`, with what a fit leaves of weights and their gradients; of other gradients these say enough."""
+        left: dict[Key, list[Array]] = {key: [] for key in used if _is_weight(key)}
         factors = 0.0
         for (arrays, before), again, budget in zip(self.pieces, taken, budgets, strict=True):
             for key, of_key in left.items():
                 start = before.get(key, 0.0)
                 parts = [again[key] - start, *self._penalties(again, key)]
                 rest, apart = _fitted(arrays[key] - start, parts)
-                of_key.append(np.divide(rest, budget[key], out=np.zeros(len(rest)), where=rest > 0))
+                with np.errstate(divide="ignore"):  # a rest where nothing may be left is infinitely much
+                    of_key.append(np.divide(rest, budget[key], out=np.zeros(len(rest)), where=rest > 0))
                 factors += apart
-        return Fit(used | {key: np.concatenate(of_key) for key, of_key in left.items()}, factors)
+        others = {key: of_key for key, of_key in used.items() if key.phase != "gradient"}
+        return Fit(others | {key: np.concatenate(of_key) for key, of_key in left.items()}, factors)
 
     def _penalties(self, taken: Mapping[Key, Array], key: Key) -> Iterable[Array]:
         """What the penalty gives to a tensor, and to the momentum that it is added up in."""
@@ -73,7 +75,7 @@ class Fitting:
 
 
 def _is_weight(key: Key) -> bool:
-    return key.phase == "update" and key.tensor.count("/") == 1 and not key.tensor.startswith("optimizer/")
+    return key.phase in {"gradient", "update"} and key.tensor.endswith(("/kernel", "/bias"))
 
 
 def _fitted(made: Array, parts: Iterable[Array]) -> tuple[Array, float]:

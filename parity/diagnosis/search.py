@@ -216,13 +216,25 @@ class Search:
             codes = {code for code, _ in others}
             readings += [others | pair for pair in self._products(2) if not codes & {code for code, _ in pair}]
         found = []
-        for reading in dict.fromkeys(readings):
+        for reading in self._alike(choices, dict.fromkeys(readings)):
             if reading == choices or not self.try_set(reading).explains:
                 continue
             idle = any(self.try_set(reading - {one}).explains for one in reading - rest)
             if not idle and self.prove(reading).explains:
                 found.append(reading)
         return sorted(found, key=lambda reading: (len(reading), sorted(reading)))
+
+    def _alike(self, choices: Set, sets: Iterable[Set]) -> Iterator[Set]:
+        """Those of these sets that may do as well as one does; of a large batch, few examples tell most others."""
+        if self.quick.batch <= THIN:
+            yield from sets
+            return
+        thin = self.quick.thin(THIN)
+        taken, budgets = self.stand_in.take(thin, dict(choices)), self.stand_in.budgets(thin, dict(choices))
+        for other in sets:
+            used = apart(self.stand_in.take(thin, dict(other)), taken, budgets, self.keys)
+            if all((of_key <= 1).all() for of_key in used.values()):
+                yield other
 
     def _rescaled(self, choices: Set) -> Iterator[Set]:
         """The set with one or two of its factors others: taken out, put in, or put in place of one of their code."""

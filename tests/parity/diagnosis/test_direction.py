@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from parity.diagnosis.direction import FARTHEST, _fitted
+from parity.diagnosis.direction import FARTHEST, Fitting, _fitted
 from parity.diagnosis.search import Search
 from tests.parity.diagnosis.benches import bench
 
@@ -31,10 +31,10 @@ def fits(level, planted, tried=(), **settings):
 )
 def test_factors_alone_leave_nothing_over(level, optimizer, factors):
     tried = fits(level, factors, **({"optimizer": optimizer} if optimizer else {}))
-    over = {key for key, used in tried.fit.used.items() if key.phase in {"gradient", "update"} and (used > 1).any()}
-    assert {key for key in over if "/" in key.tensor and key.part == "whole"} <= {
-        key for key in over if key.tensor.endswith(("output", "pre_activation"))
-    }
+    fitted = {key: used for key, used in tried.fit.used.items() if key.phase in {"gradient", "update"}}
+    of_weights = {key for key in fitted if key.tensor.endswith(("/kernel", "/bias"))}
+    assert len(of_weights) == (4 if level == "weights" else 4 + 4 + 2 * 2)  # gradients whole, and two of them in parts
+    assert all((fitted[key] <= 10).all() for key in of_weights)  # a budget is for factors of 1
     assert tried.score > 1
     assert tried.fit.factors > 0.1
 
@@ -74,3 +74,13 @@ def test_what_is_no_number_is_left_over_whole():
         assert np.isinf(_fitted(data, [made])[0]).all()
     assert (_fitted(data, [np.zeros((2, 3))])[0] == 1).all()
     assert (_fitted(np.zeros((2, 3)), [np.zeros((2, 3))])[0] == 0).all()
+
+
+def test_a_rest_where_nothing_may_be_left_is_infinite():
+    on = bench("weights")
+    evidence = on.told(frozenset([("data.labels", "shifted")]))
+    taken = on.stand_in.take(evidence, {})
+    none = [{key: np.zeros(len(array)) for key, array in of_piece.items()} for of_piece in taken]
+    used = {key: np.zeros(evidence.steps) for key in evidence.keys}
+    fit = Fitting(evidence, 0.0).fit(taken, none, used)
+    assert all(np.isinf(of_key).any() for of_key in fit.used.values())

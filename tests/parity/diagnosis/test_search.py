@@ -182,6 +182,16 @@ def test_a_product_whose_factors_each_lead_away_from_it():
     assert min(alone) >= search.try_set(frozenset()).score
 
 
+def test_of_a_large_batch_few_examples_leave_the_same_readings(monkeypatch):
+    found = frozenset([("learning_rate.scale", "half")])
+    search, _ = searched(bench("weights", layers=PLAIN), {"learning_rate.scale": "half"})
+    readings = search.readings(found)
+    monkeypatch.setattr(module, "THIN", 3)  # of six
+    tried, again = search.tried, Search(search.stand_in, search.evidence)
+    assert again.readings(found) == readings
+    assert again.tried < tried
+
+
 def test_a_reading_has_no_idle_factor():
     on = bench("weights", layers=[{"units": 9, "activation": "tanh"}, {"units": 3}], loss="mse")
     planted = {"loss.factor": "half", "data.labels": "shifted"}
