@@ -7,7 +7,10 @@ How much is left unexplained is measured by
 
     score = sum over tensors of the mean over steps of log10(used), where used > 1
 
-in which a cause counts when it brings any tensor nearer, even if another cause still keeps it apart.
+in which a cause counts when it brings any tensor nearer, even if another cause still keeps it apart. Where only weights
+are told, every tensor waits for every cause. So sets are also ranked by what they leave over whatever their factors are
+(`parity.diagnosis.direction`), and the best of both rankings are followed; and factors, of which one alone may lead
+away from a product, are exchanged two at a time.
 """
 
 from __future__ import annotations
@@ -28,10 +31,12 @@ from parity.protocol import Key, execution_order
 QUICK = 2
 """Steps on which sets are tried; one that explains them must explain all of the evidence."""
 BEAM = 4
+"""Sets that are followed of each ranking."""
+RESCALED = 2
+"""Of how many sets, the best of each ranking, factors are exchanged."""
 THIN = 16
 """Examples of a batch that show where the effect of a convention begins."""
 MOST_CAUSES = 7
-RESCALED = 2
 LEAST = 0.5
 """What a larger set must take from the score to count as nearer; rounding and chance take less."""
 PATIENCE = 1
@@ -169,7 +174,7 @@ class Search:
             grown = list(self._tried_until(until, dict.fromkeys(larger), on))
             explained = [tried for tried in grown if tried.explains]
             if proved := self._proved(explained):
-                return self._smallest(map(self._needed, proved)), []
+                return self._smallest(map(self._needed, self._smallest(proved))), []
             if explained and on is self.quick:  # enough for the first steps, not for all
                 on = self.evidence
                 self.try_set(frozenset(), on)
@@ -271,9 +276,8 @@ class Search:
             for idle in itertools.combinations(sorted(proved.choices), count):
                 rest = proved.choices - set(idle)
                 codes = {code for code, _ in rest}
-                others = [frozenset([one]) for one in self.singles if one[0] not in codes] if count == 2 else []
-                for instead in (frozenset[tuple[str, str]](), *others):
-                    fewer = rest | instead
+                instead = [rest | {one} for one in self.singles if one[0] not in codes] if count == 2 else []
+                for fewer in (rest, *self._alike(proved.choices, instead)):
                     if fewer and self.try_set(fewer).explains and (held := self.prove(fewer)).explains:
                         return self._needed(held)
         return proved
