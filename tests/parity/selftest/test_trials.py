@@ -7,12 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from parity.config import validate
 from parity.conventions import catalogue
 from parity.protocol import Key
 from parity.selftest import LEVELS, outside, run_outside, run_trials, trials
 from parity.selftest.experiments import likely_experiment
 from parity.selftest.trials import Workbench, run_trial, tells
 from parity.sides import load_side
+from tests.parity.diagnosis.benches import TABLE
 
 TOLD = {
     Key("forward", "dense/pre_activation"): LEVELS[:2],
@@ -162,3 +164,11 @@ def test_other_initial_weights_that_nobody_drew_are_no_cause():
     assert bench.shows(with_init, frozenset()) == any(
         not np.array_equal(array, bench.drawn(frozenset())[name]) for name, array in bench.drawn(with_init).items()
     )
+
+
+def test_two_that_undo_each_other_are_not_planted():
+    """Half the loss at twice the rate beside a decay that has no rate in it: no weight can tell."""
+    planted = frozenset([("l2.decay", "unscaled"), ("learning_rate.scale", "double"), ("loss.factor", "half")])
+    bench = Workbench(validate(TABLE), "weights")
+    assert all(bench.shows(planted, planted - {one}) for one in planted)
+    assert bench.trial(planted, 3, np.random.default_rng(0)) is None
