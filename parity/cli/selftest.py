@@ -50,12 +50,11 @@ def selftest(
     missed: list[str] = []
 
     def run(rates: Rates, trials: Iterable[Trial]) -> Rates:
-        rates.add(track(trials, rates.title, runs, console=Console(stderr=True), transient=True))
+        for trial in track(trials, rates.title, runs, console=Console(stderr=True), transient=True):
+            rates.add([trial])
+            if verbose and not trial.right and rates.planted != 0:  # now: a long run may not come to its end
+                console.print(_line(trial), markup=False, soft_wrap=True)
         missed.extend(thresholds.missed(rates))
-        if verbose:
-            for trial in rates.trials:
-                if not trial.right and rates.planted != 0:
-                    console.print(_line(trial), markup=False, soft_wrap=True)
         return rates
 
     planted = Table("planted", "told", "trials", "detected", "named right", "named alone", "wrong", "slowest", box=None)

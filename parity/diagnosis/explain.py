@@ -14,6 +14,7 @@ from parity.conventions import convention
 from parity.data import Dataset
 from parity.diagnosis.evidence import Evidence, take_evidence
 from parity.diagnosis.initial import initial_choices
+from parity.diagnosis.own_words import own_words
 from parity.diagnosis.search import Search, Set, Tried
 from parity.diagnosis.separate import separate
 from parity.diagnosis.stand_in import Choices, StandIn
@@ -187,7 +188,8 @@ def _of_initial_weights(
     effects = {name: float(np.abs(drawn[name] - of_keras[name]).max(initial=0.0)) / sizes[name] for name in drawn}
     most = max(effects, key=lambda name: effects[name])
     return tuple(
-        _cause(code, choice, None, effects[most], Key("update", most), 0.0) for code, choice in sorted(choices)
+        _cause(experiment, code, choice, None, effects[most], Key("update", most), 0.0)
+        for code, choice in sorted(choices)
     )
 
 
@@ -215,24 +217,28 @@ def _causes(search: Search, dataset: Dataset, found: Tried, makes: Set) -> tuple
         alternatives = search.alternatives(found.choices, (code, choice)) if choice else []
         others = [found.choices - {(code, str(choice))} | {other} for other in alternatives]
         apart_by = (separate(search, dataset, found.choices, other) for other in others)
-        cause = _cause(code, choice, own, effect, on, found.worst)
+        cause = _cause(search.stand_in.experiment, code, choice, own, effect, on, found.worst)
         telling = next(filter(None, apart_by), "")
         causes.append(replace(cause, alternatives=_words(frozenset(alternatives)), separate_by=telling))
     return tuple(sorted(causes, key=lambda cause: (-cause.effect, cause.code)))
 
 
-def _cause(code: str, choice: str | None, own: str | None, effect: float, on: Key, used: float) -> Cause:
+def _cause(
+    experiment: Experiment, code: str, choice: str | None, own: str | None, effect: float, on: Key, used: float
+) -> Cause:
     """What the catalogue says of a choice of the candidate's, and of the reference's own; None is Keras'."""
     entry = convention(code)
     fixes = entry.choice(choice or str(own))
+    to_candidate = own_words(fixes.fix_candidate, experiment)
+    to_reference = own_words(fixes.fix_reference, experiment) or fixes.no_fix_reference
     return Cause(
         code=code,
         choice=choice or entry.keras.name,
         statement=entry.title,
         reference_formula=entry.choice(own).formula if own else entry.keras.formula,
         candidate_formula=entry.choice(choice).formula if choice else entry.keras.formula,
-        fix_reference=(fixes.fix_reference or fixes.no_fix_reference) if choice else fixes.fix_candidate,
-        fix_candidate=fixes.fix_candidate if own is None else f"compute {entry.choice(own).formula}",
+        fix_reference=to_reference if choice else to_candidate,
+        fix_candidate=to_candidate if own is None else f"compute {entry.choice(own).formula}",
         residual_used=used,
         effect=effect,
         effect_on=on,

@@ -7,7 +7,10 @@ How much is left unexplained is measured by
 
     score = sum over tensors of the mean over steps of log10(used), where used > 1
 
-in which a cause counts when it brings any tensor nearer, even if another cause still keeps it apart.
+in which a cause counts when it brings any tensor nearer, even if another cause still keeps it apart. Where only weights
+are told, every tensor waits for every cause. So sets are also ranked by what they leave over whatever their factors are
+(`parity.diagnosis.direction`), and the best of both rankings are followed; and factors, of which one alone may lead
+away from a product, are exchanged two at a time.
 """
 
 from __future__ import annotations
@@ -16,16 +19,21 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from parity.diagnosis.direction import Fit, Fitting
 from parity.diagnosis.evidence import Evidence
 from parity.diagnosis.stand_in import IN_FLOAT32, StandIn, Told, Used, apart, computes_in_float32
 from parity.protocol import Key, execution_order
 
-QUICK = 3
+QUICK = 2
 """Steps on which sets are tried; one that explains them must explain all of the evidence."""
-BEAM = 6
+BEAM = 4
+"""Sets that are followed of each ranking."""
+RESCALED = 2
+"""Of how many sets, the best of each ranking, factors are exchanged."""
 THIN = 16
 """Examples of a batch that show where the effect of a convention begins."""
 MOST_CAUSES = 7
@@ -57,16 +65,23 @@ MOST_FACTORS = 3
 """So many at once are tried as a product."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tried:
     """A set of conventions, and what it leaves unexplained."""
 
     choices: Set
     used: Used = field(repr=False)
+    fit: Fit = field(repr=False, default=Fit({}, 0.0))
+    """What is left whatever the factors are, and how far these are from 1; see `parity.diagnosis.direction`."""
 
     @property
     def score(self) -> float:
-        return float(sum(np.log10(np.clip(used, 1, WORST)).mean() for used in self.used.values()))
+        return _score(self.used)
+
+    @property
+    def nearness(self) -> tuple[float, float]:
+        """What is left as it is, and with other factors: the less, the nearer."""
+        return self.score, _score(self.fit.used) + self.fit.factors
 
     @property
     def explains(self) -> bool:
@@ -95,11 +110,17 @@ class Search:
         self.quick = evidence.first(QUICK)
         self._budgets: dict[tuple[int, bool, frozenset[Key]], Told] = {}
         self._tried: dict[tuple[int, Set], Tried] = {}
+        self._fittings: dict[int, Fitting] = {}
         self._plain: dict[int, Told] = {}
         self._begins: dict[tuple[int, Set], tuple[int, Key] | None] = {}
         self.keys = execution_order(evidence.keys, stand_in.experiment.layer_names)
         parameters = sum(array.size for array in stand_in.weights.values())
-        self.singles = [single for single in stand_in.choices if _possible(single, evidence, parameters)]
+        others = _of_others(stand_in.experiment.optimizer)
+        self.singles = [
+            single
+            for single in stand_in.choices
+            if single[0].partition(".")[0] not in others and _possible(single, evidence, parameters)
+        ]
         self.stopped = False
 
     @property
@@ -113,13 +134,20 @@ class Search:
         if key not in self._tried:
             taken = self.stand_in.take(evidence, dict(choices))
             budgets = self._budgets_of(evidence, choices, frozenset(taken[0]))
-            self._tried[key] = Tried(choices, apart(evidence.told, taken, budgets, self.keys))
+            used = apart(evidence.told, taken, budgets, self.keys)
+            self._tried[key] = Tried(choices, used, self._fitting(evidence).fit(taken, budgets, used))
             if not choices:
                 self._plain[evidence.steps] = taken
             elif len(choices) == 1 and evidence.steps in self._plain:
                 self._begins[key] = _first(apart(taken, self._plain[evidence.steps], budgets, self.keys))
             self.tell(len(self._tried))
         return self._tried[key]
+
+    def _fitting(self, evidence: Evidence) -> Fitting:
+        if evidence.steps not in self._fittings:
+            momentum = getattr(self.stand_in.experiment.optimizer, "momentum", 0.0)
+            self._fittings[evidence.steps] = Fitting(evidence, momentum)
+        return self._fittings[evidence.steps]
 
     def prove(self, choices: Set) -> Tried:
         """Hold a set against all of the evidence, with budgets of its own."""
@@ -137,27 +165,36 @@ class Search:
             if (nothing := self.prove(frozenset())).explains:
                 return [nothing], []
             on, beam = self.evidence, [self.try_set(frozenset(), self.evidence)]
-        best, stale, began = beam, 0, time.monotonic()
+        best, stale, until = beam, 0, time.thread_time() + SECONDS
+        nearest = [tried.nearness for tried in beam]
         for size in range(1, MOST_CAUSES + 1):
             larger = self._larger(beam, on)
-            if 1 < size <= MOST_FACTORS:  # factors of one product: each alone may lead away from it
-                larger += self._products(size)
-            grown = [self.try_set(choices, on) for choices in dict.fromkeys(larger)]
+            if size > 1:  # factors of one product: each alone may lead away from it
+                larger += [choices for tried in beam[:RESCALED] for choices in self._rescaled(tried.choices)]
+            grown = list(self._tried_until(until, dict.fromkeys(larger), on))
             explained = [tried for tried in grown if tried.explains]
             if proved := self._proved(explained):
-                return list({held.choices: held for held in map(self._needed, proved)}.values()), []
+                return self._smallest(map(self._needed, self._smallest(proved))), []
             if explained and on is self.quick:  # enough for the first steps, not for all
                 on = self.evidence
                 self.try_set(frozenset(), on)
                 grown = [self.try_set(tried.choices, on) for tried in explained + sorted(grown, key=_rank)[:BEAM]]
-            beam = sorted([tried for tried in grown if not tried.explains], key=_rank)[:BEAM]
-            stale = 0 if beam and beam[0].score < best[0].score - LEAST else stale + 1
+            beam = _best([tried for tried in grown if not tried.explains])
+            nearer = [tried.nearness for tried in beam]
+            stale = 0 if _any_less(nearer, nearest) else stale + 1
+            nearest += nearer
             best = sorted({tried.choices: tried for tried in best + beam}.values(), key=_rank)[:BEAM]
-            self.stopped = time.monotonic() - began > SECONDS
             if not beam or stale > PATIENCE or self.stopped:
                 break
         plain = self.try_set(frozenset(), on)
         return [], [plain, *(tried for tried in best if tried.choices and tried.score < plain.score - LEAST)]
+
+    def _tried_until(self, until: float, sets: Iterable[Set], on: Evidence) -> Iterator[Tried]:
+        for choices in sets:
+            if self.stopped or time.thread_time() > until:
+                self.stopped = True
+                return
+            yield self.try_set(choices, on)
 
     def alternatives(self, choices: Set, cause: tuple[str, str]) -> list[tuple[str, str]]:
         """What could stand in the place of one cause, as far as this evidence can tell."""
@@ -177,38 +214,83 @@ class Search:
         rest = frozenset((code, choice) for code, choice in choices if code not in FACTORS)
         if rest == choices:
             return []
+        largest = min(len(choices - rest) + 1, MOST_FACTORS)
+        readings = [rest | product for size in range(1, largest + 1) for product in self._products(size)]
+        for factor in choices - rest:  # two in place of one, however many others there are
+            others = choices - {factor}
+            codes = {code for code, _ in others}
+            readings += [others | pair for pair in self._products(2) if not codes & {code for code, _ in pair}]
         found = []
-        for size in range(1, min(len(choices - rest) + 1, MOST_FACTORS) + 1):
-            for product in self._products(size):
-                reading = rest | product
-                idle = any(self.try_set(reading - {one}).explains for one in product)
-                if reading != choices and not idle and self.try_set(reading).explains and self.prove(reading).explains:
-                    found.append(reading)
-        return found
+        for reading in self._alike(choices, dict.fromkeys(readings)):
+            if reading == choices or not self.try_set(reading).explains:
+                continue
+            idle = any(self.try_set(reading - {one}).explains for one in reading - rest)
+            if not idle and self.prove(reading).explains:
+                found.append(reading)
+        return sorted(found, key=lambda reading: (len(reading), sorted(reading)))
+
+    def _alike(self, choices: Set, sets: Iterable[Set]) -> Iterator[Set]:
+        """Those of these sets that may do as well as one does; of a large batch, few examples tell most others."""
+        if self.quick.batch <= THIN:
+            yield from sets
+            return
+        thin = self.quick.thin(THIN)
+        taken, budgets = self.stand_in.take(thin, dict(choices)), self.stand_in.budgets(thin, dict(choices))
+        for other in sets:
+            used = apart(self.stand_in.take(thin, dict(other)), taken, budgets, self.keys)
+            if all((of_key <= 1).all() for of_key in used.values()):
+                yield other
+
+    def _rescaled(self, choices: Set) -> Iterator[Set]:
+        """The set with one or two of its factors others: taken out, put in, or put in place of one of their code."""
+        of_set = dict(choices)
+        options = [[(code, ""), *of_code] for code, of_code in self._factors.items()]
+        others = [[one for one in of_code if of_set.get(one[0], "") != one[1]] for of_code in options]
+        for count in (1, 2):
+            for several in itertools.combinations(others, count):
+                for changes in itertools.product(*several):
+                    changed = {code: choice for code, choice in (of_set | dict(changes)).items() if choice}
+                    if changed and len(changed) <= MOST_CAUSES:
+                        yield frozenset(changed.items())
+
+    @property
+    def _factors(self) -> dict[str, list[tuple[str, str]]]:
+        """Code -> factors; those that were seen to make no difference by themselves make none beside others."""
+        idle = {single for (_, one), begins in self._begins.items() if begins is None for single in one}
+        return {code: [one for one in self.singles if one[0] == code and one not in idle] for code in FACTORS}
 
     def _products(self, size: int) -> list[Set]:
         """Every set of so many factors."""
-        options = [[single for single in self.singles if single[0] == code] for code in FACTORS]
         return [
             frozenset(product)
-            for several in itertools.combinations(options, size)
+            for several in itertools.combinations(self._factors.values(), size)
             for product in itertools.product(*several)
         ]
 
     def _needed(self, proved: Tried) -> Tried:
-        """What is left of a set without those of its conventions, one or two at a time, that explain nothing in it."""
+        """What is left of a set without what explains nothing in it, and with one convention where two are no better.
+
+        Either way there is one convention less, and no more than two of the others have changed.
+        """
         for count in (1, 2):
             for idle in itertools.combinations(sorted(proved.choices), count):
-                fewer = proved.choices - set(idle)
-                if fewer and self.try_set(fewer).explains and (held := self.prove(fewer)).explains:
-                    return self._needed(held)
+                rest = proved.choices - set(idle)
+                codes = {code for code, _ in rest}
+                instead = [rest | {one} for one in self.singles if one[0] not in codes] if count == 2 else []
+                for fewer in (rest, *self._alike(proved.choices, instead)):
+                    if fewer and self.try_set(fewer).explains and (held := self.prove(fewer)).explains:
+                        return self._needed(held)
         return proved
 
     def _proved(self, tried: Iterable[Tried]) -> list[Tried]:
-        """The smallest of those that explain the steps they were tried on, and all others."""
-        proved = [held for one in tried if one.explains and (held := self.prove(one.choices)).explains]
-        least = min((len(held.choices) for held in proved), default=0)
-        return [held for held in proved if len(held.choices) == least]
+        """Those that explain the steps they were tried on, and all others."""
+        return [held for one in tried if one.explains and (held := self.prove(one.choices)).explains]
+
+    @staticmethod
+    def _smallest(proved: Iterable[Tried]) -> list[Tried]:
+        found = {held.choices: held for held in proved}
+        least = min(map(len, found))
+        return [held for choices, held in found.items() if len(choices) == least]
 
     def _larger(self, beam: list[Tried], on: Evidence) -> list[Set]:
         """Every set with one more convention than one of these has, if that can explain any more."""
@@ -248,6 +330,12 @@ class Search:
         return self._budgets[key]
 
 
+def _of_others(optimizer: Any) -> set[str]:
+    """Families of conventions that are about another optimizer, or about none."""
+    own = {"Adam": "adam", "RMSprop": "rmsprop", "SGD": "momentum" if getattr(optimizer, "momentum", 0) else ""}
+    return {"adam", "momentum", "rmsprop", "init"} - {own[optimizer.class_name]}
+
+
 def _possible(single: tuple[str, str], evidence: Evidence, parameters: int) -> bool:
     """One example at a time gives the same gradient; and who computes in float32 has no other numbers."""
     if single[0] == "gradient.engine":
@@ -259,6 +347,37 @@ def _first(used: Used) -> tuple[int, Key] | None:
     """The first step, and in it the first tensor, that is beyond its budget."""
     over = {key: int((of_key > 1).argmax()) for key, of_key in used.items() if (of_key > 1).any()}
     return min(((step, key) for key, step in over.items()), key=lambda found: found[0], default=None)
+
+
+def _score(used: Used) -> float:
+    return float(sum(np.log10(np.clip(of_key, 1, WORST)).mean() for of_key in used.values()))
+
+
+def _any_less(nearer: list[tuple[float, float]], nearest: list[tuple[float, float]]) -> bool:
+    """Whether one of these is nearer than all before, in either way, by what is more than chance."""
+    ways = zip(zip(*nearer, strict=True), zip(*nearest, strict=True), strict=False)  # no way at all where none is new
+    return any(min(new) < min(old) - LEAST for new, old in ways)
+
+
+def _best(tried: Iterable[Tried]) -> list[Tried]:
+    """Those nearest as they are, and those nearest but for their factors."""
+    found = _distinct(sorted(tried, key=_rank))
+    near, fitted = found[:BEAM], sorted(found, key=_rank_of_fit)[:BEAM]
+    both = itertools.chain.from_iterable(zip(near, fitted, strict=True))
+    return list(dict.fromkeys(both))
+
+
+def _distinct(ranked: Iterable[Tried]) -> list[Tried]:
+    """The first of those that leave the same over."""
+    found: dict[tuple[tuple[Key, bytes], ...], Tried] = {}
+    for tried in ranked:
+        left = tuple((key, np.log10(np.clip(used, 1, WORST)).round(6).tobytes()) for key, used in tried.used.items())
+        found.setdefault(left, tried)
+    return list(found.values())
+
+
+def _rank_of_fit(tried: Tried) -> tuple[float, float, int, list[tuple[str, str]]]:
+    return round(_score(tried.fit.used), 1), round(tried.fit.factors, 3), len(tried.choices), sorted(tried.choices)
 
 
 def _rank(tried: Tried) -> tuple[float, int, list[tuple[str, str]]]:

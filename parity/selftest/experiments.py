@@ -24,10 +24,13 @@ _OPTIMIZERS: tuple[dict[str, Any], ...] = (
     {"class_name": "RMSprop", "learning_rate": 0.005},
 )
 
+# The last two are mistakes that are often made, and the only runs in which some conventions show.
+TASKS = ("regression", "categorical", "sparse", "binary", "probabilities", "several labels", "no probabilities")
+
 
 def likely_experiment(random: Random) -> Experiment:
     """An experiment of 4 to 10 steps, one epoch and two more; the same state of `random` gives the same one."""
-    task = str(random.choice(["regression", "categorical", "sparse", "binary", "probabilities"]))
+    task = str(random.choice(TASKS))
     features, classes = int(random.integers(4, 13)), int(random.integers(3, 6))
     samples, batch = int(random.integers(20, 40)), int(random.integers(5, 11))
     data: dict[str, Any] = {"source": "classification", "samples": samples, "features": features, "classes": classes}
@@ -50,16 +53,34 @@ def likely_experiment(random: Random) -> Experiment:
         case "binary":
             data["classes"], units, activation = 2, 1, "sigmoid"
             loss = {"class_name": "BinaryCrossentropy"}
-    data |= {"seed": int(random.integers(1000)), "scale": float(random.choice([1.0, 2.0]))}
+        case "several labels":  # a softmax where more than one class is right, or none
+            labels = (random.random((samples, classes)) < 0.4).astype(float)
+            x = random.normal(size=(samples, features)).round(3)
+            data = {"source": "arrays", "x": x.tolist(), "y": labels.tolist(), "samples": samples}
+        case "no probabilities":  # a cross-entropy of outputs that no softmax or sigmoid made
+            activation = "relu"
+            if random.random() < 0.3:
+                data["classes"], units = 2, 1
+                loss = {"class_name": "BinaryCrossentropy"}
+            elif random.random() < 0.5:
+                data["one_hot"] = classes
+            else:
+                loss = {"class_name": "SparseCategoricalCrossentropy"}
+    data |= {"scale": float(random.choice([1.0, 2.0]))}
+    if data["source"] != "arrays":
+        data["seed"] = int(random.integers(1000))
     depth, width = int(random.integers(1, 4)), int(random.integers(4, 9))
     same = random.random() < 0.5  # equal widths hide transposed kernels and shifted indices
     hidden = [
         _layer(random, width if same else int(random.integers(4, 9)), str(random.choice(_HIDDEN))) for _ in range(depth)
     ]
+    last = _layer(random, units, activation)
+    if task == "no probabilities":
+        last["bias_initializer"] = "ones"  # or all outputs of an example may be 0, and their sum
     table = {
         "name": f"likely {task}",
         "data": data,
-        "layers": [*hidden, _layer(random, units, activation)],
+        "layers": [*hidden, last],
         "loss": loss,
         "optimizer": dict(_OPTIMIZERS[random.integers(len(_OPTIMIZERS))]),
         "metrics": ["accuracy"] if random.random() < 0.5 else [],

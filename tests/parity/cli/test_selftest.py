@@ -104,6 +104,18 @@ def test_verbose_shows_what_was_not_named_right(monkeypatch, capsys):
     assert "(3, 3)" not in said
 
 
+def test_verbose_shows_a_trial_as_soon_as_it_has_ended(monkeypatch, capsys):
+    """What was found is not lost with a long run that is interrupted."""
+
+    def interrupted(*_):
+        yield Trial((3, 1), HALF, "weights", detected=True)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(selftest, "run_trials", interrupted)
+    assert call("--runs", "2", "--planted", "1", "--level", "weights", "-v") == 130
+    assert "(3, 1) planted l2.penalty=half; said unexplained" in capsys.readouterr().out
+
+
 def test_a_real_run(capsys):
     assert call("--runs", "4", "--planted", "0", "--planted", "1", "--level", "everything", "--jobs", "1") == 0
     assert "100.0%" in capsys.readouterr().out

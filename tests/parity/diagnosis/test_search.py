@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from parity.diagnosis import search as module
 from parity.diagnosis.search import MOST_CAUSES, Search
 from parity.sides import load_side
 from tests.parity.diagnosis.benches import InPrecision, bench, searched
@@ -52,6 +53,16 @@ FOUND = {
         {"momentum.nesterov": "off"},
     ),
     "from the loss and the weights": ("loss and weights", {}, {"loss.batch": "sum"}),
+    "from weights alone, three that hide each other": (
+        "weights",
+        {"layers": [{"units": 9, "activation": "relu"}, {"units": 8, "activation": "relu"}, PLAIN[1]]},
+        {"gradient.hidden_activation": "missing", "loss.batch": "sum", "gradient.bias": "mean"},
+    ),
+    "from weights alone, factors of the data and of the penalty": (
+        "weights",
+        {},
+        {"gradient.shortcut": "twice", "loss.factor": "half", "l2.scale": "over_dataset", "data.labels": "shifted"},
+    ),
     "computed in float32": ("everything", {}, {"precision.compute": "float32", "l2.penalty": "half"}),
 }
 
@@ -171,6 +182,16 @@ def test_a_product_whose_factors_each_lead_away_from_it():
     assert min(alone) >= search.try_set(frozenset()).score
 
 
+def test_of_a_large_batch_few_examples_leave_the_same_readings(monkeypatch):
+    found = frozenset([("learning_rate.scale", "half")])
+    search, _ = searched(bench("weights", layers=PLAIN), {"learning_rate.scale": "half"})
+    readings = search.readings(found)
+    monkeypatch.setattr(module, "THIN", 3)  # of six
+    tried, again = search.tried, Search(search.stand_in, search.evidence)
+    assert again.readings(found) == readings
+    assert again.tried < tried
+
+
 def test_a_reading_has_no_idle_factor():
     on = bench("weights", layers=[{"units": 9, "activation": "tanh"}, {"units": 3}], loss="mse")
     planted = {"loss.factor": "half", "data.labels": "shifted"}
@@ -178,3 +199,51 @@ def test_a_reading_has_no_idle_factor():
     readings = [dict(reading) for reading in search.readings(frozenset(planted.items()))]
     assert {"learning_rate.scale": "half", "data.labels": "shifted"} in readings
     assert not any(reading.get("loss.outputs") == "mean" for reading in readings)  # it is the mean already
+
+
+def test_one_convention_is_named_where_two_others_do_the_same():
+    """Half the rate and twice the loss: half the penalty, as far as weights can tell."""
+    on = bench("weights")
+    planted = {"learning_rate.scale": "half", "loss.factor": "double"}
+    found = searched(on, planted)[1]
+    assert found == [{"l2.penalty": "half"}]
+    more = frozenset([*planted.items(), ("data.labels", "shifted")])
+    again = Search(on.stand_in, on.told(more))
+    fewer = again._needed(again.prove(more))
+    assert fewer.choices == {("l2.penalty", "half"), ("data.labels", "shifted")}
+    assert more in again.readings(fewer.choices)
+
+
+def test_a_search_that_takes_too_long_is_given_up_in_the_middle(monkeypatch):
+    monkeypatch.setattr(module, "SECONDS", 0.0)
+    search, found = searched(bench(), {"l2.penalty": "half"})
+    assert search.stopped
+    assert found == []
+    assert search.tried == 1
+
+
+def test_factors_of_which_one_is_another_in_the_smaller_batch():
+    """Two sixths of a loss are its mean over three outputs, until a batch has two examples and not six."""
+    on = bench("weights", layers=PLAIN, batch_size=6)
+    planted = {"loss.batch": "mean_twice", "learning_rate.scale": "double"}
+    first = Search(on.stand_in, on.told(frozenset(planted.items())))
+    assert first.try_set(frozenset([("loss.outputs", "mean")])).explains  # 2 / 6 = 1 / 3
+    assert not first.prove(frozenset([("loss.outputs", "mean")])).explains
+    found = [dict(tried.choices) for tried in first.run()[0]]
+    assert planted in found
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "families"),
+    [({"class_name": "SGD"}, set()), (MOMENTUM, {"momentum"}), (ADAM, {"adam"}), ("rmsprop", {"rmsprop"})],
+)
+def test_what_is_about_another_optimizer_is_not_tried(optimizer, families):
+    on = bench(optimizer=optimizer)
+    search = Search(on.stand_in, on.told(NONE))
+    tried = {code.partition(".")[0] for code, _ in search.singles}
+    assert tried & {"adam", "momentum", "rmsprop", "init"} == families
+    left_out = [
+        one for one in on.stand_in.choices if one not in search.singles and one[0].partition(".")[0] not in tried
+    ]
+    for one in left_out:  # it makes no difference indeed
+        assert search.prove(frozenset([one])).explains

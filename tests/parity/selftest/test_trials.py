@@ -7,12 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from parity.config import validate
 from parity.conventions import catalogue
 from parity.protocol import Key
 from parity.selftest import LEVELS, outside, run_outside, run_trials, trials
 from parity.selftest.experiments import likely_experiment
 from parity.selftest.trials import Workbench, run_trial, tells
 from parity.sides import load_side
+from tests.parity.diagnosis.benches import TABLE
 
 TOLD = {
     Key("forward", "dense/pre_activation"): LEVELS[:2],
@@ -116,3 +118,57 @@ def test_likely_experiments_differ_and_end_on_a_smaller_batch_mostly():
     smaller = [experiment for experiment in found if experiment.data.samples % experiment.batch_size]
     assert len(smaller) > len(found) / 2
     assert {experiment.steps for experiment in found} <= set(range(4, 11))
+
+
+RARE = [
+    ("init.normal", "plain"),
+    ("init.fan", "swapped"),
+    ("l2.reported", "whole"),
+    ("loss.clip", "1e-8"),
+    ("loss.clip", "added"),
+    ("loss.clip", "none"),
+    ("loss.probabilities", "as_given"),
+    ("loss.soft_labels", "fused"),
+]
+
+
+@pytest.mark.parametrize("choice", RARE, ids=str)
+def test_what_shows_in_few_runs_only_is_put_to_the_test_as_well(choice):
+    planted = frozenset([choice, trials.BESIDE.get(choice, choice)])
+    trial = run_trial(planted, len(planted), "everything", (3,))
+    assert (trial.shows, trial.detected, trial.right, trial.wrong) == (True, True, True, False)
+
+
+def test_each_choice_is_planted_with_what_it_needs(monkeypatch):
+    monkeypatch.setattr(trials, "run_trial", lambda wanted, *_: wanted)
+    choices = trials._all_choices()
+    planted = list(run_trials(len(choices), 1, "everything", 0, 1))
+    assert all(choice in wanted for choice, wanted in zip(choices, planted, strict=True))
+    assert {len(wanted) for choice, wanted in zip(choices, planted, strict=True) if choice in trials.BESIDE} == {2}
+    assert {len(wanted) for choice, wanted in zip(choices, planted, strict=True) if choice not in trials.BESIDE} == {1}
+
+
+@pytest.mark.parametrize("level", ["everything", "weights"])
+def test_what_is_drawn_and_what_is_computed_are_named_together(level):
+    planted = frozenset([("init.normal", "plain"), ("l2.penalty", "half")])
+    trial = run_trial(planted, 2, level, (5,))
+    assert trial.shows
+    assert planted in trial.named
+
+
+def test_other_initial_weights_that_nobody_drew_are_no_cause():
+    """The planted network draws Keras' weights: nothing of it is named."""
+    bench = Workbench(likely_experiment(np.random.default_rng(3)), "everything")
+    assert not bench.shows(frozenset([("l2.penalty", "whole")]), frozenset())
+    with_init = frozenset([("init.fan", "swapped")])
+    assert bench.shows(with_init, frozenset()) == any(
+        not np.array_equal(array, bench.drawn(frozenset())[name]) for name, array in bench.drawn(with_init).items()
+    )
+
+
+def test_two_that_undo_each_other_are_not_planted():
+    """Half the loss at twice the rate beside a decay that has no rate in it: no weight can tell."""
+    planted = frozenset([("l2.decay", "unscaled"), ("learning_rate.scale", "double"), ("loss.factor", "half")])
+    bench = Workbench(validate(TABLE), "weights")
+    assert all(bench.shows(planted, planted - {one}) for one in planted)
+    assert bench.trial(planted, 3, np.random.default_rng(0)) is None
