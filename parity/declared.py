@@ -22,9 +22,23 @@ from parity.verdict import Verdict
 
 
 def diff_declared(
-    experiment: Experiment, choices: Mapping[str, str], *, reference: str, candidate: str, **options: Any
+    experiment: Experiment,
+    choices: Mapping[str, str],
+    *,
+    reference: str,
+    candidate: str,
+    trusted: Verdict | None = None,
+    **options: Any,
 ) -> Result:
     """`parity.run.diff` of a candidate that is meant to differ from the reference by these choices.
+
+    Args:
+        experiment: what to train.
+        choices: what was declared.
+        reference: the side that is trusted, by name.
+        candidate: the side that is judged, by name.
+        trusted: the verdict of the NumPy network against the reference, where it is known already.
+        **options: as for `diff`.
 
     Returns:
         The comparison of the candidate with the NumPy network that makes the declared choices; `declared` says what the
@@ -34,9 +48,12 @@ def diff_declared(
         UsageError, SideError: as `diff`.
     """
     made = f"{STAND_IN}[{','.join(f'{code}={choice}' for code, choice in choices.items())}]"
-    trusted = diff(experiment, reference=reference, candidate=STAND_IN, explain=False)
+    interrupted = False
+    if trusted is None:
+        compared = diff(experiment, reference=reference, candidate=STAND_IN, explain=False)
+        trusted, interrupted = compared.verdict, compared.interrupted
     shows = diff(experiment, reference=STAND_IN, candidate=made, explain=False)
     judged = diff(experiment, reference=made, candidate=candidate, stand_in=made, **options)
-    declared = Declared(dict(choices), reference, trusted.verdict, shows.verdict is Verdict.DIVERGED)
-    interrupted = trusted.interrupted or shows.interrupted or judged.interrupted
+    declared = Declared(dict(choices), reference, trusted, shows.verdict is Verdict.DIVERGED)
+    interrupted = interrupted or shows.interrupted or judged.interrupted
     return replace(judged, declared=declared, interrupted=interrupted)

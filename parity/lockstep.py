@@ -102,7 +102,7 @@ def lockstep(
     """
     schedule = Schedule.of(experiment, len(dataset))
     before, own_before = (start_side(side, experiment, weights) for side in (reference, candidate))
-    chunks = schedule.chunks(_chunk_length(experiment, dataset, weights, schedule))
+    chunks = schedule.chunks(chunk_length(experiment, dataset, weights, schedule))
 
     def take(chunk: Chunk) -> tuple[Chunk, Array, Array, dict[Key, Array]]:
         x, y = dataset.x[chunk.rows], dataset.y[chunk.rows]
@@ -172,7 +172,7 @@ def _read(experiment: Experiment, side: LoadedSide, step: int, said: Any, steps:
         raise SideError(msg) from None
 
 
-def _chunk_length(experiment: Experiment, dataset: Dataset, weights: Mapping[str, Array], schedule: Schedule) -> int:
+def chunk_length(experiment: Experiment, dataset: Dataset, weights: Mapping[str, Array], schedule: Schedule) -> int:
     """As many steps as fit the memory set aside: weights, gradients and slots, and what flows through the layers."""
     parameters = sum(array.nbytes for array in weights.values())
     flowing = dataset.x.shape[1] + 4 * sum(layer.units for layer in experiment.layers)

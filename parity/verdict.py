@@ -204,7 +204,7 @@ class Judge:
         """Initial weights that both sides drew by themselves: equal to the last bit or not at all. Step 0."""
         for name, array in reference.items():
             if name in candidate:
-                self._hold(Key("update", name), "local", 0, array[None], np.asarray(candidate[name])[None], 0.0)
+                self.hold(Key("update", name), "local", 0, array[None], np.asarray(candidate[name])[None], 0.0)
             else:
                 self.missing[f"initial {name}"] = "the candidate does not draw it"
 
@@ -228,9 +228,9 @@ class Judge:
                     derived = partial(self._budget_of, key, records)
                 elif drift is not None and key in drift:
                     derived = partial(self._drifted, key, records, drift[key])
-                self._hold(key, lane, records.first_step, of_key, array, derived)
+                self.hold(key, lane, records.first_step, of_key, array, derived)
             self._note_missing(key, pair, lanes)
-        self._hold_to_itself(pair)
+        self.hold_to_itself(pair)
         self.coverage.take(records)
         self.sensitivity.take(records, pair.local, self._allowed)
         self.tolerances.check(key for key in records.arrays if key in pair.free or key in pair.local)
@@ -239,7 +239,7 @@ class Judge:
         if self.first is not known and self.first is not None:
             self.evidence = _evidence(self.first, pair)
 
-    def _hold_to_itself(self, pair: Pair) -> None:
+    def hold_to_itself(self, pair: Pair) -> None:
         """The free lane: every step of it must be what the candidate makes of the state that the step began with.
 
         With each operation judged in the local lane, what then separates the two sides is rounding and its growth, and
@@ -294,7 +294,7 @@ class Judge:
         elif "local" not in lanes and pair.local and key.phase != "batch":
             self.missing.setdefault(f"{key}, local lane", "the candidate does not replay it")
 
-    def _hold(
+    def hold(
         self,
         key: Key,
         lane: Lane,

@@ -13,8 +13,10 @@ from parity.errors import ExitCode, ParityError
 # Command -> its line in the overview. The module of the same name has the command, also under the same name.
 COMMANDS = {
     "diff": "Train both sides of an experiment and say where they part.",
+    "gate": "Hold every case against its committed baseline, without TensorFlow.",
     "conventions": "List where implementations choose differently, and how to make them agree.",
     "selftest": "Plant known mistakes and count how many are found and named.",
+    "doctor": "Print the environment that bears on the numbers.",
     "schema": "Print the JSON Schema of an experiment.",
 }
 
