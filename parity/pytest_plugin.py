@@ -65,7 +65,9 @@ class CaseFile(pytest.File):
         from parity.gate.suite import jobs  # noqa: PLC0415
 
         try:
-            (job,) = jobs([self.path.parent], precision=self.config.getoption("parity_precision"))
+            (job,) = jobs(
+                [Path(os.path.relpath(self.path.parent))], precision=self.config.getoption("parity_precision")
+            )
         except ParityError as error:
             raise self.CollectError(str(error)) from None
         for run in job.runs:
@@ -110,7 +112,7 @@ class Checker:
         from parity.errors import ParityError  # noqa: PLC0415
         from parity.gate.suite import jobs  # noqa: PLC0415
 
-        place = self.config.rootpath / experiment
+        place = Path(os.path.relpath(self.config.rootpath / experiment))
         folder = place.parent if place.suffix else place
         precision = self.config.getoption("parity_precision")
         try:
@@ -152,7 +154,7 @@ class Checker:
         if not isinstance(candidate, str):
             return f"{candidate.__module__}:{candidate.__qualname__}"
         path, py, rest = candidate.partition(".py:")
-        return f"{self.config.rootpath / path}{py}{rest}" if py else candidate
+        return f"{os.path.relpath(self.config.rootpath / path)}{py}{rest}" if py else candidate
 
     def _report(self, result: Result, name: str) -> None:
         if (folder := self.config.getoption("parity_report")) is None:

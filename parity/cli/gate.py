@@ -81,7 +81,7 @@ def gate(
                 break
         outcomes += of_job
         _tell(of_job, quiet=quiet, verbose=verbose, single=len(found) == len(job.runs) == 1)
-        if live:
+        if live and any(outcome.held for outcome in of_job):
             _live(running, job, of_job)
         if first and of_job[-1].exit_code:
             break

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path
 
+from parity import doctor
 from parity.cases import (
     CASE,
     EXPERIMENT,
@@ -64,6 +65,8 @@ class Job:
     case: Case
     runs: tuple[CaseRun, ...]
     precision: Precision | None = None
+    candidate: str | None = None
+    """Asked for in the place of what the runs leave open."""
 
     @property
     def name(self) -> str:
@@ -72,11 +75,12 @@ class Job:
     @property
     def update(self) -> str:
         """The command that records its baseline."""
+        return shlex.join([*self._words, "--update"])
+
+    @property
+    def _words(self) -> list[str]:
         words = ["parity", "gate", self.folder.as_posix()]
-        chosen = {run.candidate for run in self.runs if "candidate" in run.model_fields_set}
-        if not (self.folder / CASE).exists():
-            words += [word for candidate in sorted(chosen) for word in ("--candidate", candidate)]
-        return shlex.join([*words, "--update"])
+        return words if self.candidate is None else [*words, "--candidate", self.candidate]
 
     def experiment(self, run: CaseRun) -> Experiment:
         """What the gate trains for it: the case's own, made small."""
@@ -85,12 +89,7 @@ class Job:
 
     def again(self, run: CaseRun) -> str:
         """The command that judges this run alone, and shows everything."""
-        words = ["parity", "gate", self.folder.as_posix()]
-        if not (self.folder / CASE).exists() and run.candidate != "scratch":
-            words += ["--candidate", run.candidate]
-        if run.name:
-            words += ["--run", run.name]
-        return shlex.join([*words, "-v"])
+        return shlex.join([*self._words, *(("--run", run.name) if run.name else ()), "-v"])
 
 
 @dataclass(frozen=True)
@@ -104,6 +103,8 @@ class Outcome:
     held: Held | None = None
     unchanged: bool | None = None
     """Whether the candidate computed the same bits as when the baseline was made."""
+    environment: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Of a failure: what is not as it was where the baseline was made, then and now."""
     seconds: float = 0.0
     note: str = ""
 
@@ -166,7 +167,7 @@ def _jobs_in(folder: Path, candidate: str | None, precision: Precision | None) -
     for place in inside:
         case = load_case(place)
         runs = tuple(_judging(run, candidate) for run in runs_of(case))
-        yield Job(place, case, runs, precision)
+        yield Job(place, case, runs, precision, candidate)
 
 
 def _judging(run: CaseRun, candidate: str | None) -> CaseRun:
@@ -262,6 +263,7 @@ class Gate:
                 command=command,
             )
             judged = Held(declared, {}, {})
+        judged = replace(judged, result=_recorded_with(judged.result, baseline))
         state, problems = self._expected(run, judged.result)
         if state is State.FAILED and self.explain and judged.result.declared is None:
             diagnosis = explain(judged.result, recorded, kept, dataset)
@@ -270,7 +272,10 @@ class Gate:
         known = {precision: digest for precision, digest in judged.digests.items() if precision in then}
         unchanged = all(then[p] == digest for p, digest in known.items()) if known else None
         note = f"{run.known.reason} (until {run.known.until})" if state is State.KNOWN and run.known else ""
-        return Outcome(job, run, state, problems, judged, unchanged, note=note)
+        then_and_now = {}
+        if state is State.FAILED:
+            then_and_now = doctor.differences(baseline.contents.environment, doctor.environment())
+        return Outcome(job, run, state, problems, judged, unchanged, then_and_now, note=note)
 
     def _expected(self, run: CaseRun, result: Result) -> tuple[State, tuple[str, ...]]:
         """Whether it showed what it should, or what a known exception says."""
@@ -287,3 +292,10 @@ class Gate:
         if elsewhere:
             return State.FAILED, (*elsewhere, f"which is not the known exception ({known.reason})")
         return State.KNOWN, ()
+
+
+def _recorded_with(result: Result, baseline: Baseline) -> Result:
+    """The result, whose environment also tells where the reference's part of it comes from."""
+    recorded = {name: baseline.contents.environment.get(name, "not known") for name in ("keras", "tensorflow")}
+    recorded["reference recorded on"] = baseline.contents.made
+    return replace(result, environment={**recorded, **result.environment})

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from parity.gate.baseline import Baseline
 from parity.gate.changes import Change, Moved, Renewed
 from parity.gate.suite import Outcome, State
 from parity.report import facts
@@ -72,7 +71,9 @@ def failure_lines(outcome: Outcome) -> Iterator[str]:
             yield _fact(label, said)
         if outcome.unchanged is not None:
             changed = "not changed" if outcome.unchanged else "changed"
-            yield _fact("since recorded", f"the bits of the candidate have {changed}")
+            moved = ", ".join(f"{name} {then} -> {now}" for name, (then, now) in outcome.environment.items())
+            around = f"the environment: {moved}" if moved else "the environment is the same"
+            yield _fact("since recorded", f"the bits of the candidate have {changed}; {around}")
     yield _fact("see it", outcome.job.again(outcome.run))
 
 
@@ -119,15 +120,6 @@ def summary(outcomes: Sequence[Outcome], seconds: float) -> str:
     ]
     cases = len(list(groupby(outcomes, key=lambda outcome: outcome.job.folder)))
     return f"{cases} case{'s' if cases != 1 else ''}, {len(outcomes)} runs: {', '.join(counts)} ({seconds:.2f} s)"
-
-
-def environment_lines(baseline: Baseline, differences: Mapping[str, tuple[str, str]]) -> Iterator[str]:
-    """Where it runs now, as far as that is not where the baseline was made."""
-    yield f"    baseline of {baseline.contents.made}; " + (
-        "the environment is the same" if not differences else "since then:"
-    )
-    for name, (then, now) in differences.items():
-        yield f"      {name}: {then} -> {now}"
 
 
 def change_lines(renewed: Renewed) -> Iterator[str]:

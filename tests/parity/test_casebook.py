@@ -80,6 +80,7 @@ def test_the_book_is_complete():
         "keras-chapter",
         "l2-digits",
         "l2-mnist",
+        "settings",
         "thirteen-thousand",
     ]
 

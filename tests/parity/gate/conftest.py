@@ -3,56 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from parity.cli import cli, run
-
-EXPERIMENT = """
-name = "small"
-batch_size = 8
-steps = 30
-loss = "mean_squared_error"
-metrics = ["accuracy"]
-
-[data]
-source = "classification"
-features = 5
-classes = 3
-samples = 20
-one_hot = 3
-
-[[layers]]
-units = 4
-activation = "tanh"
-kernel_regularizer = { l2 = 0.01 }
-
-[[layers]]
-units = 3
-activation = "softmax"
-
-[optimizer]
-class_name = "Adam"
-learning_rate = 0.01
-"""
-CASE = """
-title = "small"
-about = ""
-
-[[run]]
-name = "plain"
-reference = "scratch"
-expect = { verdict = "PARITY" }
-
-[[run]]
-name = "half"
-reference = "scratch"
-candidate = "scratch[l2.penalty=half]"
-expect = { verdict = "DIVERGED", step = 1, phase = "loss", tensor = "dense/kernel", part = "penalty" }
-"""
+from tests.parity.small_case import CASE, EXPERIMENT
 
 
 class Book:
@@ -83,19 +39,6 @@ class Book:
             code = exit_.code
         out, err = self.capsys.readouterr()
         return int(code), out + err
-
-
-@pytest.fixture(scope="session")
-def recorded(tmp_path_factory) -> Path:
-    """The case with its baseline, made once."""
-    place = tmp_path_factory.mktemp("book") / "small"
-    place.mkdir()
-    (place / "experiment.toml").write_text(EXPERIMENT)
-    (place / "case.toml").write_text(CASE)
-    words = [sys.executable, "-m", "parity", "gate", str(place), "--update", "--allow-ci"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return place
 
 
 @pytest.fixture

@@ -1,13 +1,12 @@
 """Mistakes written into the source of `scratch_net`: text for text, in a copy, with no switch of the catalogue's in it.
 
 Each has the effect of a choice of the catalogue or of a defect of `scratch_net.defects`, named as there. The gate must
-fail on every one of them, from the committed baselines alone. `python -m tests.parity.gate.mutations` prints the table.
+fail on every one of them, from the committed baselines alone: by what it computes, not by a crash. `python -m tests.parity.gate.mutations` prints the table.
 """
 
 from __future__ import annotations
 
 import importlib
-import json
 import shutil
 import sys
 import tempfile
@@ -35,6 +34,7 @@ A, D, I, L, M, N, O, R, S, T = (
     ]
 )
 NP = '__import__("numpy")'
+ALONE: Edit = (N, "self.stacks = True", "self.stacks = False")  # written for one step at a time
 
 _MSE, _MSE_GRADIENT = "((y - p) ** 2).mean(axis=-1).mean(axis=-1)", "(p - y) * (2 / (p.shape[-2] * p.shape[-1]))"
 _KERNEL = (
@@ -43,7 +43,6 @@ _KERNEL = (
 )
 _UPDATE = "        self.optimizer.update(self.weights, gradients.whole)"
 _REPORTED = '        """The loss that is told of a step, which need not be the one that its gradient belongs to."""\n        return loss'
-_STEP = "            self.step(w, gradients[name], w.dtype.type(self.learning_rate), *slots)"
 _LOOP = "        for name, w in weights.items():\n            slots"
 _PENALTIES = "            for layer in self.layers\n            for name, r in layer.regularizers.items()"
 _PENALTY_GRADIENTS = "r.gradient(layer.weights[name]) for layer in self.layers for name"
@@ -258,18 +257,22 @@ CONVENTIONS: dict[str, list[Edit]] = {
     ],
     "update.each=example": [
         (
-            S,
-            "stacks.put(index, record_step(self.network, x[index], y[index]))",
-            "stacks.put(index, [record_step(self.network, x[index][b : b + 1], y[index][b : b + 1]) for b in range(len(x[index]))][-1])",
+            T,
+            "    network.update(gradients)",
+            "    for b in range(len(x)):\n        network.forward(x[b : b + 1])\n"
+            "        network.update(network.gradients(y[b : b + 1]))\n    network.forward(x)\n    network.gradients(y)",
         ),
     ],
     "report.when=after_update": [
         (T, "    loss = network.reported(loss, y)", "    loss = network.loss_of(y, network.forward(x))")
     ],
-    "report.mean=running": reported(
-        "(setattr(self, 'seen', [*getattr(self, 'seen', []), loss.whole]),"
-        " Loss(sum(self.seen) / len(self.seen), loss.data, loss.penalties))[1]"
-    ),
+    "report.mean=running": [
+        *reported(
+            "(setattr(self, 'seen', [*getattr(self, 'seen', []), loss.whole]),"
+            " Loss(sum(self.seen) / len(self.seen), loss.data, loss.penalties))[1]"
+        ),
+        ALONE,
+    ],
     "report.accuracy=binary": [
         (M, "right = p.argmax(axis=-1) == y.argmax(axis=-1)", "right = ((p > 0.5) == (y > 0.5)).mean(axis=-1)")
     ],
@@ -331,23 +334,32 @@ DEFECTS: dict[str, list[Edit]] = {
     "threshold_in_relu": [(A, "da * (z > 0)", "da * (z > 0.1)")],
     "slope_of_tanh": [(A, "da * (1 - a * a)", "da * (1 - a)")],
     "clipped": [(N, "g + penalty[name] if name in penalty else g", "(g + penalty.get(name, 0)).clip(-0.01, 0.01)")],
-    "clipped_norm": update(
-        "norm = sum((g * g).sum() for g in gradients.whole.values()) ** 0.5\n"
-        "gradients.whole = {name: g * min(1, 0.05 / norm) for name, g in gradients.whole.items()}\n" + _WHOLE
-    ),
+    "clipped_norm": [
+        *update(
+            "norm = sum((g * g).sum() for g in gradients.whole.values()) ** 0.5\n"
+            "gradients.whole = {name: g * min(1, 0.05 / norm) for name, g in gradients.whole.items()}\n" + _WHOLE
+        ),
+        ALONE,
+    ],
     "four_digits": [(N, "g + penalty[name] if name in penalty else g", "(g + penalty.get(name, 0)).round(4)")],
     "noise": kernel("kernel + 0.001 * np.random.default_rng(0).standard_normal(kernel.shape)"),
-    "accumulated": update(
-        "total = self.__dict__.setdefault('total', {})\n"
-        "total.update({name: total.get(name, 0) + g for name, g in gradients.whole.items()})\n"
-        "self.optimizer.update(self.weights, dict(total))"
-    ),
-    "reused": update(
-        "last = self.__dict__.setdefault('last', {})\n"
-        f"if {NP}.ndim(self.optimizer.iterations) or self.optimizer.iterations % 2 == 0:\n"
-        "    last.update({name: g.copy() for name, g in gradients.whole.items()})\n"
-        "self.optimizer.update(self.weights, dict(last))"
-    ),
+    "accumulated": [
+        *update(
+            "total = self.__dict__.setdefault('total', {})\n"
+            "total.update({name: total.get(name, 0) + g for name, g in gradients.whole.items()})\n"
+            "self.optimizer.update(self.weights, dict(total))"
+        ),
+        ALONE,
+    ],
+    "reused": [
+        *update(
+            "last = self.__dict__.setdefault('last', {})\n"
+            f"if {NP}.ndim(self.optimizer.iterations) or self.optimizer.iterations % 2 == 0:\n"
+            "    last.update({name: g.copy() for name, g in gradients.whole.items()})\n"
+            "self.optimizer.update(self.weights, dict(last))"
+        ),
+        ALONE,
+    ],
     "error_over_units": [(D, _BACK, "np.matmul(dz / dz.shape[-1], self.kernel.mT,")],
     "fixed_feedback": [
         (
@@ -358,16 +370,22 @@ DEFECTS: dict[str, list[Edit]] = {
         (D, _BACK, "np.matmul(dz, self.first.mT,"),
     ],
     "penalty_sign": [(N, _PENALTY_GRADIENTS, f"-{_PENALTY_GRADIENTS}")],
-    "frozen_element": update(
-        f"kernel = self.layers[-1].kernel\nbefore = kernel[..., 0, 0].copy()\n{_WHOLE}\nkernel[..., 0, 0] = before"
-    ),
-    "lost_update": update(
-        "before = {name: w.copy() for name, w in self.weights.items()}\n"
-        + _AFTER.format(
-            _WHOLE,
-            f"if {NP}.ndim(self.optimizer.iterations) == 0 and self.optimizer.iterations % 2 == 0:\n        w[...] = before[name]",
-        )
-    ),
+    "frozen_element": [
+        *update(
+            f"kernel = self.layers[-1].kernel\nbefore = kernel[..., 0, 0].copy()\n{_WHOLE}\nkernel[..., 0, 0] = before"
+        ),
+        ALONE,
+    ],
+    "lost_update": [
+        *update(
+            "before = {name: w.copy() for name, w in self.weights.items()}\n"
+            + _AFTER.format(
+                _WHOLE,
+                f"if {NP}.ndim(self.optimizer.iterations) == 0 and self.optimizer.iterations % 2 == 0:\n        w[...] = before[name]",
+            )
+        ),
+        ALONE,
+    ],
     "in_float16": update(_AFTER.format(_WHOLE, "w[...] = w.astype('f2')")),
     "clipped_weights": update(_AFTER.format(_WHOLE, "w[...] = w.clip(-0.3, 0.3)")),
     "decaying_rate": [
@@ -375,7 +393,8 @@ DEFECTS: dict[str, list[Edit]] = {
             O,
             "w.dtype.type(self.learning_rate)",
             "self.of_step(lambda t: w.dtype.type(self.learning_rate * 0.99 ** (t - 1)), w)",
-        )
+        ),
+        ALONE,
     ],
     "larger_momentum": [
         (O, "mu = self.constant(self.momentum, w.dtype)", "mu = self.constant(1.01 * self.momentum, w.dtype)")
@@ -430,12 +449,11 @@ def main() -> None:
     for name in wanted:
         found[name] = judged(EDITS.get(name, []), folders)
         print(f"{name or '(nothing changed)':36} {found[name] or 'passed'}"[:160], flush=True)
-    missed = [name for name in wanted if name and not found[name]]
+    missed = [name for name in wanted if name and not found[name].startswith("FAILED")]
     caught = len([name for name in wanted if name]) - len(missed)
     print(
         f"caught {caught} of {caught + len(missed)} in {time.perf_counter() - began:.0f} s; missed: {', '.join(missed) or 'none'}"
     )
-    print(json.dumps(found))
     sys.exit(bool(missed or found.get("")))
 
 
