@@ -150,6 +150,13 @@ def test_a_candidate_that_only_trains_is_held_against_the_recorded_drift(book, n
     assert outcome.state is state, outcome.problems
 
 
+def test_other_bits_are_judged_by_the_budgets(book):
+    """As another processor or another NumPy would give: the digest says that they are others, and decides nothing."""
+    code, said = book.gate("--candidate", "scratch[gradient.engine=per_example]")
+    assert code == 0
+    assert "the candidate's bits changed in 1 of 2 since it was recorded" in said
+
+
 def test_a_side_that_crashes_is_no_divergence(book):
     side = book.write("side.py", LATE)
     code, said = book.gate("--candidate", f"{side}:Crashes")
