@@ -167,6 +167,10 @@ def _jobs_in(folder: Path, candidate: str | None, precision: Precision | None) -
     for place in inside:
         case = load_case(place)
         runs = tuple(_judging(run, candidate) for run in runs_of(case))
+        names = [run.name for run in runs]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            msg = f"{place / CASE}: runs need names of their own; given twice: {', '.join(twice)}"
+            raise UsageError(msg)
         yield Job(place, case, runs, precision, candidate)
 
 

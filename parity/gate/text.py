@@ -119,7 +119,8 @@ def summary(outcomes: Sequence[Outcome], seconds: float) -> str:
         if any(o.state is state for o in outcomes)
     ]
     cases = len(list(groupby(outcomes, key=lambda outcome: outcome.job.folder)))
-    return f"{cases} case{'s' if cases != 1 else ''}, {len(outcomes)} runs: {', '.join(counts)} ({seconds:.2f} s)"
+    of = f"{cases} case{'s' * (cases != 1)}, {len(outcomes)} run{'s' * (len(outcomes) != 1)}"
+    return f"{of}: {', '.join(counts)} ({seconds:.2f} s)"
 
 
 def change_lines(renewed: Renewed) -> Iterator[str]:

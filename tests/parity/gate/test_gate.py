@@ -77,7 +77,8 @@ def test_without_a_baseline_nothing_is_run_and_the_command_that_makes_one_is_tol
     book.write("side.py", "raise SystemExit('this must not be imported')")
     code, said = book.gate("--candidate", book.folder / "side.py:Side")
     assert code == 4
-    assert f"parity gate {book.folder.as_posix()} --update" in said
+    folder = book.folder.as_posix()
+    assert f"parity gate {folder} --candidate {folder}/side.py:Side --update" in said
     assert "imported" not in said
 
 
@@ -381,6 +382,50 @@ def test_live_tells_the_three_apart(book, moving):
     contents["environment"]["numpy"] = "1.0"
     (book.folder / "baseline.json").write_text(json.dumps(contents))
     assert re.search(r"the environment changed:\n +numpy: 1.0 -> \d", book.gate("--live", "--no-explain")[1])
+
+
+def test_update_takes_no_part_of_a_case(book):
+    assert book.gate("--update", "--run", "plain")[0] == 2
+
+
+# What is asked for ---------------------------------------------------------------------------------------------------
+
+
+def test_the_report_of_what_failed_is_written(book, tmp_path):
+    book.change("case.toml", 'candidate = "scratch[l2.penalty=half]"', 'candidate = "scratch[loss.factor=half]"')
+    code, _ = book.gate("--precision", "float64", "--report", f"json={tmp_path / 'failed.json'}")
+    assert code == 1
+    told = json.loads((tmp_path / "failed.json").read_text())
+    assert told["candidate"] == "scratch[loss.factor=half]"
+    assert [run["precision"] for run in told["runs"]] == ["float64"]
+    assert told["environment"]["reference recorded on"]
+
+
+def test_it_stops_at_the_first_failure_when_asked_to(book):
+    book.change(
+        "case.toml",
+        'reference = "scratch"\nexpect',
+        'reference = "scratch"\ncandidate = "scratch[loss.factor=half]"\nexpect',
+    )
+    assert "2 runs: 1 ok, 1 FAILED" in book.gate("--no-explain")[1]
+    assert "1 run: 1 FAILED" in book.gate("--no-explain", "-x")[1]
+
+
+def test_two_runs_of_one_name_are_a_mistake(book):
+    book.change("case.toml", 'name = "half"', 'name = "plain"')
+    code, said = book.gate()
+    assert code == 2
+    assert "given twice: plain" in said
+
+
+def test_a_network_that_is_wrong_itself_explains_nothing(book, monkeypatch):
+    """The network that tries conventions out is the one with the mistake: no cause is better than a wrong one."""
+    from scratch_net.regularizers import L2
+
+    monkeypatch.setattr(L2, "gradient", lambda self, w: self.constant(self.l2, w.dtype) * w)
+    code, said = book.gate("--run", "plain")
+    assert code == 1
+    assert re.search(r"cause +UNEXPLAINED: the NumPy network.* is not in parity with the baseline", said)
 
 
 # What a user brings ------------------------------------------------------------------------------------------------
