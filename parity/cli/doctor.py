@@ -17,7 +17,12 @@ def doctor(baseline: Path | None, *, as_json: bool) -> None:
     """Print the environment, as far as it bears on the numbers, and what of it differs from a baseline's.
 
     Nothing is loaded but NumPy: of Keras and TensorFlow the installed versions are told.
-    """
+
+    \b
+    Examples:
+      parity doctor
+      parity doctor --baseline reports/l2-digits --json
+    """  # noqa: D301  # \b is click's
     from parity.doctor import SWITCHES, differences, environment  # noqa: PLC0415  # --help must be quick
 
     now, then = environment(), _recorded(baseline)

@@ -52,7 +52,15 @@ def gate(
     """Hold every case against its committed baseline; TensorFlow is not needed.
 
     CASES are folders with an experiment.toml, or folders of such folders; reports is taken where none is named.
-    """
+
+    \b
+    Examples:
+      parity gate
+      parity gate mycase --candidate mynet.py:MyNet --update
+      parity gate mycase --candidate mynet.py:MyNet
+      parity gate reports/l2-digits --run 'lambda = 0.01' -v
+      parity gate --live
+    """  # noqa: D301  # \b is click's
     began = time.perf_counter()
     from parity.gate.suite import Gate, exit_code, jobs  # noqa: PLC0415  # --help must be quick
     from parity.gate.text import summary  # noqa: PLC0415
