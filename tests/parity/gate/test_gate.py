@@ -149,6 +149,8 @@ def test_a_candidate_that_only_trains_is_held_against_the_recorded_drift(book, n
     side = book.write("side.py", LATE)
     (outcome,) = Gate(jobs([book.folder], only="plain", candidate=f"{side}:{name}"), explain=False).run()
     assert outcome.state is state, outcome.problems
+    if state is State.FAILED:
+        assert outcome.result.first_divergence.step == 1  # at the kept steps as well
 
 
 def test_other_bits_are_judged_by_the_budgets(book):
