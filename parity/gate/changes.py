@@ -50,11 +50,6 @@ class Change:
     result: Result | None = None
     """The reference of now, held against the recording of then."""
 
-    @property
-    def safe(self) -> bool:
-        """Whether nothing but rounding can be in it."""
-        return self.moved in {Moved.SAME, Moved.ROUNDING}
-
 
 @dataclass(frozen=True)
 class Renewed:

@@ -40,8 +40,6 @@ class Held:
 
     result: Result
     digests: Mapping[Precision, str]
-    bits: Mapping[Precision, tuple[str, ...]]
-    """Of each step, as a baseline has of the reference's."""
 
 
 class StaleError(BaselineError):
@@ -67,13 +65,12 @@ def hold(
     experiment = told(experiment, dataset)
     check_fresh(experiment, dataset, recorded)
     side = load_side(candidate)
-    runs, digests, bits = [], {}, {}
+    runs, digests = [], {}
     for precision in experiment.precisions:
         started = time.perf_counter()
         held = _Run(experiment, precision, dataset.astype(precision), side, recorded, kept[precision])
         held.take()
         runs.append(Run(precision, held.schedule.steps, held.judge, time.perf_counter() - started))
-        bits[precision] = tuple(held.bits)
         digests[precision] = digest([("bits", np.array(held.bits))])
     result = Result(
         experiment=experiment,
@@ -85,7 +82,7 @@ def hold(
         environment=dict(side.environment()),
         timings={run.precision: run.seconds for run in runs} | {"total": time.perf_counter() - began},
     )
-    return Held(result, digests, bits)
+    return Held(result, digests)
 
 
 def explain(result: Result, recorded: Recorded, kept: Mapping[Precision, Kept], dataset: Dataset) -> Diagnosis | None:

@@ -266,7 +266,7 @@ class Gate:
                 explain=False,
                 command=command,
             )
-            judged = Held(declared, {}, {})
+            judged = Held(declared, {})
         judged = replace(judged, result=_recorded_with(judged.result, baseline))
         state, problems = self._expected(run, judged.result)
         if state is State.FAILED and self.explain and judged.result.declared is None:
