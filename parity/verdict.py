@@ -220,7 +220,7 @@ class Judge:
         """Initial weights that both sides drew by themselves: equal to the last bit or not at all. Step 0."""
         for name, array in reference.items():
             if name in candidate:
-                self._hold(Key("update", name), "local", 0, array[None], np.asarray(candidate[name])[None], 0.0)
+                self.hold(Key("update", name), "local", 0, array[None], np.asarray(candidate[name])[None], 0.0)
             else:
                 self.missing[f"initial {name}"] = "the candidate does not draw it"
 
@@ -251,10 +251,10 @@ class Judge:
                     derived = partial(self._budget_of, key, records)
                 elif drift is not None and key in drift:
                     derived = partial(self._drifted, key, records, drift[key])
-                self._hold(key, lane, records.first_step, of_key, array, derived)
+                self.hold(key, lane, records.first_step, of_key, array, derived)
             if key not in untold_keys:
                 self._note_missing(key, pair, lanes)
-        self._hold_to_itself(pair)
+        self.hold_to_itself(pair)
         self._audit(pair)
         self.coverage.take(records)
         judged = {key: array for key, array in pair.audited.items() if key in pair.free}
@@ -278,7 +278,7 @@ class Judge:
                 values = float(given[index]), float(told[index])
                 self._diverge(Divergence(0, key, "free", self.precision, index, *values, 0.0, note))
 
-    def _hold_to_itself(self, pair: Pair) -> None:
+    def hold_to_itself(self, pair: Pair) -> None:
         """The free lane: every step of it must be what the candidate makes of the state that the step began with.
 
         With each operation judged in the local lane, what then separates the two sides is rounding and its growth, and
@@ -309,7 +309,7 @@ class Judge:
         records = _audited_records(pair)
         for key in execution_order(pair.audited.keys() & pair.free.keys(), self.experiment.layer_names):
             derived = partial(self._budget_of, key, records)
-            self._hold(key, "local", records.first_step, pair.audited[key], pair.free[key], derived, AUDITED)
+            self.hold(key, "local", records.first_step, pair.audited[key], pair.free[key], derived, AUDITED)
 
     def _budget_of(self, key: Key, records: Records, rows: Steps) -> Array | float | None:
         """Asked for the steps that differ only."""
@@ -345,7 +345,7 @@ class Judge:
         elif "local" not in lanes and pair.local and key.phase != "batch":
             self.missing.setdefault(f"{key}, local lane", "the candidate does not replay it")
 
-    def _hold(
+    def hold(
         self,
         key: Key,
         lane: Lane,

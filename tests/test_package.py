@@ -54,6 +54,24 @@ def test_two_numpy_networks_are_compared_without_tensorflow(installed, outside):
     assert printed.startswith("PARITY")
 
 
+def test_a_users_repository_gates_and_tests_without_tensorflow(installed, outside, tmp_path):
+    """A case, a conftest.py and a test of somebody's own; the plugin is found by its entry point."""
+    run(installed / "python", "-m", "pip", "install", "--quiet", "-c", ROOT / "constraints.txt", "pytest")
+    shutil.copytree(ROOT / "reports" / "l2-digits", tmp_path / "cases" / "mine")
+    gate = [installed / "parity", "gate", "cases/mine"]
+    assert "5 runs: 5 ok" in run(*gate, **outside)
+    (tmp_path / "conftest.py").write_text("import pytest\n\n\n@pytest.fixture\ndef theirs():\n    return 1\n")
+    (tmp_path / "mynet.py").write_text(
+        "from scratch_net.adapter import ScratchSide\n\n\nclass MyNet(ScratchSide):\n    pass\n"
+    )
+    (tmp_path / "test_mine.py").write_text(
+        "def test_my_network(parity, theirs):\n"
+        "    parity.check('cases/mine', candidate='mynet.py:MyNet', run=\"NumPy's penalty doubled\")\n"
+    )
+    said = run(installed / "python", "-m", "pytest", "-q", "test_mine.py", "cases", **outside)
+    assert "6 passed" in said
+
+
 def test_without_tensorflow_the_reference_says_how_to_get_it(installed, outside):
     experiment = ROOT / "examples" / "experiment.toml"
     done = subprocess.run(

@@ -16,8 +16,10 @@ COMMANDS = {
     "diff": "Train both sides of an experiment and say where they part.",
     "record": "Train one side and write down all that it does.",
     "compare": "Say where two recorded traces part; nothing is trained.",
+    "gate": "Hold every case against its committed baseline, without TensorFlow.",
     "conventions": "List where implementations choose differently, and how to make them agree.",
     "selftest": "Plant known mistakes and count how many are found and named.",
+    "doctor": "Print the environment that bears on the numbers.",
     "schema": "Print the JSON Schema of an experiment.",
 }
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from parity.casebook import CaseRun, Expected, Figure, cases, load_case, report, run_case, unexpected
+from parity.casebook import report, run_case
+from parity.cases import Expected, Figure, cases, load_case, unexpected
 from parity.data.sources import MNIST_VARIABLE
 from parity.verdict import Verdict
 
@@ -68,7 +69,7 @@ def needs(folder: Path) -> None:
 def test_a_case_shows_what_it_must_and_its_report_is_the_committed_one(folder):
     needs(folder)
     ran = list(run_case(folder))
-    assert [problem for run, result in ran for problem in unexpected(run, result)] == []
+    assert [problem for run, result in ran for problem in unexpected(run.expect, result)] == []
     made, committed = stable(report(folder, ran)), stable((folder / "report.md").read_text())
     assert [line for pair in zip(made, committed, strict=True) if not same(*pair) for line in pair] == []
 
@@ -79,6 +80,7 @@ def test_the_book_is_complete():
         "keras-chapter",
         "l2-digits",
         "l2-mnist",
+        "settings",
         "thirteen-thousand",
     ]
 
@@ -86,7 +88,7 @@ def test_the_book_is_complete():
 def test_an_expectation_that_is_not_met_is_told():
     """Each way of expecting something can fail."""
     folder = BOOK / "cookbook"
-    run, result = next(iter(run_case(folder)))
+    _, result = next(iter(run_case(folder)))
     place = {"step": 1, "phase": "gradient", "tensor": "dense/kernel"}
     for expected, word in [
         (Expected(verdict=Verdict.DIVERGED), "expected DIVERGED"),
@@ -97,5 +99,5 @@ def test_an_expectation_that_is_not_met_is_told():
         ),
         (Expected(verdict=Verdict.PARITY, figures=(Figure(**place, ratio=0.5),)), "not 0.5"),
     ]:
-        (problem,) = unexpected(CaseRun(name=run.name, expect=expected), result)
+        (problem,) = unexpected(expected, result)
         assert word in problem

@@ -1,0 +1,461 @@
+"""Mistakes written into the source of `scratch_net`: text for text, in a copy, with no switch of the catalogue's in it.
+
+Each has the effect of a choice of the catalogue or of a defect of `scratch_net.defects`, named as there. The gate must
+fail on every one of them, from the committed baselines alone: by what it computes, not by a crash. `python -m tests.parity.gate.mutations` prints the table.
+"""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from parity.gate.suite import Gate, State, jobs
+
+ROOT = Path(__file__).parents[3]
+Edit = tuple[str, str, str]  # file, text, text in its place
+
+A, D, I, L, M, N, O, R, S, T = (
+    f"{name}.py"
+    for name in [
+        "activations",
+        "layers",
+        "initializers",
+        "losses",
+        "metrics",
+        "network",
+        "optimizers",
+        "regularizers",
+        "adapter",
+        "record",
+    ]
+)
+NP = '__import__("numpy")'
+ALONE: Edit = (N, "self.stacks = True", "self.stacks = False")  # written for one step at a time
+
+_MSE, _MSE_GRADIENT = "((y - p) ** 2).mean(axis=-1).mean(axis=-1)", "(p - y) * (2 / (p.shape[-2] * p.shape[-1]))"
+_KERNEL = (
+    "            return {self.kernel_name: kernel}\n        return {self.kernel_name: kernel,",
+    "            return {self.kernel_name: @}\n        return {self.kernel_name: @,",
+)
+_UPDATE = "        self.optimizer.update(self.weights, gradients.whole)"
+_REPORTED = '        """The loss that is told of a step, which need not be the one that its gradient belongs to."""\n        return loss'
+_LOOP = "        for name, w in weights.items():\n            slots"
+_PENALTIES = "            for layer in self.layers\n            for name, r in layer.regularizers.items()"
+_PENALTY_GRADIENTS = "r.gradient(layer.weights[name]) for layer in self.layers for name"
+_FORWARD = "self.a = self.activation.forward(self.z)"
+_BACK = "np.matmul(dz, self.kernel.mT,"
+_SQUARE = "self.kernel.shape[-1] == self.kernel.shape[-2]"
+
+
+def mse(value: str, gradient: str | None = None) -> list[Edit]:
+    return [(L, _MSE, value)] + ([(L, _MSE_GRADIENT, gradient)] if gradient else [])
+
+
+def kernel(instead: str) -> list[Edit]:
+    return [(D, _KERNEL[0], _KERNEL[1].replace("@", instead))]
+
+
+def reported(words: str) -> list[Edit]:
+    return [(N, _REPORTED, f"        return {words}")]
+
+
+def update(lines: str) -> list[Edit]:
+    return [(N, _UPDATE, "\n".join(f"        {line}" for line in lines.split("\n")))]
+
+
+def l2(penalty: str, gradient: str) -> list[Edit]:
+    return [
+        (R, "return self.constant(self.l2, w.dtype) * np.vdot(w, w)", f"return {penalty}"),
+        (R, "return (2 * self.constant(self.l2, w.dtype)) * w", f"return {gradient}"),
+    ]
+
+
+LAM = "self.constant(self.l2, w.dtype)"
+
+CONVENTIONS: dict[str, list[Edit]] = {
+    "init.normal=plain": [
+        (I, "return random.truncated_normal(shape, 0.0, stddev)", "return random.normal(shape, 0.0, stddev)")
+    ],
+    "init.fan=swapped": [(I, "return (shape[0], shape[-1])", "return (shape[-1], shape[0])")],
+    "precision.compute=float32": [
+        (D, "z = np.matmul(x, self.kernel,", "z = np.matmul(x.astype('f4'), self.kernel.astype('f4'),"),
+    ],
+    "data.partial_batch=full_size": mse(
+        "((y - p) ** 2).mean(axis=-1).sum(axis=-1) / max(p.shape[-2], 8)",
+        "(p - y) * (2 / (max(p.shape[-2], 8) * p.shape[-1]))",
+    ),
+    "data.partial_batch=skipped": update(
+        "if self.layers[0].x.shape[-2] != 6:\n    self.optimizer.update(self.weights, gradients.whole)"
+    ),
+    "data.labels=shifted": [(N, "        return x, y", f"        return x, {NP}.roll(y, 1, axis=-1)")],
+    "data.scale=twice": [(N, "        return x, y", "        return x / 2, y")],
+    "data.scale=missing": [(N, "        return x, y", "        return x * 2, y")],
+    "forward.kernel=transposed": [
+        (D, "np.matmul(x, self.kernel,", f"np.matmul(x, self.kernel.mT if {_SQUARE} else self.kernel,")
+    ],
+    "gradient.derivative=at_output": [(A, "da * (a * (1 - a))", "da * (self.forward(a) * (1 - self.forward(a)))")],
+    "gradient.derivative=of_input": [(A, "da * (a * (1 - a))", "da * (z * (1 - z))")],
+    "gradient.hidden_activation=missing": [(A, "da * (1 - a * a)", "da")],
+    "gradient.output_activation=missing": [(A, "(da - (da * a).sum(axis=-1, keepdims=True)) * a", "da")],
+    "gradient.shortcut=twice": [
+        (L, "keepdims=True) - y) / z.shape[-2]", "keepdims=True) - y) / z.shape[-2] * softmax(z) * (1 - softmax(z))")
+    ],
+    "gradient.shortcut=diagonal": [(A, "(da - (da * a).sum(axis=-1, keepdims=True)) * a", "da * a * (1 - a)")],
+    "gradient.relu_at_zero=one": [(A, "da * (z > 0)", "da * (z >= 0)")],
+    "gradient.index=shifted": [(D, "np.matmul(x.mT, dz,", "np.matmul(np.roll(x, 1, axis=-2).mT, dz,")],
+    "gradient.bias=mean": [(D, "dz.sum(axis=-2)", "dz.mean(axis=-2)")],
+    "gradient.bias=missing": [(D, "dz.sum(axis=-2)", "0 * dz.sum(axis=-2)")],
+    "gradient.bias=scalar": [(D, "dz.sum(axis=-2)", "0 * dz.sum(axis=-2) + dz.sum(axis=(-1, -2))[..., None]")],
+    "gradient.kernel=mean": kernel("kernel / x.shape[-2]"),
+    "gradient.transposed=wrong": [(D, _BACK, f"np.matmul(dz, self.kernel if {_SQUARE} else self.kernel.mT,")],
+    "gradient.weights=after_update": [(D, _BACK, "np.matmul(dz, (self.kernel - 0.1 * (self.x.mT @ dz)).mT,")],
+    "loss.smoothing=off_class": [
+        (L, "self.label_smoothing / y.shape[-1] if", "self.label_smoothing * (1 - y) / (y.shape[-1] - 1) if")
+    ],
+    "loss.smoothing=scaled": [(L, " + self.label_smoothing / y.shape[-1] if", " if")],
+    "loss.clip=1e-8": [(L, "EPSILON = 1e-7", "EPSILON = 1e-8")],
+    "loss.clip=1e-12": [(L, "EPSILON = 1e-7", "EPSILON = 1e-12")],
+    "loss.clip=1e-15": [(L, "EPSILON = 1e-7", "EPSILON = 1e-15")],
+    "loss.clip=added": [(L, "return np.clip(p, EPSILON, 1 - EPSILON)", "return p + EPSILON")],
+    "loss.clip=none": [(L, "return np.clip(p, EPSILON, 1 - EPSILON)", "return p")],
+    "loss.soft_labels=fused": [(L, "softmax(z) * y.sum(axis=-1, keepdims=True) - y)", "softmax(z) - y)")],
+    "loss.probabilities=as_given": [
+        (L, "q = self.kept(p / p.sum(axis=-1, keepdims=True))", "q = self.kept(p)"),
+        (L, "total = p.sum(axis=-1, keepdims=True)", "total = np.ones_like(p[..., :1])"),
+    ],
+    "loss.softmax=twice": [
+        (N, "(y, z if self.skips_activation else output)", "(y, output)"),
+        (
+            N,
+            "return None, self.loss.gradient_from_logits(y, z)",
+            "return self.loss.gradient_from_logits(y, output), None",
+        ),
+    ],
+    "loss.input=probabilities": [(N, "lower() in loss.takes_logits_of", "lower() == ''")],
+    "loss.pairs=all_pairs": mse("((y - (p.mT if p.shape[-1] == 1 else p)) ** 2).mean(axis=-1).mean(axis=-1)"),
+    "loss.outputs=mean": [
+        (L, "((y - p) ** 2).sum(axis=-1).mean(axis=-1)", _MSE),
+        (L, "(p - y) * (2 / p.shape[-2])", _MSE_GRADIENT),
+    ],
+    "loss.outputs=sum": mse("((y - p) ** 2).sum(axis=-1).mean(axis=-1)", "(p - y) * (2 / p.shape[-2])"),
+    "loss.batch=sum": mse("((y - p) ** 2).mean(axis=-1).sum(axis=-1)", "(p - y) * (2 / p.shape[-1])"),
+    "loss.batch=mean_twice": mse(f"{_MSE} / p.shape[-2]", f"{_MSE_GRADIENT} / p.shape[-2]"),
+    "loss.factor=half": mse(f"{_MSE} / 2", f"{_MSE_GRADIENT} / 2"),
+    "loss.factor=double": mse(f"{_MSE} * 2", f"{_MSE_GRADIENT} * 2"),
+    "loss.reported=half": reported("Loss(loss.whole / 2, loss.data / 2, loss.penalties)"),
+    "loss.reported=double": reported("Loss(loss.whole * 2, loss.data * 2, loss.penalties)"),
+    "loss.reported=sum_outputs": reported("Loss(loss.whole * 4, loss.data * 4, loss.penalties)"),
+    "loss.reported=mean_outputs": reported("Loss(loss.whole / 4, loss.data / 4, loss.penalties)"),
+    "loss.reported=sum_batch": reported("Loss(loss.whole * 8, loss.data * 8, loss.penalties)"),
+    "l2.constant=exact": [
+        (
+            R,
+            "def __init__(self, l2, constant=keras_constant)",
+            "def __init__(self, l2, constant=lambda v, t: t.type(v))",
+        )
+    ],
+    "l2.scale=over_batch": l2(f"{LAM} * np.vdot(w, w) / 8", f"2 * {LAM} * w / 8"),
+    "l2.scale=over_dataset": l2(f"{LAM} * np.vdot(w, w) / 22", f"2 * {LAM} * w / 22"),
+    "l2.layers=not_first": [
+        (N, _PENALTIES, _PENALTIES.replace("self.layers", "self.layers[1:]")),
+        (N, _PENALTY_GRADIENTS, _PENALTY_GRADIENTS.replace("self.layers", "self.layers[1:]")),
+    ],
+    "l2.layers=not_last": [
+        (N, _PENALTIES, _PENALTIES.replace("self.layers", "self.layers[:-1]")),
+        (N, _PENALTY_GRADIENTS, _PENALTY_GRADIENTS.replace("self.layers", "self.layers[:-1]")),
+    ],
+    "l2.bias=included": [
+        (D, "if self.bias_regularizer is not None and", "if self.kernel_regularizer is not None and"),
+        (D, "named[self.bias_name] = self.bias_regularizer", "named[self.bias_name] = self.kernel_regularizer"),
+    ],
+    "l2.reported=absent": reported("Loss(loss.data, loss.data, {name: 0 * r for name, r in loss.penalties.items()})"),
+    "l2.reported=half": reported(
+        "Loss(loss.data + sum(loss.penalties.values()) / 2, loss.data, {k: r / 2 for k, r in loss.penalties.items()})"
+    ),
+    "l2.penalty=half": l2(f"{LAM} * np.vdot(w, w) / 2", f"{LAM} * w"),
+    "l2.gradient=absent": l2(f"{LAM} * np.vdot(w, w)", "0 * w"),
+    "l2.decay=decoupled": [
+        (N, "g + penalty[name] if name in penalty else g", "g"),
+        (
+            N,
+            _UPDATE,
+            _UPDATE
+            + "\n        for name, r in self.regularizers.items():\n            w = self.weights[name]\n            w -= 0.05 * r.gradient(w)",
+        ),
+    ],
+    "l2.decay=unscaled": [
+        (N, "g + penalty[name] if name in penalty else g", "g"),
+        (
+            N,
+            _UPDATE,
+            _UPDATE
+            + "\n        for name, r in self.regularizers.items():\n            w = self.weights[name]\n            w -= r.gradient(w)",
+        ),
+    ],
+    "activity.batch=sum": [
+        (D, "penalty_of(self.activity_regularizer, a, 2) / a.shape[-2]", "penalty_of(self.activity_regularizer, a, 2)"),
+        (D, "self.activity_regularizer.gradient(a) / a.shape[-2]", "self.activity_regularizer.gradient(a)"),
+    ],
+    "optimizer.constants=exact": [(O, "staticmethod(keras_constant)", "staticmethod(lambda v, t: t.type(v))")],
+    "adam.epsilon=textbook": [
+        (
+            O,
+            "w -= (m * alpha) / self.denominator(v)",
+            "of_m, of_v = (self.of_step(lambda t, i=i: self.corrections(w.dtype.type(t))[i], w) for i in (0, 1))\n"
+            "        w -= rate * (m / of_m) / self.denominator(v / of_v)",
+        ),
+    ],
+    "adam.epsilon=inside": [(O, "return np.sqrt(v) + self.epsilon", "return np.sqrt(v + self.epsilon)")],
+    "adam.epsilon_value=1e-8": [(O, "return np.sqrt(v) + self.epsilon", "return np.sqrt(v) + 1e-8")],
+    "adam.bias_correction=missing": [(O, "return rate * np.sqrt(of_v) / of_m", "return rate")],
+    "adam.bias_correction=no_power": [(O, "return one - b1**t, one - b2**t", "return one - b1, one - b2")],
+    "adam.step=ahead": [
+        (O, "return function(self.iterations + 1)", "return function(self.iterations + 2)"),
+        (O, "function(t + 1) for t", "function(t + 2) for t"),
+    ],
+    "adam.step=per_tensor": [
+        (O, "        self.iterations = self.iterations + 1", "            self.iterations = self.iterations + 1")
+    ],
+    "momentum.dampening=dampened": [(O, "        m -= g\n", "        m -= g * (1 - mu)\n")],
+    "momentum.nesterov=off": [(O, "w += m * mu - g if self.nesterov else m", "w += m")],
+    "momentum.nesterov=twice": [(O, "m * mu - g if", "m * mu * mu - (1 + mu) * g if")],
+    "momentum.nesterov=lookahead": [
+        (
+            T,
+            "    output = network.forward(x)",
+            "    ahead = {k: 0.9 * network.optimizer.slots.get(f'{k}/momentum', 0 * w) for k, w in network.weights.items()}\n"
+            "    for name, w in network.weights.items():\n        w += ahead[name]\n    output = network.forward(x)",
+        ),
+        (
+            T,
+            "    network.update(gradients)",
+            "    for name, w in network.weights.items():\n        w -= ahead[name]\n    network.update(gradients)",
+        ),
+    ],
+    "momentum.rate=outside": [
+        (O, "        g = g * rate\n        m *= mu", "        m *= mu"),
+        (O, "w += m * mu - g if self.nesterov else m", "w += rate * (m * mu - g if self.nesterov else m)"),
+    ],
+    "rmsprop.epsilon=outside": [(O, "return np.sqrt(v + self.epsilon)", "return np.sqrt(v) + self.epsilon")],
+    "rmsprop.rho=0.99": [(O, "v[...] = self.rho * v + (1 - self.rho)", "v[...] = 0.99 * v + 0.01")],
+    "rmsprop.centered=flipped": [(O, "variance = v - average * average", "variance = v")],
+    "learning_rate.scale=over_batch": [(O, "w.dtype.type(self.learning_rate)", "w.dtype.type(self.learning_rate / 8)")],
+    "learning_rate.scale=half": [(O, "w.dtype.type(self.learning_rate)", "w.dtype.type(self.learning_rate / 2)")],
+    "learning_rate.scale=double": [(O, "w.dtype.type(self.learning_rate)", "w.dtype.type(self.learning_rate * 2)")],
+    "update.layers=not_first": [(O, _LOOP, _LOOP.replace("weights.items()", "list(weights.items())[2:]"))],
+    "update.layers=not_last": [(O, _LOOP, _LOOP.replace("weights.items()", "list(weights.items())[:-2]"))],
+    "update.layers=no_biases": [
+        (
+            O,
+            _LOOP,
+            "        for name, w in weights.items():\n            if name.endswith('bias'):\n                continue\n            slots",
+        )
+    ],
+    "update.each=example": [
+        (
+            T,
+            "    network.update(gradients)",
+            "    for b in range(len(x)):\n        network.forward(x[b : b + 1])\n"
+            "        network.update(network.gradients(y[b : b + 1]))\n    network.forward(x)\n    network.gradients(y)",
+        ),
+    ],
+    "report.when=after_update": [
+        (T, "    loss = network.reported(loss, y)", "    loss = network.loss_of(y, network.forward(x))")
+    ],
+    "report.mean=running": [
+        *reported(
+            "(setattr(self, 'seen', [*getattr(self, 'seen', []), loss.whole]),"
+            " Loss(sum(self.seen) / len(self.seen), loss.data, loss.penalties))[1]"
+        ),
+        ALONE,
+    ],
+    "report.accuracy=binary": [
+        (M, "right = p.argmax(axis=-1) == y.argmax(axis=-1)", "right = ((p > 0.5) == (y > 0.5)).mean(axis=-1)")
+    ],
+}
+
+NO_MISTAKES = {
+    "gradient.engine=forward": "another way to the gradient, no mistake: the selftest does not plant it",
+    "gradient.engine=central": "the same",
+    "gradient.engine=per_example": "the same",
+    "l2.reported=whole": "by itself what Keras reports: it differs only beside another choice",
+}
+"""Choices of the catalogue that are no single mistakes."""
+
+_AFTER = "{}\nfor name, w in self.weights.items():\n    {}"
+_WHOLE = "self.optimizer.update(self.weights, gradients.whole)"
+
+DEFECTS: dict[str, list[Edit]] = {
+    "hard_sigmoid": [(A, "np.exp(np.minimum(z, 0)) / (1 + np.exp(-np.abs(z)))", "np.clip(0.2 * z + 0.5, 0, 1)")],
+    "leaky_relu": [(A, "return np.maximum(z, 0)", "return np.where(z > 0, z, 0.01 * z)")],
+    "scaled_tanh": [(A, "return np.tanh(z)", "return 1.7159 * np.tanh(2 / 3 * z)")],
+    "bias_twice": [(D, "z += self.bias[..., None, :]", "z += 2 * self.bias[..., None, :]")],
+    "bias_subtracted": [(D, "z += self.bias[..., None, :]", "z -= self.bias[..., None, :]")],
+    "tempered_softmax": [
+        (A, "e = np.exp(z - z.max(axis=-1, keepdims=True))", "e = np.exp((z - z.max(axis=-1, keepdims=True)) / 1.1)")
+    ],
+    "standardised_inputs": [
+        (
+            N,
+            "        return x, y",
+            "        return (x - x.mean(axis=-2, keepdims=True)) / (x.std(axis=-2, keepdims=True) + 1e-7), y",
+        )
+    ],
+    "swapped_units": [(D, _FORWARD, "self.a = np.roll(self.activation.forward(self.z), 1, axis=-1)")],
+    "dead_unit": [(D, _FORWARD, "self.a = self.activation.forward(self.z) * (np.arange(self.z.shape[-1]) > 0)")],
+    "centred_outputs": [(D, _FORWARD, f"{_FORWARD}\n        self.a = self.a - self.a.mean(axis=-2, keepdims=True)")],
+    "over_one_less": mse(
+        "((y - p) ** 2).mean(axis=-1).sum(axis=-1) / max(p.shape[-2] - 1, 1)",
+        "(p - y) * (2 / (max(p.shape[-2] - 1, 1) * p.shape[-1]))",
+    ),
+    "logarithm_of_two": [
+        (
+            L,
+            "return (self.targets(y) * minus_log_softmax(z)).sum(axis=-1).mean(axis=-1)",
+            "return (self.targets(y) * minus_log_softmax(z)).sum(axis=-1).mean(axis=-1) / np.log(2)",
+        )
+    ],
+    "first_counts_double": mse(f"{_MSE} + ((y - p) ** 2)[..., 0, :].mean(axis=-1) / p.shape[-2]"),
+    "huber": mse(
+        "np.where(np.abs(y - p) < 0.1, (y - p) ** 2, 0.2 * np.abs(y - p) - 0.01).mean(axis=-1).mean(axis=-1)",
+        f"{_MSE_GRADIENT} * np.minimum(1, 0.1 / np.maximum(np.abs(y - p), 1e-9))",
+    ),
+    "power_penalty": l2(f"{LAM} * (np.abs(w) ** 1.5).sum()", f"1.5 * {LAM} * np.sqrt(np.abs(w)) * np.sign(w)"),
+    "told_with_four_digits": reported(f"Loss({NP}.round(loss.whole, 4), {NP}.round(loss.data, 4), loss.penalties)"),
+    "absolute_error_gradient": [(L, _MSE_GRADIENT, "np.sign(p - y) / (p.shape[-2] * p.shape[-1])")],
+    "last_example_dropped": [(D, "np.matmul(x.mT, dz,", "np.matmul(x[..., :-1, :].mT, dz[..., :-1, :],")],
+    "bias_sign": [(D, "dz.sum(axis=-2)", "-dz.sum(axis=-2)")],
+    "rolled_columns": kernel("np.roll(kernel, 1, axis=-1)"),
+    "larger_in_first_layer": kernel("kernel * (1.1 if self.name == 'dense' else 1)"),
+    "threshold_in_relu": [(A, "da * (z > 0)", "da * (z > 0.1)")],
+    "slope_of_tanh": [(A, "da * (1 - a * a)", "da * (1 - a)")],
+    "clipped": [(N, "g + penalty[name] if name in penalty else g", "(g + penalty.get(name, 0)).clip(-0.01, 0.01)")],
+    "clipped_norm": [
+        *update(
+            "norm = sum((g * g).sum() for g in gradients.whole.values()) ** 0.5\n"
+            "gradients.whole = {name: g * min(1, 0.05 / norm) for name, g in gradients.whole.items()}\n" + _WHOLE
+        ),
+        ALONE,
+    ],
+    "four_digits": [(N, "g + penalty[name] if name in penalty else g", "(g + penalty.get(name, 0)).round(4)")],
+    "noise": kernel("kernel + 0.001 * np.random.default_rng(0).standard_normal(kernel.shape)"),
+    "accumulated": [
+        *update(
+            "total = self.__dict__.setdefault('total', {})\n"
+            "total.update({name: total.get(name, 0) + g for name, g in gradients.whole.items()})\n"
+            "self.optimizer.update(self.weights, dict(total))"
+        ),
+        ALONE,
+    ],
+    "reused": [
+        *update(
+            "last = self.__dict__.setdefault('last', {})\n"
+            f"if {NP}.ndim(self.optimizer.iterations) or self.optimizer.iterations % 2 == 0:\n"
+            "    last.update({name: g.copy() for name, g in gradients.whole.items()})\n"
+            "self.optimizer.update(self.weights, dict(last))"
+        ),
+        ALONE,
+    ],
+    "error_over_units": [(D, _BACK, "np.matmul(dz / dz.shape[-1], self.kernel.mT,")],
+    "fixed_feedback": [
+        (
+            D,
+            "        self.kernel, self.bias = kernel, bias",
+            "        self.first = kernel.copy()\n        self.kernel, self.bias = kernel, bias",
+        ),
+        (D, _BACK, "np.matmul(dz, self.first.mT,"),
+    ],
+    "penalty_sign": [(N, _PENALTY_GRADIENTS, f"-{_PENALTY_GRADIENTS}")],
+    "frozen_element": [
+        *update(
+            f"kernel = self.layers[-1].kernel\nbefore = kernel[..., 0, 0].copy()\n{_WHOLE}\nkernel[..., 0, 0] = before"
+        ),
+        ALONE,
+    ],
+    "lost_update": [
+        *update(
+            "before = {name: w.copy() for name, w in self.weights.items()}\n"
+            + _AFTER.format(
+                _WHOLE,
+                f"if {NP}.ndim(self.optimizer.iterations) == 0 and self.optimizer.iterations % 2 == 0:\n        w[...] = before[name]",
+            )
+        ),
+        ALONE,
+    ],
+    "in_float16": update(_AFTER.format(_WHOLE, "w[...] = w.astype('f2')")),
+    "clipped_weights": update(_AFTER.format(_WHOLE, "w[...] = w.clip(-0.3, 0.3)")),
+    "decaying_rate": [
+        (
+            O,
+            "w.dtype.type(self.learning_rate)",
+            "self.of_step(lambda t: w.dtype.type(self.learning_rate * 0.99 ** (t - 1)), w)",
+        ),
+        ALONE,
+    ],
+    "larger_momentum": [
+        (O, "mu = self.constant(self.momentum, w.dtype)", "mu = self.constant(1.01 * self.momentum, w.dtype)")
+    ],
+    "longer_beta_1": [(O, "(g - m) * (1 - self.beta_1)", "(g - m) * 0.05")],
+    "longer_rho": [(O, "v[...] = self.rho * v + (1 - self.rho)", "v[...] = 0.95 * v + 0.05")],
+    "without_root": [(O, "return np.sqrt(v) + self.epsilon", "return v + self.epsilon")],
+    "accuracy_without_last": [(M, "return right.mean(", "return right[..., :-1].mean(")],
+}
+
+EDITS = {**CONVENTIONS, **{f"defect {name}": edits for name, edits in DEFECTS.items()}}
+
+
+def planted(edits: list[Edit], place: Path) -> None:
+    """A copy of the package with these edits; every text must stand there."""
+    shutil.copytree(ROOT / "scratch_net", place / "scratch_net", ignore=shutil.ignore_patterns("__pycache__"))
+    for name, text, instead in edits:
+        path = place / "scratch_net" / name
+        source = path.read_text()
+        assert text in source, f"{name} has no {text!r}"
+        path.write_text(source.replace(text, instead))
+
+
+def judged(edits: list[Edit], folders: list[Path]) -> str:
+    """What the gate says of such a network first; empty where it passes."""
+    with tempfile.TemporaryDirectory() as place:
+        planted(edits, Path(place))
+        for name in [name for name in sys.modules if name.split(".")[0] == "scratch_net"]:
+            del sys.modules[name]
+        sys.path.insert(0, place)
+        importlib.invalidate_caches()
+        try:
+            for outcome in Gate(jobs(folders), explain=False, without_data=True).run():
+                assert outcome.state is not State.CANNOT_JUDGE, outcome.problems
+                if outcome.exit_code:
+                    first = outcome.result and outcome.result.first_divergence
+                    where = f"step {first.step}, {first.key}, {first.lane}" if first else outcome.problems[0]
+                    return f"{outcome.state}: {outcome.job.name}, {outcome.run.name}: {where}"
+        finally:
+            sys.path.remove(place)
+    return ""
+
+
+def main() -> None:
+    wanted = sys.argv[1:] or ["", *EDITS]
+    book = ROOT / "reports"
+    folders = [
+        book / "settings",
+        *sorted(path.parent for path in book.glob("*/case.toml") if path.parent.name != "settings"),
+    ]
+    began, found = time.perf_counter(), {}
+    for name in wanted:
+        found[name] = judged(EDITS.get(name, []), folders)
+        print(f"{name or '(nothing changed)':36} {found[name] or 'passed'}"[:160], flush=True)
+    missed = [name for name in wanted if name and not found[name].startswith("FAILED")]
+    caught = len([name for name in wanted if name]) - len(missed)
+    print(
+        f"caught {caught} of {caught + len(missed)} in {time.perf_counter() - began:.0f} s; missed: {', '.join(missed) or 'none'}"
+    )
+    sys.exit(bool(missed or found.get("")))
+
+
+if __name__ == "__main__":
+    main()
