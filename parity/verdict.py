@@ -228,7 +228,7 @@ class Judge:
         """Measure and judge every tensor of a chunk of steps; the free lane where it is known how far it may drift."""
         records, known = pair.reference, self.first
         own = _audited_records(pair)
-        if self.steps == 0:
+        if records.first_step == 1:
             self._hold_beginning(pair)
         self.steps += len(records)
         if pair.audited:
@@ -418,7 +418,7 @@ def _audited_records(pair: Pair) -> Records:
 def _evidence(first: Divergence, pair: Pair) -> Evidence | None:
     """Copies: the sides use their arrays again."""
     said = pair.lanes[first.lane]
-    if first.key not in said or first.note.startswith(AGAIN):
+    if first.key not in said or first.note.startswith(AGAIN) or not first.step:
         return None
     at = first.step - pair.reference.first_step
     arrays = {key: np.array(array[at : at + 1]) for key, array in pair.reference.arrays.items()}

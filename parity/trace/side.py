@@ -192,7 +192,7 @@ def _different(one: Experiment, other: Experiment) -> Iterator[tuple[str, Any, A
 
 def _apart(path: str, one: Any, other: Any) -> Iterator[tuple[str, Any, Any]]:
     if isinstance(one, dict) and isinstance(other, dict):
-        for key in one.keys() | other.keys():
+        for key in {**one, **other}:  # in the order of the config
             if not key.endswith("_initializer"):  # the weights themselves are compared
                 yield from _apart(f"{path}.{key}".lstrip("."), one.get(key), other.get(key))
     elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):

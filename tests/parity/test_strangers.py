@@ -12,7 +12,7 @@ import pytest
 
 from parity.asking import start_side
 from parity.config import validate
-from parity.errors import ExitCode, SideError, UsageError
+from parity.errors import ExitCode, SideError
 from parity.report import as_json, markdown, terminal
 from parity.run import diff
 from parity.sides import load_side
@@ -286,10 +286,11 @@ def test_its_warnings_are_noted_with_their_place(path):
     }
 
 
-def test_the_local_lane_alone_is_refused_to_those_who_do_not_replay(path):
+def test_the_local_lane_alone_judges_nobody_who_does_not_replay_and_tells_little(path):
     network(path)
-    with pytest.raises(UsageError, match=r"net.py:Net has no method replay\(reference\)"):
-        judged(path, lanes=("local",))
+    result = judged(path, lanes=("local",))
+    assert result.verdict is Verdict.CANNOT_JUDGE
+    assert any(item.what == "local lane" and "does not replay" in item.why for item in result.not_compared)
 
 
 def test_an_interrupt_while_it_runs_again_is_one_of_the_search(path):

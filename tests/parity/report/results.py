@@ -87,5 +87,5 @@ class Hostile(ScratchSide):
 
     def steps(self, x, y):
         said = super().steps(x, y)
-        return said | {"gradient": said["gradient"] | {"dense/" + ATTACK: said["gradient"]["dense/bias"]}}
+        return said | {"metrics": {"dense/" + ATTACK: said["loss"]}}
 """.replace("+ ATTACK", f"+ {ATTACK!r}")

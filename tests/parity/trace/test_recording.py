@@ -58,7 +58,7 @@ def test_a_trace_is_what_the_side_said_bit_for_bit(tmp_path, precision):
     assert sum(map(len, told.values())) == 23
     for records in told.values():
         for chunk in Schedule.of(experiment, len(dataset)).chunks(1, records.first_step, records.last_step):
-            live = walk.take(chunk, *batches(dataset, chunk))
+            live, _ = walk.take(chunk, *batches(dataset, chunk))
             assert live.arrays.keys() == records.arrays.keys()
             for key, array in live.arrays.items():
                 at = chunk.first_step - records.first_step
