@@ -23,7 +23,7 @@ def _rolled(y):
         ({"data.labels": "shifted"}, lambda x, y: (x, _rolled(y))),
         ({"data.labels": "shifted", "data.scale": "twice"}, lambda x, y: (x / SCALE, _rolled(y))),
     ],
-    ids=str,
+    ids=["twice", "missing", "shifted", "both"],
 )
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", NETWORKS)
