@@ -79,7 +79,10 @@ def _linear_algebra() -> dict[str, str]:
 
     blas = _config().get("Build Dependencies", {}).get("blas", {})
     facts = {"blas": f"{blas.get('name', 'not known')} {blas.get('version', '')}".strip()}
-    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    loaded = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    # Another library may bring one of its own, with which NumPy has nothing to do.
+    own = [pool for pool in loaded if any(part.startswith("numpy") for part in Path(pool["filepath"]).parts)]
+    pools = own or loaded
     facts["blas kernels"] = ", ".join(str(pool.get("architecture", "not known")) for pool in pools) or "not known"
     facts["blas threads"] = ", ".join(str(pool["num_threads"]) for pool in pools) or "not known"
     return facts

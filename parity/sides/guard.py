@@ -24,6 +24,8 @@ import numpy as np
 from parity.errors import SideError
 
 _SEED = 0
+_QUIET = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
+"""What Python itself shows nobody."""
 
 
 class Guard:
@@ -86,7 +88,8 @@ class Guard:
 
         def note(message: Any, category: Any, filename: str, lineno: int, *rest: Any) -> None:
             if threading.get_ident() not in {caller, self._worker and self._worker.ident}:
-                shown(message, category, filename, lineno, *rest)
+                if not issubclass(category, _QUIET):
+                    shown(message, category, filename, lineno, *rest)
                 return
             self.remark(f"{category.__name__}: {message} ({filename}, line {lineno})", f"first {at}")
 

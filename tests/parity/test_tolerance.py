@@ -128,6 +128,8 @@ def test_a_rule_judges_in_both_lanes():
 def test_a_side_that_cannot_replay_can_be_judged_by_fixed_tolerances(tmp_path):
     (tmp_path / "net.py").write_text(
         "from scratch_net.adapter import ScratchSide\nclass Net(ScratchSide):\n    replay = None\n"
+        "    def steps(self, x, y):\n        said = super().steps(x, y)\n"
+        "        return {'loss': said['loss'], 'weights': said['weights']}\n"
     )
     side = f"{tmp_path}/net.py:Net"
     assert run(candidate=side).runs[0].envelope is not None

@@ -51,6 +51,7 @@ NOT_TRAINED = {
     "Experiment.tolerance": "how the candidate is judged",
     "Experiment.precision=both": "a run in each",
     "Regression.one_hot": "numbers are no labels",
+    "Memory.source=memory": "arrays handed over in Python, which no experiment file can say",
 }
 
 

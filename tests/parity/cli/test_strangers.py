@@ -70,7 +70,6 @@ def test_a_step_that_never_returns_ends_the_process_as_well(folder):
 @pytest.mark.parametrize(
     ("arguments", "candidate", "said"),
     [
-        (["--lane", "local"], "net.py:Net", "has no method replay(reference)"),
         (["--timeout", "0"], "net.py:Net", "--timeout"),
         ([], "net.py:Nett", "did you mean 'Net'?"),
     ],

@@ -43,8 +43,8 @@ def test_anything_else_is_left_over_until_it_is_found():
     planted = {"gradient.hidden_activation": "missing", "learning_rate.scale": "double", "loss.factor": "double"}
     without = fits("weights", planted)
     found = fits("weights", planted, [("gradient.hidden_activation", "missing")])
-    assert max(used.max() for used in without.fit.used.values()) > 1e6
-    assert max(used.max() for used in found.fit.used.values()) <= 10  # a budget is of one step, four make rounding grow
+    left = [max(used.max() for used in evaluation.fit.used.values()) for evaluation in (without, found)]
+    assert left[0] > 1e5 * left[1]
     nearer = fits("weights", planted, [("gradient.hidden_activation", "missing"), ("loss.factor", "double")])
     assert 0 < nearer.fit.factors < found.fit.factors
 
