@@ -107,8 +107,8 @@ class LocalBudget:
         if added is not None:
             n, found = n + 1, np.add(found, added, out=found)
         found *= 2 * gamma(n, self.u)
-        # `sum a + sum b` over the n terms, from above: what is lost below the smallest number needs no finer bound
-        found += 2 * self.tiny * n * (1 + a.max(axis=(-2, -1), keepdims=True) + b.max(axis=(-2, -1), keepdims=True))
+        found += 2 * self.tiny * (n + b.sum(axis=-2, keepdims=True))
+        found += 2 * self.tiny * a.sum(axis=-1, keepdims=True)
         return np.asarray(found)
 
     def _input(self, layer: str, of: Operands) -> Array:
