@@ -146,6 +146,8 @@ def record(
     changes: Changes = (),
     keep: Keep | Literal["divergence"] = ALL,
     reference: SideLike = "keras",
+    start_from: str | PathLike[str] | None = None,
+    timeout: float | None = None,
     resume: bool = False,
     progress: bool = True,
 ) -> list[Recorded]:
@@ -165,6 +167,8 @@ def record(
         changes: further keys of the experiment.
         keep: which steps to write; `divergence` are those around the first divergence from `reference`.
         reference: for that, the side that is trusted.
+        start_from: a trace, to begin with the weights that it began with.
+        timeout: seconds that one call of a side which is not built in may take.
         resume: go on with a recording that was cut short.
         progress: show a bar, where somebody can see it.
 
@@ -185,7 +189,9 @@ def record(
         with Progress(quiet=not progress) as bar:
             keep = Keep(around=first_divergence(checked, side, reference, bar, **given))
     with Progress(quiet=not progress) as bar:
-        return run_record(checked, side, Path(out), keep=keep, resume=resume, progress=bar, **given)
+        begun = None if start_from is None else Path(start_from)
+        options: dict[str, Any] = {"keep": keep, "start_from": begun, "timeout": timeout, "resume": resume}
+        return run_record(checked, side, Path(out), progress=bar, **options, **given)
 
 
 def compare(
