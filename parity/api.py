@@ -20,6 +20,7 @@ from parity.config.given import GivenModel, ModelExperiment
 from parity.config.tolerances import Tolerance, tolerances
 from parity.data import load_dataset
 from parity.declared import diff_declared
+from parity.elsewhere import diff_elsewhere
 from parity.errors import UsageError, nearest
 from parity.protocol import Lane
 from parity.recording import ALL, Keep, Recorded, first_divergence, record as run_record
@@ -63,6 +64,9 @@ def diff(
     envelope: bool = False,
     gradcheck: bool = False,
     timeout: float | None = None,
+    python: str | PathLike[str] | None = None,
+    reference_python: str | PathLike[str] | None = None,
+    keep_traces: str | PathLike[str] | None = None,
     progress: bool = True,
     command: str = "",
 ) -> Comparison:
@@ -89,6 +93,10 @@ def diff(
         envelope: hold the free lane against the drift of rounding also where the candidate replays.
         gradcheck: check each side's gradient against its own loss.
         timeout: seconds that one call of a side which is not built in may take.
+        python: the interpreter that trains the candidate, in a process of its own, where both sides cannot be imported
+            together; the candidate is then a name, and is judged by its trace.
+        reference_python: the same for the reference.
+        keep_traces: a folder for the traces that are recorded so; without it they are removed.
         progress: show a bar, where somebody can see it.
         command: what to say in reports how this was run.
 
@@ -111,9 +119,16 @@ def diff(
         given |= {"dataset": load_dataset(checked, arrays), "weights": model.weights if model else None}
         if isinstance(checked, ModelExperiment) and model is not None:
             options = {"reference": reference, "declare": declare, "gradcheck": gradcheck, "envelope": envelope}
+            options |= {"python": python, "reference_python": reference_python}
             result = _against(model, checked, given | {"timeout": timeout}, options)
         else:
             compare = partial(diff_declared, choices=checked.declare) if checked.declare else run_diff
+            if python is not None or reference_python is not None:
+                pythons = {"python": python and str(python), "reference_python": reference_python and str(reference_python)}
+                keep = None if keep_traces is None else Path(keep_traces)
+                compare = partial(diff_elsewhere, compare, recording=bar.of, keep=keep, **pythons)
+            elif keep_traces is not None:
+                raise UsageError("keep_traces: nothing is recorded without python or reference_python")
             result = compare(
                 checked,
                 reference="keras" if reference is None else reference,
