@@ -118,15 +118,25 @@ def diff(
         given: dict[str, Any] = {"candidate": candidate, "progress": bar, "command": command}
         given |= {"dataset": load_dataset(checked, arrays), "weights": model.weights if model else None}
         if isinstance(checked, ModelExperiment) and model is not None:
-            options = {"reference": reference, "declare": declare, "gradcheck": gradcheck, "envelope": envelope}
+            options: dict[str, Any] = {
+                "reference": reference,
+                "declare": declare,
+                "gradcheck": gradcheck,
+                "envelope": envelope,
+            }
             options |= {"python": python, "reference_python": reference_python}
             result = _against(model, checked, given | {"timeout": timeout}, options)
         else:
             compare = partial(diff_declared, choices=checked.declare) if checked.declare else run_diff
             if python is not None or reference_python is not None:
-                pythons = {"python": python and str(python), "reference_python": reference_python and str(reference_python)}
-                keep = None if keep_traces is None else Path(keep_traces)
-                compare = partial(diff_elsewhere, compare, recording=bar.of, keep=keep, **pythons)
+                compare = partial(
+                    diff_elsewhere,
+                    compare,
+                    python=None if python is None else str(python),
+                    reference_python=None if reference_python is None else str(reference_python),
+                    keep=None if keep_traces is None else Path(keep_traces),
+                    recording=bar.of,
+                )
             elif keep_traces is not None:
                 raise UsageError("keep_traces: nothing is recorded without python or reference_python")
             result = compare(

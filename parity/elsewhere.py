@@ -12,8 +12,10 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -83,6 +85,7 @@ def diff_elsewhere(
         UsageError: as `parity.run.diff`; or an interpreter cannot be used.
         SideError: a side failed before anything was recorded.
     """
+    began = time.perf_counter()
     with TemporaryDirectory(prefix="parity-") as temporary:
         other = _OtherProcess(Path(temporary), keep, experiment, dataset, timeout)
         sides: dict[str, SideLike] = {"reference": reference, "candidate": candidate}
@@ -96,10 +99,12 @@ def diff_elsewhere(
                 sides[role] = sides[role] if experiment.declare else first
                 begins = other.start_of(first, weights)
         experiment = other.recorded_of(experiment)
+        recorded = time.perf_counter() - began
         given = {"dataset": dataset, "weights": weights, "timeout": timeout}
         result = compare(experiment, **sides, **given, **options)
-        failure = other.failure
-        return result if failure is None else replace(result, crash=Crash(str(failure), failure.step))
+    crash = result.crash if other.failure is None else Crash(str(other.failure), other.failure.step)
+    timings = {"recording": recorded, **result.timings, "total": recorded + result.timings["total"]}
+    return replace(result, crash=crash, timings=timings)
 
 
 class _OtherProcess:
@@ -147,9 +152,7 @@ class _OtherProcess:
             writer.start({Key("update", name): array for name, array in weights.items()})
         return self.folder / "start"
 
-    def record(
-        self, role: str, side: SideLike, python: str, begins: Path | None, progress: Progress
-    ) -> LoadedSide:
+    def record(self, role: str, side: SideLike, python: str, begins: Path | None, progress: Progress) -> LoadedSide:
         """Train a side by another interpreter; its trace as a side.
 
         Args:
@@ -177,9 +180,12 @@ class _OtherProcess:
         words += ["--side", side, "--out", str(out)]
         words += [] if begins is None else ["--start-from", str(begins)]
         words += [] if self.timeout is None else ["--timeout", str(self.timeout)]
-        with log.open("wb") as said, subprocess.Popen(  # noqa: S603  # the interpreter that was asked for
-            words, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT, env=self._environment()
-        ) as process:
+        with (
+            log.open("wb") as said,
+            subprocess.Popen(  # noqa: S603  # the interpreter that was asked for
+                words, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT, env=self._environment()
+            ) as process,
+        ):
             try:
                 self._watch(process, out, progress)
             finally:
@@ -206,10 +212,8 @@ class _OtherProcess:
     def _watch(self, process: subprocess.Popen[bytes], out: Path, progress: Progress) -> None:
         """Wait until it ends, and show how far it is."""
         while True:
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(_SECONDS_BETWEEN)
-            except subprocess.TimeoutExpired:
-                pass
             for trace in (open_traces(out) if is_trace(out) else {}).values():
                 progress(trace.manifest.precision, sum(file.steps for file in trace.manifest.files), self._steps)
             if process.returncode is not None:
@@ -239,7 +243,9 @@ def check_interpreter(python: str, option: str) -> None:
             check=False,
         )
     except OSError as error:
-        inside = next((path for path in (Path(python, "bin", "python"), Path(python, "python.exe")) if path.exists()), "")
+        inside = next(
+            (path for path in (Path(python, "bin", "python"), Path(python, "python.exe")) if path.exists()), ""
+        )
         meant = f"did you mean {inside}?" if inside else "give the path of a Python, as `which python` says it there"
         raise UsageError(f"{asked}: cannot be started: {error.strerror}; {meant}") from None
     except subprocess.TimeoutExpired:
@@ -250,8 +256,8 @@ def check_interpreter(python: str, option: str) -> None:
         raise UsageError(f"{asked}: is no Python that can be asked: {why}")
     if tuple(map(int, version.split()[1].split("."))) < OLDEST:
         raise UsageError(
-            f"{asked}: is {version}; keras-parity needs {'.'.join(map(str, OLDEST))} or newer. What runs there can write "
-            "a trace by itself (docs/trace-format.md), for parity compare"
+            f"{asked}: is {version}; keras-parity needs {'.'.join(map(str, OLDEST))} or newer. What runs there can "
+            "write a trace by itself (docs/trace-format.md), for parity compare"
         )
     if missing := lacking.split():
         listed = f"{python} -m pip install {' '.join(missing)}"

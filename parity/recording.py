@@ -226,7 +226,9 @@ def _begun_with(folder: Path, precision: Precision) -> dict[str, Array]:
     """The weights that a trace began with."""
     traces = open_traces(folder)
     if precision not in traces:
-        raise UsageError(f"{folder}: was recorded in {', '.join(traces)}; there are no weights to begin with in {precision}")
+        raise UsageError(
+            f"{folder}: was recorded in {', '.join(traces)}; there are no weights to begin with in {precision}"
+        )
     return {key.tensor: array for key, array in traces[precision].start().items() if word_of(key)[0] == "weights"}
 
 

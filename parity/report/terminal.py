@@ -51,7 +51,8 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        if not self._bar.disable:  # rich 13 ends the line of a bar that it never drew
+            self._bar.stop()
 
     def __call__(self, precision: Precision, done: int, planned: int) -> None:
         self._show(precision, done, planned)
