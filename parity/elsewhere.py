@@ -176,7 +176,7 @@ class _OtherProcess:
             raise UsageError(f"{option} {python}: the {role} {side} is a trace, which nobody trains: leave it out")
         check_interpreter(python, option)
         out, log = self.traces / role, self.folder / f"{role}.log"
-        words = [python, "-m", "parity", "record", str(self.folder / "experiment.json"), "--quiet"]
+        words = [python, "-P", "-m", "parity", "record", str(self.folder / "experiment.json"), "--quiet"]
         words += ["--side", side, "--out", str(out)]
         words += [] if begins is None else ["--start-from", str(begins)]
         words += [] if self.timeout is None else ["--timeout", str(self.timeout)]
@@ -206,7 +206,9 @@ class _OtherProcess:
         return Schedule.of(self.experiment, len(self.dataset)).steps
 
     def _environment(self) -> dict[str, str]:
-        paths = [str(self.packages), os.environ.get("PYTHONPATH", "")]
+        """This package first, ahead of the current folder (`-P`), which may hold another one."""
+        here = str(Path.cwd())
+        paths = [str(self.packages), os.environ.get("PYTHONPATH", ""), here if {"", here} & {*sys.path} else ""]
         return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
     def _watch(self, process: subprocess.Popen[bytes], out: Path, progress: Progress) -> None:

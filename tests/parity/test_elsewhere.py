@@ -71,7 +71,7 @@ class Killed(Bare):
 class Hangs(Bare):
     def fourth(self):
         (Path(__file__).parent / "began").write_text(str(os.getpid()))
-        time.sleep(100)
+        time.sleep(20)
 """
 
 
@@ -121,9 +121,10 @@ def test_both_begin_with_what_the_reference_draws(bare):
     assert said(diff(bare + "Bare", reference_python=HERE, **options)) == said(result)
 
 
-def test_weights_that_the_experiment_names_are_given_to_both(bare, tmp_path):
+def test_weights_that_the_experiment_names_are_given_to_both(bare, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     np.savez(tmp_path / "given.npz", **{"dense/bias": np.array([1.0, 2.0, 3.0, 4.0])})
-    for given in ({"dense/bias": [1, 2, 3, 4]}, str(tmp_path / "given.npz")):
+    for given in ({"dense/bias": [1, 2, 3, 4]}, "given.npz"):
         result = diff("scratch[init.fan=swapped]", TABLE | {"initial_weights": given}, python=HERE)
         assert result.first_divergence.key.tensor == "dense/kernel"  # drawn otherwise; the bias was not drawn
         assert diff(bare + "Bare", TABLE | {"initial_weights": given}, python=HERE).verdict is Verdict.PARITY
@@ -148,6 +149,13 @@ def test_it_is_said_who_was_trained_by_what_with_this_very_package(bare):
         assert result.environment[f"numpy ({role})"] == np.__version__
     assert "does not replay" in result.runs[0].judge.missing["local lane"]
     assert "not drawn by the candidate" in result.runs[0].judge.missing["initial weights"]
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_module_of_the_current_folder_is_found_there_as_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert diff("bare:Bare", python=HERE).verdict is Verdict.PARITY
 
 
 def test_traces_are_removed_or_kept(bare, tmp_path):
