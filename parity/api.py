@@ -20,6 +20,7 @@ from parity.config.given import GivenModel, ModelExperiment
 from parity.config.tolerances import Tolerance, tolerances
 from parity.data import load_dataset
 from parity.declared import diff_declared
+from parity.elsewhere import diff_elsewhere
 from parity.errors import UsageError, nearest
 from parity.protocol import Lane
 from parity.recording import ALL, Keep, Recorded, first_divergence, record as run_record
@@ -63,6 +64,9 @@ def diff(
     envelope: bool = False,
     gradcheck: bool = False,
     timeout: float | None = None,
+    python: str | PathLike[str] | None = None,
+    reference_python: str | PathLike[str] | None = None,
+    keep_traces: str | PathLike[str] | None = None,
     progress: bool = True,
     command: str = "",
 ) -> Comparison:
@@ -89,6 +93,10 @@ def diff(
         envelope: hold the free lane against the drift of rounding also where the candidate replays.
         gradcheck: check each side's gradient against its own loss.
         timeout: seconds that one call of a side which is not built in may take.
+        python: the interpreter that trains the candidate, in a process of its own, where both sides cannot be imported
+            together; the candidate is then a name, and is judged by its trace.
+        reference_python: the same for the reference.
+        keep_traces: a folder for the traces that are recorded so; without it they are removed.
         progress: show a bar, where somebody can see it.
         command: what to say in reports how this was run.
 
@@ -110,10 +118,27 @@ def diff(
         given: dict[str, Any] = {"candidate": candidate, "progress": bar, "command": command}
         given |= {"dataset": load_dataset(checked, arrays), "weights": model.weights if model else None}
         if isinstance(checked, ModelExperiment) and model is not None:
-            options = {"reference": reference, "declare": declare, "gradcheck": gradcheck, "envelope": envelope}
+            options: dict[str, Any] = {
+                "reference": reference,
+                "declare": declare,
+                "gradcheck": gradcheck,
+                "envelope": envelope,
+            }
+            options |= {"python": python, "reference_python": reference_python}
             result = _against(model, checked, given | {"timeout": timeout}, options)
         else:
             compare = partial(diff_declared, choices=checked.declare) if checked.declare else run_diff
+            if python is not None or reference_python is not None:
+                compare = partial(
+                    diff_elsewhere,
+                    compare,
+                    python=None if python is None else str(python),
+                    reference_python=None if reference_python is None else str(reference_python),
+                    keep=None if keep_traces is None else Path(keep_traces),
+                    recording=bar.of,
+                )
+            elif keep_traces is not None:
+                raise UsageError("keep_traces: nothing is recorded without python or reference_python")
             result = compare(
                 checked,
                 reference="keras" if reference is None else reference,
@@ -146,6 +171,8 @@ def record(
     changes: Changes = (),
     keep: Keep | Literal["divergence"] = ALL,
     reference: SideLike = "keras",
+    start_from: str | PathLike[str] | None = None,
+    timeout: float | None = None,
     resume: bool = False,
     progress: bool = True,
 ) -> list[Recorded]:
@@ -165,6 +192,8 @@ def record(
         changes: further keys of the experiment.
         keep: which steps to write; `divergence` are those around the first divergence from `reference`.
         reference: for that, the side that is trusted.
+        start_from: a trace, to begin with the weights that it began with.
+        timeout: seconds that one call of a side which is not built in may take.
         resume: go on with a recording that was cut short.
         progress: show a bar, where somebody can see it.
 
@@ -185,7 +214,9 @@ def record(
         with Progress(quiet=not progress) as bar:
             keep = Keep(around=first_divergence(checked, side, reference, bar, **given))
     with Progress(quiet=not progress) as bar:
-        return run_record(checked, side, Path(out), keep=keep, resume=resume, progress=bar, **given)
+        begun = None if start_from is None else Path(start_from)
+        options: dict[str, Any] = {"keep": keep, "start_from": begun, "timeout": timeout, "resume": resume}
+        return run_record(checked, side, Path(out), progress=bar, **options, **given)
 
 
 def compare(

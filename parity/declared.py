@@ -21,6 +21,11 @@ from parity.sides import STAND_IN, SideLike, load_side
 from parity.verdict import Verdict
 
 
+def made_with(choices: Mapping[str, str]) -> str:
+    """The NumPy network with these choices."""
+    return f"{STAND_IN}[{','.join(f'{code}={choice}' for code, choice in choices.items())}]"
+
+
 def diff_declared(
     experiment: Experiment,
     choices: Mapping[str, str],
@@ -47,7 +52,7 @@ def diff_declared(
     Raises:
         UsageError, SideError: as `diff`.
     """
-    made = f"{STAND_IN}[{','.join(f'{code}={choice}' for code, choice in choices.items())}]"
+    made = made_with(choices)
     given: dict[str, Any] = {name: options.get(name) for name in ("dataset", "weights")}
     interrupted, crash = False, None
     name = reference if isinstance(reference, str) else load_side(reference).name

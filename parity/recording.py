@@ -19,7 +19,7 @@ from parity.config import Experiment, Precision
 from parity.data import Dataset, Schedule, load_dataset
 from parity.errors import SideError, UsageError
 from parity.lockstep import Span, Walk, batches, chunk_length, draw_weights, start_weights
-from parity.protocol import Array, Key, Records
+from parity.protocol import Array, Key, Records, word_of
 from parity.run import Progress, diff, told_examples
 from parity.sides import STAND_IN, LoadedSide, SideLike, load_side
 from parity.trace import Manifest, Trace, TraceWriter, is_trace, open_traces
@@ -74,6 +74,8 @@ def record(
     progress: Progress = lambda *_: None,
     dataset: Dataset | None = None,
     weights: Mapping[str, Array] | None = None,
+    start_from: Path | None = None,
+    timeout: float | None = None,
 ) -> list[Recorded]:
     """Train one side and write its trace; with both precisions, one trace each in `out/float64` and `out/float32`.
 
@@ -86,12 +88,14 @@ def record(
         progress: called with the precision, the steps done and the steps planned.
         dataset: what to train on, in place of the experiment's data.
         weights: the initial weights, where the experiment's are in memory.
+        start_from: a trace, to begin with the weights that it began with; what the side draws is recorded beside them.
+        timeout: seconds that one call of a side which is not built in may take.
 
     Raises:
         UsageError: the data, the side or the folder is not usable, or what was written does not come out again.
         SideError: the side raised.
     """
-    loaded = load_side(side)
+    loaded = load_side(side, timeout)
     dataset = load_dataset(experiment) if dataset is None else dataset
     experiment = told_examples(experiment, len(dataset))
     if is_trace(out) and not resume:
@@ -101,7 +105,9 @@ def record(
     done = []
     for precision in experiment.precisions:
         folder = out / precision if len(experiment.precisions) > 1 else out
-        one = _Recording(experiment, loaded, dataset.astype(precision), precision, folder, keep, weights, resume=resume)
+        data = dataset.astype(precision)
+        begun = None if start_from is None else _begun_with(start_from, precision)
+        one = _Recording(experiment, loaded, data, precision, folder, keep, weights, begun, resume=resume)
         done.append(one.run(progress))
     return done
 
@@ -118,6 +124,7 @@ class _Recording:
         folder: Path,
         keep: Keep,
         handed: Mapping[str, Array] | None,
+        begun: Mapping[str, Array] | None,
         *,
         resume: bool,
     ) -> None:
@@ -125,7 +132,13 @@ class _Recording:
         self.schedule, self.keep = Schedule.of(experiment, len(dataset)), keep
         inputs = dataset.x.shape[1]
         drawn = (draw_weights(each, experiment, inputs, precision) for each in (side, load_side(STAND_IN)))
-        self.weights = start_weights(experiment, drawn, inputs, precision, handed)
+        self.drawn: Mapping[str, Array] | None = None
+        if begun is None:
+            self.weights = start_weights(experiment, drawn, inputs, precision, handed)
+        else:
+            self.weights = start_weights(experiment, [], inputs, precision, begun)
+            own = next(drawn)
+            self.drawn = {} if own is None else start_weights(experiment, [own], inputs, precision, handed)
         manifest = Manifest(
             side=side.name,
             experiment=experiment.model_dump(mode="json", exclude={"initial_weights"}, exclude_none=True),
@@ -133,6 +146,7 @@ class _Recording:
             environment={
                 "python": platform.python_version(),
                 "machine": f"{platform.system()} {platform.machine()}",
+                "numpy": np.__version__,
                 **{str(name): str(value) for name, value in side.environment().items()},
             },
             keep=str(keep),
@@ -148,6 +162,8 @@ class _Recording:
         walk = Walk(self.experiment, self.side, self.dataset, self.weights)
         if self.written is None:
             self.writer.start(walk.before)
+            if self.drawn is not None:
+                self.writer.drawn(self.drawn)
         else:
             self._check_start(self.written, walk.before)
         spans = list(self.keep.spans(self.schedule.steps))
@@ -204,6 +220,16 @@ class _Recording:
             if key not in then or key not in now or not same_bits(then[key], np.asarray(now[key])):
                 told = f"{array_name(key)} {where} does not come out as it was recorded"
                 raise UsageError(f"{path}: {told}: what follows would not either; name another folder")
+
+
+def _begun_with(folder: Path, precision: Precision) -> dict[str, Array]:
+    """The weights that a trace began with."""
+    traces = open_traces(folder)
+    if precision not in traces:
+        raise UsageError(
+            f"{folder}: was recorded in {', '.join(traces)}; there are no weights to begin with in {precision}"
+        )
+    return {key.tensor: array for key, array in traces[precision].start().items() if word_of(key)[0] == "weights"}
 
 
 def _fits(waiting: list[Records], records: Records, length: int) -> bool:

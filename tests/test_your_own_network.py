@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ def test_it_ends_as_the_page_says(command, code, tmp_path, monkeypatch, capsys):
         shutil.copytree(ROOT / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as caught:
-        main(shlex.split(command))
+        main([sys.executable if word == "old/bin/python" else word for word in shlex.split(command)])
     assert (caught.value.code or 0) == int(code), capsys.readouterr().err
 
 

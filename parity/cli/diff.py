@@ -59,6 +59,13 @@ if TYPE_CHECKING:
     metavar="SECONDS",
     help="What one call of a network of yours may take; no limit if not given.",
 )
+@click.option(
+    "--python",
+    metavar="PATH",
+    help="The Python that trains the candidate, in a process of its own: for sides that cannot be imported together.",
+)
+@click.option("--reference-python", metavar="PATH", help="The same for the reference.")
+@click.option("--keep-traces", metavar="DIR", help="Keep what these record, in DIR/reference and DIR/candidate.")
 @click.option("-q", "--quiet", is_flag=True, help="Only the verdict's line.")
 @click.option("-v", "--verbose", is_flag=True, help="Every tensor, and what was not compared.")
 def diff(
@@ -78,6 +85,9 @@ def diff(
     envelope: bool,
     gradcheck: bool,
     timeout: float | None,
+    python: str | None,
+    reference_python: str | None,
+    keep_traces: str | None,
     quiet: bool,
     verbose: bool,
 ) -> None:
@@ -92,6 +102,7 @@ def diff(
       parity diff experiment.toml --set layers.0.kernel_regularizer.l2=0 --report json=-
       parity diff experiment.toml --report html=diff.html --report junit=diff.xml
       parity diff experiment.toml --candidate mynet.py:MyNet --declare l2.penalty=half
+      parity diff experiment.toml --candidate mynet.py:MyNet --python ~/old/bin/python
       parity diff experiment.toml --rtol 1e-5 --atol 1e-8 --ulp 'dense*/kernel=2'
     """  # noqa: D301  # \b is click's
     # Imported here so that --help answers at once.
@@ -117,6 +128,9 @@ def diff(
             envelope=envelope,
             gradcheck=gradcheck,
             timeout=timeout,
+            python=python,
+            reference_python=reference_python,
+            keep_traces=keep_traces,
             progress=not quiet,
             command=shlex.join(["parity", *sys.argv[1:]]),
         )

@@ -29,6 +29,18 @@ _KEEP = "all, every=N, around=STEP or divergence"
 @click.option(
     "--reference", default="keras", show_default=True, metavar="SIDE", help="For --keep divergence: from whom."
 )
+@click.option(
+    "--start-from",
+    type=click.Path(path_type=Path),
+    metavar="TRACE",
+    help="Begin with the weights that this trace began with, where both sides cannot draw the same.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="What one call of a network of yours may take; no limit if not given.",
+)
 @click.option("--resume", is_flag=True, help="Go on with a recording that was cut short.")
 @click.option("-q", "--quiet", is_flag=True, help="Nothing but mistakes.")
 def record(
@@ -40,6 +52,8 @@ def record(
     overrides: tuple[str, ...],
     keep: str,
     reference: str,
+    start_from: Path | None,
+    timeout: float | None,
     resume: bool,
     quiet: bool,
 ) -> None:
@@ -70,6 +84,8 @@ def record(
             changes=overrides,
             keep="divergence" if keep == "divergence" else _keep(keep),
             reference=reference,
+            start_from=start_from,
+            timeout=timeout,
             resume=resume,
             progress=not quiet,
         )

@@ -7,6 +7,7 @@ picks out of what a step prints; they go to stderr, which it reads as well, so t
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -122,7 +123,7 @@ def _encoded(text: str, characters: str) -> str:
 
 def _source(side: str) -> dict[str, str]:
     """File and line of a candidate in a file of its own."""
-    file, colon, name = side.rpartition(":")
+    file, colon, name = re.sub(r" \([^()]*\)$", "", side).rpartition(":")  # without the interpreter it ran by
     path = Path(file)
     if not colon or path.suffix != ".py" or not path.is_file():
         return {}

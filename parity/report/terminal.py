@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -39,7 +41,7 @@ class Progress:
             transient=True,
             disable=quiet or not (console.is_terminal or (console.is_jupyter and find_spec("ipywidgets"))),
         )
-        self._tasks: dict[Precision, int] = {}
+        self._tasks: dict[str, TaskID] = {}
         self._search: TaskID | None = None
 
     def __enter__(self) -> Self:
@@ -49,12 +51,20 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        if not self._bar.disable:  # rich 13 ends the line of a bar that it never drew
+            self._bar.stop()
 
     def __call__(self, precision: Precision, done: int, planned: int) -> None:
-        if precision not in self._tasks:
-            self._tasks[precision] = self._bar.add_task(precision, total=planned)
-        self._bar.update(self._tasks[precision], completed=done)  # type: ignore[arg-type]  # rich's TaskID is an int
+        self._show(precision, done, planned)
+
+    def of(self, what: str) -> Callable[[Precision, int, int], None]:
+        """The progress of something else, with a bar of its own."""
+        return lambda precision, done, planned: self._show(f"{what}, {precision}", done, planned)
+
+    def _show(self, what: str, done: int, planned: int) -> None:
+        if what not in self._tasks:
+            self._tasks[what] = self._bar.add_task(escape(what), total=planned)
+        self._bar.update(self._tasks[what], completed=done)
 
     def searching(self, tried: int) -> None:
         """While causes are looked for; nobody knows how long that takes."""

@@ -44,8 +44,11 @@ def unfinished_name(path: Path) -> Path:
 def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
     """The same for arrays; the same arrays make the same bytes."""
     unfinished = unfinished_name(path)
-    with unfinished.open("wb") as stream:
-        np.savez(stream, allow_pickle=False, **{name: np.asarray(array, order="C") for name, array in arrays.items()})
+    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    if objects := [name for name, array in contiguous.items() if array.dtype.hasobject]:
+        raise ValueError(f"{', '.join(objects)}: holds objects, which would be pickled")
+    with unfinished.open("wb") as stream:  # NumPy 2.0 would take allow_pickle for an array's name
+        np.savez(stream, **contiguous)  # type: ignore[arg-type]  # names, none of them one of its own options
     unfinished.replace(path)
 
 

@@ -17,6 +17,8 @@ from parity.trace.archive import check_plain, write_whole
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 START = "start.npz"
+DRAWN = "drawn.npz"
+"""What the side would have begun with by itself, where it was told to begin with other weights."""
 BEFORE = "before/"
 PRECISIONS: tuple[Precision, ...] = ("float64", "float32")
 _LARGEST = 64 * 2**20  # bytes of a manifest

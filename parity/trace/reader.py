@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from parity.protocol import Array, Key, Records
 from parity.trace.archive import check_plain, read_arrays
 from parity.trace.manifest import (
     BEFORE,
+    DRAWN,
     MANIFEST,
     PRECISIONS,
     START,
@@ -77,6 +79,14 @@ class Trace:
     def start(self) -> dict[Key, Array]:
         """Weights and slots before the first step."""
         return self._state(self.folder / START, read_arrays(self.folder / START))
+
+    def drawn(self) -> dict[Key, Array] | None:
+        """The weights that the side draws by itself, none where it draws none; None where that was not recorded."""
+        path = self.folder / DRAWN
+        if not os.path.lexists(path):
+            return None
+        arrays = read_arrays(path)
+        return self._state(path, arrays) if arrays else {}
 
     def records(self, file: File) -> Records:
         """What one file holds; `before` only where the manifest names no file that ends with the step before."""

@@ -64,8 +64,12 @@ class TraceSide:
             raise UsageError(f"{self.folder}: was recorded in {other}, not in {precision}; ask for --precision {other}")
         return self.traces[precision]
 
-    def initial_weights(self, experiment: Experiment, inputs: int, precision: Precision) -> dict[str, Array]:  # noqa: ARG002  # the protocol's
-        start = self.trace(precision).start()
+    def initial_weights(self, experiment: Experiment, inputs: int, precision: Precision) -> dict[str, Array] | None:  # noqa: ARG002  # the protocol's
+        """What the side draws by itself; where that was not recorded, what it began with."""
+        trace = self.trace(precision)
+        if (drawn := trace.drawn()) == {}:
+            return None
+        start = trace.start() if drawn is None else drawn
         return {key.tensor: array for key, array in start.items() if word_of(key)[0] == "weights"}
 
     def start(self, experiment: Experiment, weights: Mapping[str, Array]) -> None:

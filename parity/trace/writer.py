@@ -14,7 +14,7 @@ import numpy as np
 from parity.errors import UsageError
 from parity.protocol import Array, Key, Records
 from parity.trace.archive import write_arrays
-from parity.trace.manifest import BEFORE, START, File, Manifest, Tensor, array_name
+from parity.trace.manifest import BEFORE, DRAWN, START, File, Manifest, Tensor, array_name
 from parity.trace.shapes import BATCH, varies
 
 
@@ -30,6 +30,10 @@ class TraceWriter:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_arrays(self.folder / START, {array_name(key): array for key, array in state.items()})
         self.manifest.write(self.folder)
+
+    def drawn(self, weights: Mapping[str, Array]) -> None:
+        """What the side would have begun with by itself; empty where it draws no weights."""
+        write_arrays(self.folder / DRAWN, {array_name(Key("update", name)): weights[name] for name in weights})
 
     @property
     def last_step(self) -> int:

@@ -142,3 +142,10 @@ def test_what_is_no_plain_file_is_not_opened(tmp_path, make):
     make(path)
     with pytest.raises(UsageError, match=r"other\.npz: is (a link|no plain file)"):
         read_arrays(path)
+
+
+def test_objects_are_not_written(tmp_path):
+    """NumPy would pickle them."""
+    with pytest.raises(ValueError, match="odd: holds objects"):
+        write_arrays(tmp_path / "some.npz", {"even": np.zeros(2), "odd": np.array([object()])})
+    assert not (tmp_path / "some.npz").exists()
