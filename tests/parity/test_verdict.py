@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given, strategies as st
 
 from parity.config import validate
+from parity.config.tolerances import Tolerance
 from parity.data import load_dataset
 from parity.errors import ExitCode
 from parity.lockstep import Pair, draw_weights, lockstep, start_weights
+from parity.measure import measure
 from parity.protocol import Key, execution_order
 from parity.sides import load_side
-from parity.verdict import Judge, Verdict
+from parity.verdict import AGAIN, ALONE, OUTSIDE, Divergence, Judge, Summary, Verdict
 
 # Layer names in the opposite of alphabetical order: "first" is never alphabetical.
 EXPERIMENT = validate(
@@ -48,6 +50,9 @@ def train() -> Pair:
 
 PAIR = train()
 ORDER = [key for key in execution_order(PAIR.local, EXPERIMENT.layer_names) if key in PAIR.reference.arrays]
+
+
+KERNEL, OUTPUT = Key("update", "z/kernel"), Key("forward", "z/output")
 
 
 def judged(pair: Pair) -> Judge:
@@ -181,3 +186,166 @@ def test_a_summary_counts_what_it_saw():
     assert (summary.steps, summary.beyond, summary.first_beyond) == (6, 1, 3)
     assert (summary.absolute_step, summary.used_step) == (3, 3)
     assert summary.absolute == pytest.approx(1)
+
+
+@given(st.lists(st.lists(st.floats(0, 3), min_size=1, max_size=4), min_size=1, max_size=4), st.booleans())
+def test_a_summary_is_that_of_all_its_steps(chunks, judged):
+    """Differences as drawn, of a reference of ones that may differ by one."""
+    summary, step, seen = Summary(KERNEL, "local", (1,)), 7, []
+    for chunk in chunks:
+        reference = np.ones((len(chunk), 1))
+        rows = measure(reference, reference + np.array(chunk)[:, None], 1.0 if judged else None)
+        used = summary.take(step, rows, "float64")
+        differences = rows["absolute"]["value"].tolist()
+        assert used == max(differences) if judged else math.isnan(used)
+        seen += differences
+        step += len(chunk)
+    largest = max(seen)
+    over = [at for at, difference in enumerate(seen, 7) if difference > 1]
+    assert (summary.steps, summary.differing) == (len(seen), sum(difference > 0 for difference in seen))
+    assert summary.absolute == largest
+    assert summary.absolute_step == (7 + seen.index(largest) if largest else 0)
+    assert summary.needed.atol == pytest.approx(largest)
+    if judged:
+        assert (summary.used, summary.used_step) == (largest, 7 + seen.index(largest))
+        assert (summary.beyond, summary.first_beyond) == (len(over), over[0] if over else None)
+    else:
+        assert math.isnan(summary.used)
+        assert (summary.used_step, summary.beyond, summary.first_beyond) == (0, 0, None)
+
+
+@pytest.mark.parametrize(
+    ("reference", "candidate", "budget", "difference", "used", "ratio"),
+    [
+        (2.0, 3.0, 0.5, 1.0, 2.0, 1.5),
+        (3.0, 2.0, 0.5, 1.0, 2.0, 2 / 3),
+        (2.0, 3.0, 0.0, 1.0, math.inf, 1.5),
+        (0.0, 3.0, 1.0, 3.0, 3.0, None),
+        (2.0, math.inf, 1.0, math.inf, math.inf, None),
+        (math.inf, 2.0, 1.0, math.inf, math.inf, None),
+        (math.nan, 2.0, 1.0, math.nan, math.inf, None),
+        (2.0, math.nan, 0.0, math.nan, math.inf, None),
+    ],
+)
+def test_what_a_divergence_says_of_itself(reference, candidate, budget, difference, used, ratio):
+    found = Divergence(1, KERNEL, "local", "float64", (), reference, candidate, budget)
+    np.testing.assert_equal((found.difference, found.used, found.ratio), (difference, used, ratio))
+
+
+def test_all_that_trains_has_to_be_judged():
+    layers = [{"units": 4, "name": "z", "use_bias": False}, {"units": 1, "name": "a"}]
+    settings = {"data": {"source": "regression", "features": 3}, "loss": "mse", "optimizer": "sgd", "layers": layers}
+    weights = ["z/kernel", "a/kernel", "a/bias"]
+    replaying, training = (Judge(validate(settings), "float64", replays=replays) for replays in (True, False))
+    gradients, updates = ([Key(phase, name) for name in weights] for phase in ("gradient", "update"))
+    assert replaying.skipped == [Key("loss", "loss"), *gradients, *updates]
+    assert training.skipped == [Key("loss", "loss"), *updates]  # its gradients show in its weights
+    replaying.judged.update(replaying.skipped[1:])
+    assert (replaying.skipped, replaying.verdict) == ([Key("loss", "loss")], Verdict.CANNOT_JUDGE)
+    replaying.judged.add(Key("loss", "loss"))
+    assert replaying.verdict is Verdict.PARITY
+    replaying.unheld["forward a/output"] = "nobody could say whether it may"
+    assert replaying.verdict is Verdict.CANNOT_JUDGE
+
+
+def test_judged_are_equal_initial_weights_only_when_something_was_trained():
+    judge = Judge(EXPERIMENT, "float64")
+    judge.take_start({"z/kernel": np.zeros(2)}, {"z/kernel": np.ones(2)})
+    assert judge.judged == set()
+    assert judge.summaries["local", Key("update", "z/kernel")].steps == 1
+    judge.take_start({"a/bias": np.zeros(2)}, {})
+    assert judge.missing == {"initial a/bias": "the candidate does not draw it"}
+
+
+# The free lane ------------------------------------------------------------------------------------------------------
+
+
+def to_itself(key: Key, by: float, step: int = 3, without: Key | None = None) -> Judge:
+    """A free run in which one element of one step is not what the candidate makes of the same state."""
+    free = {k: a.copy() for k, a in PAIR.free.items() if k != without}
+    own = {k: a.copy() for k, a in PAIR.free.items()}
+    free[key].reshape(6, -1)[step - 1, -1] += by
+    return judged(Pair(PAIR.reference, free, PAIR.local, own, PAIR.reference.before))
+
+
+@pytest.mark.parametrize("key", ORDER, ids=str)
+def test_a_free_run_is_held_to_what_the_candidate_makes_of_the_same_state(key):
+    assert to_itself(key, 0).verdict is Verdict.PARITY
+    judge = to_itself(key, 1)
+    assert judge.verdict is Verdict.DIVERGED
+    assert (judge.first.step, judge.first.key, judge.first.lane) == (3, key, "free")
+    assert (judge.first.difference, judge.first.note) == (pytest.approx(1), AGAIN)
+    assert judge.first.index == tuple(length - 1 for length in PAIR.free[key].shape[1:])
+    assert judge.unheld == {}
+    assert judge.evidence is None  # that is of the local lane
+
+
+def test_a_free_run_may_differ_from_its_replay_within_the_budget():
+    budget = judged(PAIR)._budget.of(OUTPUT, PAIR.reference, np.array([2]))[0, -1, -1]
+    assert to_itself(OUTPUT, 0.8 * budget).verdict is Verdict.PARITY
+    assert to_itself(OUTPUT, 1.2 * budget).verdict is Verdict.DIVERGED
+
+
+def test_a_free_run_that_nobody_can_hold_against_a_budget_is_no_parity():
+    """The derivative of tanh needs its output."""
+    judge = to_itself(Key("gradient", "z/pre_activation"), 1e-30, without=OUTPUT)
+    assert judge.first is None
+    assert judge.unheld == {}  # lost in the addition: equal to the last bit
+    judge = to_itself(Key("gradient", "z/pre_activation"), 1e-3, without=OUTPUT)
+    assert (judge.first, list(judge.unheld)) == (None, ["gradient z/pre_activation"])
+    assert judge.verdict is Verdict.CANNOT_JUDGE
+
+
+def alone(key: Key, by: float, drift: float, step: int = 3) -> Judge:
+    """A candidate that only trains, with something added to an element of one step."""
+    free = {**PAIR.free, key: PAIR.free[key].copy()}
+    free[key].reshape(6, -1)[step - 1, -1] += by
+    judge = Judge(EXPERIMENT, "float64", replays=False)
+    judge.take(Pair(PAIR.reference, free, {}), dict.fromkeys(ORDER, drift * np.arange(1.0, 7)))
+    return judge
+
+
+def test_a_run_alone_may_be_as_far_away_as_rounding_drives_it_by_that_step():
+    allowed = 3 * 1e-3
+    assert alone(KERNEL, 0.999 * allowed, 1e-3).verdict is Verdict.PARITY
+    judge = alone(KERNEL, 1.001 * allowed, 1e-3)
+    assert (judge.first.step, judge.first.key, judge.first.lane, judge.first.note) == (3, KERNEL, "free", OUTSIDE)
+    assert judge.first.budget == pytest.approx(allowed)
+    assert judge.missing["local lane"] == ALONE
+
+
+def test_to_what_rounding_drives_it_comes_the_budget_of_the_operation():
+    budget = judged(PAIR)._budget.of(OUTPUT, PAIR.reference, np.array([2]))[0, -1, -1]
+    assert alone(OUTPUT, 2 * budget, 2 * budget / 3).verdict is Verdict.PARITY
+    assert alone(OUTPUT, 2.5 * budget, 2 * budget / 3).verdict is Verdict.PARITY
+    assert alone(OUTPUT, 4 * budget, 2 * budget / 3).verdict is Verdict.DIVERGED
+
+
+def test_without_the_local_lane_or_a_drift_nothing_is_judged_and_that_is_said():
+    for rules, left in ((), "nothing is judged"), ((Tolerance(rtol=0, atol=0),), "only fixed tolerances judge"):
+        judge = Judge(EXPERIMENT.model_copy(update={"tolerance": rules}), "float64")
+        judge.take(Pair(PAIR.reference, PAIR.free, {}))
+        assert judge.missing["local lane"].endswith(left)
+        assert (judge.verdict is Verdict.PARITY) == bool(rules)
+
+
+# What the first divergence was made of ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", [1, 4])
+def test_the_evidence_is_what_the_step_began_with_and_what_both_made_of_it(step):
+    pair = spoilt({OUTPUT: step})
+    evidence = judged(pair).evidence
+    assert evidence.records.first_step == step
+    np.testing.assert_array_equal(evidence.candidate, pair.local[OUTPUT][step - 1 : step])
+    for key, array in PAIR.reference.arrays.items():
+        np.testing.assert_array_equal(evidence.records.arrays[key], array[step - 1 : step])
+        assert not np.shares_memory(evidence.records.arrays[key], array)
+    states = {key: array[step - 1] for key, array in PAIR.reference.states_before().items()}
+    assert evidence.records.before.keys() == states.keys()
+    for key, array in states.items():
+        np.testing.assert_array_equal(evidence.records.before[key], array)
+    later = judged(pair)
+    later.take(dataclasses.replace(pair, reference=dataclasses.replace(pair.reference, first_step=7)))
+    assert later.evidence.records.first_step == step
+    assert later.steps == 12
