@@ -22,7 +22,7 @@ NAMES = {
     "zeros": "ones", "ones": "zeros", "abs": "positive", "sqrt": "square", "exp": "exp2", "log": "log2",
     "log1p": "log", "expm1": "exp", "setdefault": "get",
 }  # fmt: skip
-SYMMETRIC = {"min", "max", "minimum", "maximum", "fmax", "array_equal", "identical", "may_share_memory", "multiply"}
+SYMMETRIC = {"min", "max", "minimum", "maximum", "fmax", "array_equal", "identical", "add"}
 
 
 @dataclass
@@ -66,9 +66,8 @@ def mutants_of(source: str) -> Iterator[Mutant]:
     """All mutants of a module, numbered from 1 in the order of its text."""
     tree = ast.parse(source)
     seen: Counter[str] = Counter()
-    for number, (inside, at_import, statement, owner, field, index, old, new) in enumerate(
-        _changes(tree, "", True, None), 1
-    ):
+    changes = _changes(tree, "", at_import=True, statement=None)
+    for number, (inside, at_import, statement, owner, field, index, old, new) in enumerate(changes, 1):
         shown = owner if isinstance(owner, ast.expr | ast.comprehension | ast.AugAssign) else old
         last_line = statement.end_lineno
         if isinstance(statement, ast.If | ast.For | ast.With):  # without what it governs
@@ -94,8 +93,8 @@ def _differing(before: str, after: str, around: int = 40) -> tuple[str, str]:
     return " ".join(cut[0].split()), " ".join(cut[1].split())
 
 
-def _changes(node: ast.AST, inside: str, at_import: bool, statement: Any) -> Iterator[tuple[Any, ...]]:
-    """Depth first: function, whether at import, statement, the node's owner, its place there, the node, what takes its place."""
+def _changes(node: ast.AST, inside: str, *, at_import: bool, statement: Any) -> Iterator[tuple[Any, ...]]:
+    """Depth first, the fields of a mutant: where it is, its owner and place there, itself, what comes instead."""
     for field, value in ast.iter_fields(node):
         if field in {"annotation", "returns", "decorator_list"} or isinstance(node, ast.JoinedStr):
             continue
@@ -110,7 +109,7 @@ def _changes(node: ast.AST, inside: str, at_import: bool, statement: Any) -> Ite
             when = at_import and not (isinstance(node, ast.FunctionDef) and isinstance(child, ast.stmt))
             for new in _instead(child, node, field):
                 yield within, when, of, node, field, index, child, new
-            yield from _changes(child, within, when, of)
+            yield from _changes(child, within, at_import=when, statement=of)
 
 
 def _instead(node: ast.AST, owner: ast.AST, field: str) -> Iterator[ast.AST]:
@@ -140,7 +139,7 @@ def _instead(node: ast.AST, owner: ast.AST, field: str) -> Iterator[ast.AST]:
         case ast.Call(function, [*first, a, b], keywords) if len(first) == (_name(function) == "where"):
             if _name(function) not in SYMMETRIC:
                 yield ast.Call(function, [*first, b, a], keywords)
-        case ast.Return(value) if value is not None and not isinstance(owner, ast.Lambda):
+        case ast.Return(ast.expr() as value) if not (isinstance(value, ast.Constant) and value.value is None):
             yield ast.Return(None)
         case ast.Expr() | ast.AugAssign() | ast.Raise() | ast.Continue() | ast.Break():
             yield ast.Pass()

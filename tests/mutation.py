@@ -1,8 +1,9 @@
 """Mutation testing: every small change of a module that judges must make a test fail.
 
-    python -m tests.mutation                     all modules; exit code 1 where a survivor is not accepted
-    python -m tests.mutation tolerance           one of them
-    python -m tests.mutation tolerance 17 18     mutants by their number, and the test that each fails
+\b
+  python -m tests.mutation                     all modules; exit code 1 where a survivor is not accepted
+  python -m tests.mutation tolerance verdict   two of them
+  python -m tests.mutation tolerance 17 18     mutants by their number, and the test that each fails
 
 Each mutant runs in a process forked from one that has collected the tests, so nothing is imported twice; of the tests
 only those run that execute the changed line. What may survive, and why, is in mutants_accepted.toml.
@@ -32,14 +33,13 @@ from typing import Any
 import click
 import pytest
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from tests.mutants import Mutant, mutants_of
 
-ROOT = Path(__file__).parents[1]
+HERE = Path(__file__).parent
 MODULES = ("measure", "budget.local", "budget.losses", "budget.rounding", "verdict", "tolerance")
-TESTS = (
+TESTS = (  # TensorFlow takes too long to be asked about every mutant
     "test_measure.py",
     "budget/test_gamma.py",
     "budget/test_formulas.py",
@@ -50,28 +50,19 @@ TESTS = (
     "test_free_lane.py",
 )
 WITH_TENSORFLOW = "null_run or off_by_1e_12 or much_wider or fuses_layers"
-ARGUMENTS = [
-    "-o",
-    "addopts=--import-mode=importlib",
-    "-p",
-    "no:terminal",
-    "-p",
-    "no:cacheprovider",
-    "-k",
-    f"not ({WITH_TENSORFLOW})",
-]
+ARGUMENTS = ["-o", "addopts=--import-mode=importlib", "-pno:terminal", "-pno:cacheprovider"]
 
 
 def replace(module: ModuleType, tree: ast.Module) -> None:
-    """Make a loaded module what the changed source makes of it, wherever its functions were imported already."""
+    """Make a loaded module what the changed source makes of it, wherever its parts were imported already."""
     fresh = ModuleType(module.__name__)
     exec(compile(tree, str(module.__file__), "exec"), vars(fresh))  # noqa: S102
     for name, new in vars(fresh).items():
         old = vars(module).get(name)
         if isinstance(new, type) and new.__module__ == module.__name__ and not issubclass(new, Enum):
             _replace_class(old, new, str(module.__file__))
-        elif isfunction(unwrap(new)) if callable(new) else False:
-            _replace_function(unwrap(old), unwrap(new))
+        elif callable(new) and isfunction(unwrap(new)):
+            _replace_function(unwrap(old), unwrap(new))  # type: ignore[arg-type]
         elif not name.startswith("__") and repr(old) != repr(new):
             for other in [m for m in sys.modules.values() if m.__name__.startswith(("parity", "tests"))]:
                 if vars(other).get(name) is old:
@@ -102,12 +93,11 @@ def in_a_child(work: Callable[[], Any]) -> Any:
     if not child:
         with contextlib.suppress(BaseException):
             said = json.dumps(work()).encode()
-            os.close(source)
-            with open(sink, "wb") as stream:  # noqa: PTH123
+            with os.fdopen(sink, "wb") as stream:
                 stream.write(said)
         os._exit(0)
     os.close(sink)
-    with open(source, "rb") as stream:  # noqa: PTH123
+    with os.fdopen(source, "rb") as stream:
         said = stream.read()
     os.waitpid(child, 0)
     return json.loads(said) if said else None
@@ -116,65 +106,62 @@ def in_a_child(work: Callable[[], Any]) -> Any:
 class Mutation:
     """A pytest plugin: collects once, then runs chosen tests against every mutant."""
 
-    def __init__(self, names: list[str], numbers: tuple[int, ...], quick: float) -> None:
+    def __init__(self, names: list[str], numbers: set[int], quick: float) -> None:
         self.names, self.numbers, self.quick = names, numbers, quick
-        self.rows: list[tuple[str, Mutant, str | None]] = []
-        self._failure: str | None = None
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        self.items = {item.nodeid: item for item in session.items}
-        modules = {name: importlib.import_module(f"parity.{name}") for name in self.names}
-        session.config._tmp_path_factory.getbasetemp()
-        for name in ("pandas", "plotly", "parity.cli", "scratch_net.adapter"):
-            importlib.import_module(name)
-        seen = in_a_child(lambda: self._baseline({str(module.__file__) for module in modules.values()}))
-        if not isinstance(seen, dict):
-            raise click.ClickException(f"unchanged code fails a test: {seen}")
-        self.cost = {test: seconds for test, (seconds, _) in seen.items()}
-        at = defaultdict(set)
-        for test, (seconds, lines) in seen.items():
-            for path, line in lines if seconds <= self.quick else ():
-                at[path, line].add(test)
-        killers: dict[str, Counter[str]] = defaultdict(Counter)
-        for name, module in modules.items():
-            mutants = list(mutants_of(Path(str(module.__file__)).read_text()))
-            chosen = [m for m in mutants if not self.numbers or m.number in self.numbers]
-            for mutant in track(chosen, name, console=Console(stderr=True), disable=not sys.stderr.isatty()):
-                lines = range(mutant.first_line, mutant.last_line + 1)
-                tests = (
-                    set().union(*(at[str(module.__file__), line] for line in lines))
-                    if not mutant.at_import
-                    else self.items
-                )
-                order = sorted(tests, key=lambda t: (-killers[mutant.inside][t], self.cost[t]))
-                killed = in_a_child(lambda: self._against(module, mutant, order))  # noqa: B023
-                killed = "the time limit, or a crash" if killed is None else killed
-                if killed in self.items:
-                    killers[mutant.inside][killed] += 1
-                self.rows.append((name, mutant, killed or None))
-                if not killed:
-                    print(name, mutant.number, mutant, file=sys.stderr, flush=True)
-        return True
+        self.killed: dict[str, list[tuple[Mutant, str]]] = {name: [] for name in names}
+        self._failed = False
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed:
-            self._failure = report.longreprtext
+        self._failed |= report.failed
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        self.items = {item.nodeid: item for item in session.items}
+        session.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]  # one for all children
+        modules = {name: importlib.import_module(f"parity.{name}") for name in self.names}
+        for heavy in ("pandas", "parity.cli", "parity.run", "scratch_net.adapter"):
+            importlib.import_module(heavy)
+        seen = in_a_child(lambda: self._unchanged({str(module.__file__) for module in modules.values()}))
+        if not isinstance(seen, dict):
+            raise pytest.UsageError(f"the unchanged code fails {seen}")
+        self.seconds = {test: seconds for test, (seconds, _) in seen.items()}
+        for name, module in modules.items():
+            at = defaultdict(set)
+            for test, (seconds, lines) in seen.items():
+                for line in lines[module.__file__] if seconds <= self.quick else ():
+                    at[line].add(test)
+            self._take(name, module, at)
+        return True
+
+    def _take(self, name: str, module: ModuleType, at: dict[int, set[str]]) -> None:
+        killers: dict[str, Counter[str]] = defaultdict(Counter)
+        for mutant in mutants_of(Path(str(module.__file__)).read_text()):
+            if self.numbers and mutant.number not in self.numbers:
+                continue
+            lines = at if mutant.at_import else range(mutant.first_line, mutant.last_line + 1)
+            tests = set().union(*(at.get(line, ()) for line in lines))
+            killer = killers[mutant.inside]
+            order = sorted(tests, key=lambda test: (-killer[test], self.seconds[test]))
+            killed = in_a_child(lambda: self._against(module, mutant, order))  # noqa: B023
+            killed = "the time limit, or a crash" if killed is None else killed
+            killer[killed] += 1
+            self.killed[name].append((mutant, killed))
+            if self.numbers or not killed:
+                click.echo(f"{name} {mutant.number}, line {mutant.first_line}: {name}.{mutant}\n  {killed}", err=True)
 
     def _passes(self, test: str) -> bool:
-        item = self.items[test]
-        item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
-        return self._failure is None
+        self.items[test].config.hook.pytest_runtest_protocol(item=self.items[test], nextitem=None)
+        return not self._failed
 
-    def _baseline(self, paths: set[str]) -> dict[str, tuple[float, list[tuple[str, int]]]] | str:
+    def _unchanged(self, paths: set[str]) -> dict[str, tuple[float, dict[str, list[int]]]] | str:
+        """What each test costs, and the lines that it executes; or the first test that fails."""
         seen = {}
         for test in self.items:
-            lines: set[tuple[str, int]] = set()
+            lines: dict[str, set[int]] = {path: set() for path in paths}
 
-            def trace(frame: Any, event: str, _: Any, lines: Any = lines) -> Any:
-                if frame.f_code.co_filename not in paths:
+            def trace(frame: Any, _event: str, _: Any, lines: dict[str, set[int]] = lines) -> Any:
+                if frame.f_code.co_filename not in lines:
                     return None
-                lines.add((frame.f_code.co_filename, frame.f_lineno))
+                lines[frame.f_code.co_filename].add(frame.f_lineno)
                 return trace
 
             start = time.process_time()
@@ -184,7 +171,7 @@ class Mutation:
             sys.settrace(None)
             if not passed:
                 return test
-            seen[test] = time.process_time() - start, sorted(lines)
+            seen[test] = time.process_time() - start, {path: sorted(found) for path, found in lines.items()}
         return seen
 
     def _against(self, module: ModuleType, mutant: Mutant, order: list[str]) -> str:
@@ -192,10 +179,12 @@ class Mutation:
         try:
             with mutant.applied() as tree:
                 replace(module, tree)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is, nobody would import this
             return f"importing it: {error!r}"
         for test in order:
-            signal.setitimer(signal.ITIMER_PROF, 2 + 5 * self.cost[test])  # seconds of computing; SIGPROF ends it
+            signal.setitimer(
+                signal.ITIMER_PROF, 2 + 5 * self.seconds[test]
+            )  # of computing; the signal ends the process
             signal.alarm(120)  # where it only waits
             if not self._passes(test):
                 return test
@@ -204,53 +193,34 @@ class Mutation:
 
 @click.command(help=__doc__)
 @click.argument("what", nargs=-1)
-@click.option(
-    "--tests", "only", multiple=True, help="Only the test files with this in their name: faster, and says less."
-)
+@click.option("--tests", multiple=True, help="Only the test files with this in their name.")
 @click.option("--quick", default=1e9, metavar="SECONDS", help="Leave out tests that take longer.")
-def main(what: tuple[str, ...], only: tuple[str, ...], quick: float) -> None:
-    numbers = tuple(int(word) for word in what if word.isdigit())
+def main(what: tuple[str, ...], tests: tuple[str, ...], quick: float) -> None:
     names = [word for word in what if not word.isdigit()] or list(MODULES)
-    accepted = {
-        text: entry["reason"]
-        for entry in tomllib.loads((ROOT / "tests/mutants_accepted.toml").read_text()).get("accepted", [])
-        for text in entry["mutants"]
-    }
+    mutation = Mutation(names, {int(word) for word in what if word.isdigit()}, quick)
     os.environ["HYPOTHESIS_PROFILE"] = "mutation"
-    mutation = Mutation(names, numbers, quick)
-    chosen = [test for test in TESTS if not only or any(part in test for part in only)]
-    tests = [str(path) for test in chosen if (path := ROOT / "tests/parity" / test).exists()]
-    if pytest.main([*ARGUMENTS, *tests], plugins=[mutation]) != 0:
-        sys.exit(2)
-    sys.exit(tell(mutation, accepted))
+    paths = [str(HERE / "parity" / test) for test in TESTS if not tests or any(part in test for part in tests)]
+    code = pytest.main([*ARGUMENTS, "-k", f"not ({WITH_TENSORFLOW})", *paths], plugins=[mutation])
+    sys.exit(code or (0 if mutation.numbers else tell(mutation)))
 
 
-def tell(mutation: Mutation, accepted: dict[str, str]) -> int:
-    console = Console(width=160, highlight=False, markup=False)
-    counts = Table("module", "mutants", "killed", "accepted", "open")
-    opened = 0
-    for name in mutation.names:
-        rows = [(mutant, killed) for of, mutant, killed in mutation.rows if of == name]
-        survivors = [mutant for mutant, killed in rows if killed is None]
-        left = [mutant for mutant in survivors if f"{name}.{mutant}" not in accepted]
-        if mutation.numbers:
-            for mutant, killed in rows:
-                console.print(
-                    f"{name} {mutant.number}: {mutant}\n  killed by {killed}"
-                    if killed
-                    else f"{name} {mutant.number}: {mutant}\n  SURVIVED"
-                )
-            continue
-        for mutant in left:
-            console.print(f"{name} {mutant.number}, line {mutant.first_line}: {name}.{mutant}", soft_wrap=True)
-        numbers = (len(rows), len(rows) - len(survivors), len(survivors) - len(left), len(left))
-        counts.add_row(name, *map(str, numbers))
-        stale = {text for text in accepted if text.startswith(f"{name}.")} - {f"{name}.{m}" for m in survivors}
-        for text in sorted(stale):
-            console.print(f"accepted, but no survivor: {text}", soft_wrap=True)
-        opened += len(left) + len(stale)
-    console.print(counts)
-    return int(opened > 0)
+def tell(mutation: Mutation) -> int:
+    """Counts, survivors that nobody accepted, and those accepted that are none."""
+    groups = tomllib.loads((HERE / "mutants_accepted.toml").read_text())["accepted"]
+    accepted = {text for group in groups for text in group["mutants"]}
+    table = Table("module", "mutants", "killed", "accepted", "open")
+    opened = []
+    for name, found in mutation.killed.items():
+        survivors = {f"{name}.{mutant}": mutant.number for mutant, killed in found if not killed}
+        left = survivors.keys() - accepted
+        opened += [f"survives: {name} {number}  {text}" for text, number in survivors.items() if text in left]
+        stale = {text for text in accepted if text.startswith(f"{name}.")} - survivors.keys()
+        opened += [f"accepted, but no survivor: {text}" for text in sorted(stale)]
+        numbers = (len(found), len(found) - len(survivors), len(survivors) - len(left), len(left))
+        table.add_row(name, *map(str, numbers))
+    click.echo("\n".join(opened))
+    Console().print(table)
+    return int(bool(opened))
 
 
 if __name__ == "__main__":
