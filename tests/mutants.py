@@ -22,7 +22,7 @@ NAMES = {
     "zeros": "ones", "ones": "zeros", "abs": "positive", "sqrt": "square", "exp": "exp2", "log": "log2",
     "log1p": "log", "expm1": "exp", "setdefault": "get",
 }  # fmt: skip
-SYMMETRIC = {"min", "max", "minimum", "maximum", "fmax", "array_equal", "identical", "add"}
+SYMMETRIC = {"min", "max", "minimum", "maximum", "fmax", "array_equal", "identical", "add", "may_share_memory"}
 
 
 @dataclass
@@ -137,7 +137,7 @@ def _instead(node: ast.AST, owner: ast.AST, field: str) -> Iterator[ast.AST]:
         case ast.Attribute(value, name, context) if name in NAMES:
             yield ast.Attribute(value, NAMES[name], context)
         case ast.Call(function, [*first, a, b], keywords) if len(first) == (_name(function) == "where"):
-            if _name(function) not in SYMMETRIC:
+            if _name(function) not in SYMMETRIC and ast.unparse(a) != ast.unparse(b):
                 yield ast.Call(function, [*first, b, a], keywords)
         case ast.Return(ast.expr() as value) if not (isinstance(value, ast.Constant) and value.value is None):
             yield ast.Return(None)

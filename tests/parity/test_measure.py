@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 
 from parity import measure as module
-from parity.measure import MEASURES, identical, measure
+from parity.measure import MEASURES, Largest, identical, largest, measure
 
 EXTREMES = ("absolute", "relative", "ulp", "used")
 DTYPES = ("float32", "float64")
@@ -135,6 +135,7 @@ def block(request, monkeypatch):
     """Blocks so small that every array has several; long rows so short that they are split over threads."""
     if request.param:
         monkeypatch.setattr(module, "BLOCK", request.param)
+        monkeypatch.setattr(module, "GLANCE", request.param)
         monkeypatch.setattr(module, "LONG", 4 * request.param)
 
 
@@ -218,6 +219,24 @@ def test_a_long_row_over_several_threads():
     assert rows["nonfinite_candidate"].tolist() == [0, 1]
 
 
+@pytest.mark.parametrize("length", [1, 2, 3, 4, 8, 9, 16, 17, 40])
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_every_element_is_looked_at(steps, length, monkeypatch):
+    """However rows are glanced at, put together and cut; what both sides lack is counted, too."""
+    for name, size in {"GLANCE": 3, "BLOCK": 8, "LONG": 16}.items():
+        monkeypatch.setattr(module, name, size)
+    equal = np.ones((steps, length))
+    for at in range(steps * length):
+        other, none = equal.copy(), equal.copy()
+        other.flat[at], none.flat[at] = 3, math.nan
+        rows = measure(equal, other, 0.5)
+        step, index = divmod(at, length)
+        assert rows["absolute"]["value"].tolist() == [2.0 * (row == step) for row in range(steps)]
+        assert rows["beyond"].tolist() == [row == step for row in range(steps)]
+        assert rows["absolute"]["index"][step] == index
+        assert measure(none, none.copy(), 0.5)["nonfinite_both"].tolist() == [row == step for row in range(steps)]
+
+
 @given(pairs())
 def test_nothing_is_ever_negative(pair):
     rows = measure(*pair, 1.0)
@@ -288,6 +307,12 @@ def test_one_array_held_against_itself_tells_only_what_is_not_finite(columns):
     rows = measure(array, array, 0.0)
     assert rows["nonfinite_both"].tolist() == [0, 1]
     assert rows.tobytes() == measure(array, array.copy(), 0.0).tobytes()
+
+
+def test_views_that_overlap_are_not_taken_for_one_array():
+    numbers = np.arange(9.0)
+    rows = measure(numbers[None, :-1], numbers[None, 1:], 0.5)
+    assert (rows["absolute"]["value"], rows["beyond"]) == (1, 8)
 
 
 @given(hnp.arrays("float64", (2, 5), elements=st.sampled_from([0.0, -0.0, 1.0, math.nan])), st.integers(0, 9))
@@ -376,3 +401,48 @@ def test_a_function_may_have_no_budget():
 def test_other_shapes_and_dtypes_are_refused(reference, candidate):
     with pytest.raises(ValueError, match="expected"):
         measure(reference, candidate, 1.0)
+
+
+@pytest.mark.parametrize(
+    "budget", [np.ones((1, 3)), np.ones((2, 3)), np.ones(3), np.ones((2, 1)), 1.0, np.ones((1, 1))]
+)
+@pytest.mark.parametrize("steps", [[0], [1], [0, 1]])
+def test_a_budget_of_any_shape_that_fits(budget, steps):
+    r, c = np.zeros((2, 3)), np.zeros((2, 3))
+    c[steps, 1] = 0.5
+    assert measure(r, c, budget)["used"]["value"].tolist() == [0.5 if step in steps else 0 for step in (0, 1)]
+
+
+def test_a_budget_is_that_of_its_own_step():
+    """Of three steps the first is equal, so the rows of the budget have to be chosen as well."""
+    r, c = np.zeros((3, 2)), np.array([[0, 0], [0, 1.0], [3.0, 0]])
+    used = measure(r, c, np.array([[1.0, 1], [1, 4], [6, 1]]))["used"]
+    assert used["value"].tolist() == [0, 0.25, 0.5]
+    assert used["index"].tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize("judged", [True, False])
+def test_the_largest_of_all_steps(judged):
+    rows = measure(np.ones((3, 2)), np.array([[1, 1], [1, 3], [2, 1.5]]), 0.5 if judged else None)
+    assert largest(rows)[:3] == (2, 2, 2 / np.spacing(1.0))
+    np.testing.assert_equal(largest(rows).used, 4.0 if judged else math.nan)
+    np.testing.assert_equal(largest(rows[:0]), Largest(*[math.nan] * 4))
+
+
+@pytest.mark.parametrize("glance", [0, 3, 1000])
+def test_identical_looks_at_every_element(glance, monkeypatch):
+    monkeypatch.setattr(module, "BLOCK", 2)
+    monkeypatch.setattr(module, "GLANCE", glance)
+    array = np.arange(45.0).reshape(5, 9)
+    assert identical(array, array.copy())
+    assert identical(array.T, array.copy().T)
+    for at in range(45):
+        other = array.copy()
+        other.flat[at] += 1
+        assert not identical(array, other), at
+
+
+def test_half_precision_is_measured_in_its_own_ulp():
+    row = measure(np.array([[1, 1000, 8]], np.float16), np.array([[1, 1001, 8 + 2**-7]], np.float16))[0]
+    assert (row["ulp"]["value"], row["ulp"]["index"]) == (2, 1)  # 1000 lies between 512 and 1024: an ulp is 1 / 2
+    assert (row["absolute"]["value"], row["relative"]["value"]) == (1, 1e-3)
