@@ -22,7 +22,18 @@ NAMES = {
     "zeros": "ones", "ones": "zeros", "abs": "positive", "sqrt": "square", "exp": "exp2", "log": "log2",
     "log1p": "log", "expm1": "exp", "setdefault": "get",
 }  # fmt: skip
-SYMMETRIC = {"min", "max", "minimum", "maximum", "fmax", "array_equal", "identical", "add", "may_share_memory"}
+SYMMETRIC = {
+    "min",
+    "max",
+    "minimum",
+    "maximum",
+    "fmax",
+    "array_equal",
+    "identical",
+    "add",
+    "may_share_memory",
+    "bitwise_and",
+}
 
 
 @dataclass

@@ -237,6 +237,41 @@ def test_every_element_is_looked_at(steps, length, monkeypatch):
         assert measure(none, none.copy(), 0.5)["nonfinite_both"].tolist() == [row == step for row in range(steps)]
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("scale", [1e-35, 1e-10, 1.0, 1e18])
+def test_random_numbers_in_several_blocks(scale, dtype, monkeypatch):
+    monkeypatch.setattr(module, "BLOCK", 8)
+    random = np.random.default_rng(4)
+    for length in (3, 20):
+        r = (scale * random.standard_normal((4, length)) * 10 ** random.uniform(-2, 1, (4, length))).astype(dtype)
+        c = (r * (1 + random.uniform(0, 1e-3, (4, length)))).astype(dtype)
+        c[2] = r[2]
+        check(r, c, scale * random.uniform(0, 1e-3, (4, length)))
+
+
+@pytest.mark.parametrize("processors", [1, 2, 3, None])
+def test_the_number_of_processors_does_not_matter(processors, monkeypatch):
+    monkeypatch.setattr(module, "BLOCK", 4)
+    monkeypatch.setattr(module, "LONG", 16)
+    monkeypatch.setattr(module.os, "cpu_count", lambda: processors)
+    module._threads.cache_clear()
+    random = np.random.default_rng(5)
+    for length in (16, 17, 40):
+        r = random.standard_normal((2, length))
+        check(r, r + random.choice([0, 1e-3, 2e-3], (2, length)), 1.5e-3)
+    module._threads.cache_clear()
+
+
+@pytest.mark.parametrize("factor", [1e-8, 0.4, 0.6, 1.0, 1.6, 2.5, 1e8])
+def test_the_cosine_is_that_of_the_angle_whatever_the_lengths(factor):
+    """Rows of an angle with cosine 0.6, of opposite directions, and of the same one."""
+    r = np.array([[1.0, 0.0], [0.3, 0.7], [0.3, 0.7], [0.1, 0.9]])
+    c = factor * np.array([[0.6, 0.8], [-0.3, -0.7], [0.3, 0.7 + 1e-9], [-0.1, -0.9]])
+    found = measure(r, c)["cosine"]
+    np.testing.assert_allclose(found, [0.6, -1, 1, -1], rtol=0, atol=4e-16)
+    assert (np.abs(found) <= 1).all()
+
+
 @given(pairs())
 def test_nothing_is_ever_negative(pair):
     rows = measure(*pair, 1.0)
@@ -295,9 +330,10 @@ def test_the_length_of_a_block_does_not_matter(pair, size):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_of_ulp_differences_that_overflow_the_largest_is_told(dtype):
     """4 and 5 are both more ulp of zero than the dtype can say."""
-    large = measure(np.zeros((1, 3), dtype), np.array([[4, 5, 0]], dtype))["ulp"]
-    assert large["index"] == 1
-    assert large["candidate"] == 5
+    r, c = np.array([[0, 0, 0], [1, 1, 1]], dtype), np.array([[4, 5, 0], [1, 1, 2]], dtype)
+    for rows in (measure(r, c), measure(r[:1], c[:1])):
+        large = rows["ulp"][0]
+        assert (large["index"], large["candidate"]) == (1, 5)
 
 
 @pytest.mark.parametrize("columns", [3, 700])
@@ -336,10 +372,15 @@ def test_anything_is_infinitely_more_than_zero(tiny):
     assert (found["value"], found["index"]) == (math.inf, 2)
 
 
-def test_small_differences_are_not_lost_in_their_squares():
-    r = np.full((1, 4), 1e-24, np.float32)
-    assert measure(r, 2 * r)["rms"] == pytest.approx(1e-24, rel=1e-6)
+@pytest.mark.parametrize("small", [1e-24, 1.2e-21])
+def test_small_differences_are_not_lost_in_their_squares(small):
+    r = np.full((1, 4), small, np.float32)
+    assert measure(r, 2 * r)["rms"] == pytest.approx(small, rel=1e-6)
     assert measure(r, -r)["cosine"] == pytest.approx(-1)
+    r[0, 0] = 1  # beside a large number
+    c = r.copy()
+    c[0, 1] = 3 * small
+    assert measure(r, c)["rms"] == pytest.approx(small, rel=1e-6)
 
 
 def test_large_differences_are_not_lost_in_their_squares():
@@ -386,6 +427,25 @@ def test_a_function_may_have_no_budget():
     rows = measure(np.zeros((2, 3)), np.array([[0, 0, 0], [0, 1.0, 0]]), lambda _: None)
     assert math.isnan(rows["used"]["value"][1])
     assert rows["absolute"]["value"].tolist() == [0, 1]
+    assert rows["used"]["index"].tolist() == [0, 0]
+
+
+def test_a_little_more_than_the_budget_is_more_also_in_float32():
+    """The quotient is not rounded to the tensor's dtype; exactly the budget is within it."""
+    r, c = np.zeros((1, 3), np.float32), np.array([[1, 2, 3]], np.float32)
+    row = measure(r, c, np.array([1 / (1 + 1e-9), 2, 4]))[0]
+    assert row["used"]["value"] == pytest.approx(1 + 1e-9, abs=1e-12)
+    assert (row["used"]["index"], row["beyond"]) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(math.nan, math.inf), (math.inf, -math.inf), (math.nan, 1.0), (math.inf, 1.0)]
+)
+def test_two_kinds_of_nonfinite_numbers_are_not_the_same(one, other):
+    for pair in ((one, other), (other, one)):
+        r, c = (np.array([[1.0, number]]) for number in pair)
+        row = measure(r, c, math.inf)[0]
+        assert (row["absolute"]["value"], row["used"]["value"], row["nonfinite_both"]) == (math.inf, math.inf, 0)
 
 
 @pytest.mark.parametrize(
