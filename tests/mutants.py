@@ -117,6 +117,8 @@ def _changes(node: ast.AST, inside: str, *, at_import: bool, statement: Any) -> 
             of = child if isinstance(child, ast.stmt) else statement
             if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):  # a docstring
                 continue
+            if isinstance(node, ast.ClassDef) and isinstance(child, ast.Assign):  # the words of an Enum
+                continue
             when = at_import and not (isinstance(node, ast.FunctionDef) and isinstance(child, ast.stmt))
             for new in _instead(child, node, field):
                 yield within, when, of, node, field, index, child, new

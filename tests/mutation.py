@@ -59,7 +59,7 @@ def replace(module: ModuleType, tree: ast.Module) -> None:
     exec(compile(tree, str(module.__file__), "exec"), vars(fresh))  # noqa: S102
     for name, new in vars(fresh).items():
         old = vars(module).get(name)
-        if isinstance(new, type) and new.__module__ == module.__name__ and not issubclass(new, Enum):
+        if isinstance(new, type) and new.__module__ == module.__name__:
             _replace_class(old, new, str(module.__file__))
         elif callable(new) and isfunction(unwrap(new)):
             _replace_function(unwrap(old), unwrap(new))  # type: ignore[arg-type]
@@ -80,7 +80,7 @@ def _replace_class(old: Any, new: type, path: str) -> None:
             _replace_function(vars(old)[name].fget, value.fget)
         elif isfunction(value) and value.__code__.co_filename == path:
             _replace_function(vars(old)[name], value)
-        elif isfunction(value) or (isinstance(value, int | float | str) and not name.startswith("__")):
+        elif not issubclass(old, Enum) and (isfunction(value) or isinstance(value, int | float | str)):
             setattr(old, name, value)  # what a dataclass made, with its defaults
 
 

@@ -268,8 +268,10 @@ def test_the_cosine_is_that_of_the_angle_whatever_the_lengths(factor):
     r = np.array([[1.0, 0.0], [0.3, 0.7], [0.3, 0.7], [0.1, 0.9]])
     c = factor * np.array([[0.6, 0.8], [-0.3, -0.7], [0.3, 0.7 + 1e-9], [-0.1, -0.9]])
     found = measure(r, c)["cosine"]
-    np.testing.assert_allclose(found, [0.6, -1, 1, -1], rtol=0, atol=4e-16)
-    assert (np.abs(found) <= 1).all()
+    np.testing.assert_allclose(found, [0.6, -1, 1, -1], rtol=0, atol=8 * 2.0**-53)  # of eight roundings
+    many = np.random.default_rng(6).standard_normal((1000, 3))
+    for sign in (1, -1):
+        assert (np.abs(measure(many, sign * factor * many)["cosine"]) <= 1).all()
 
 
 @given(pairs())

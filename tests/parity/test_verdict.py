@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from parity.config import validate
 from parity.config.tolerances import Tolerance
 from parity.data import load_dataset
-from parity.errors import ExitCode
+from parity.errors import ExitCode, UsageError
 from parity.lockstep import Pair, draw_weights, lockstep, start_weights
 from parity.measure import measure
 from parity.protocol import Key, execution_order
 from parity.sides import load_side
-from parity.verdict import AGAIN, ALONE, OUTSIDE, Divergence, Judge, Summary, Verdict
+from parity.verdict import AGAIN, ALONE, FIXED, OUTSIDE, Divergence, Judge, Summary, Verdict
 
 # Layer names in the opposite of alphabetical order: "first" is never alphabetical.
 EXPERIMENT = validate(
@@ -166,6 +167,7 @@ def test_another_shape_or_dtype_diverges(change):
     assert judge.verdict is Verdict.DIVERGED
     assert (judge.first.step, judge.first.key) == (1, key)
     assert f"{key}, local lane" in judge.missing
+    assert (judge.first.budget, judge.first.used) == (0, math.inf)
 
 
 def test_initial_weights_are_held_to_the_last_bit():
@@ -186,8 +188,14 @@ def test_a_summary_counts_what_it_saw():
     assert (summary.steps, summary.beyond, summary.first_beyond) == (6, 1, 3)
     assert (summary.absolute_step, summary.used_step) == (3, 3)
     assert summary.absolute == pytest.approx(1)
+    assert (summary.shape, summary.rule, judge.first.note) == (PAIR.local[ORDER[0]].shape[1:], None, "")
 
 
+@example([[0.0]], True)
+@example([[1.0]], True)
+@example([[0.5, 0.0], [0.5]], True)
+@example([[2.0, 2.0], [2.0]], True)
+@example([[3.0], [2.0, 4.0]], True)
 @given(st.lists(st.lists(st.floats(0, 3), min_size=1, max_size=4), min_size=1, max_size=4), st.booleans())
 def test_a_summary_is_that_of_all_its_steps(chunks, judged):
     """Differences as drawn, of a reference of ones that may differ by one."""
@@ -230,6 +238,7 @@ def test_a_summary_is_that_of_all_its_steps(chunks, judged):
 def test_what_a_divergence_says_of_itself(reference, candidate, budget, difference, used, ratio):
     found = Divergence(1, KERNEL, "local", "float64", (), reference, candidate, budget)
     np.testing.assert_equal((found.difference, found.used, found.ratio), (difference, used, ratio))
+    assert (found.note, found.fixed) == ("", False)
 
 
 def test_all_that_trains_has_to_be_judged():
@@ -329,6 +338,95 @@ def test_without_the_local_lane_or_a_drift_nothing_is_judged_and_that_is_said():
         assert (judge.verdict is Verdict.PARITY) == bool(rules)
 
 
+def test_only_what_the_drift_is_known_of_is_judged_in_the_free_lane():
+    judge = Judge(EXPERIMENT, "float64", replays=False)
+    judge.take(Pair(PAIR.reference, PAIR.free, {}), {KERNEL: np.zeros(6)})
+    assert {key for key in judge.judged if key.phase != "batch"} == {KERNEL}
+    both = Judge(EXPERIMENT, "float64")
+    both.take(PAIR, dict.fromkeys(ORDER, np.zeros(6)))
+    assert both.verdict is Verdict.PARITY
+    assert not both.missing
+
+
+def test_each_step_has_its_own_drift():
+    """Two steps that differ; the drift of the later one would not do for the earlier."""
+    free = {**PAIR.free, OUTPUT: PAIR.free[OUTPUT].copy()}
+    drift = np.array([0, 1e-3, 0, 0, 2e-3, 0])
+    free[OUTPUT] += 0.999 * drift[:, None, None]
+    for much, verdict in ((1, Verdict.PARITY), (0.99, Verdict.DIVERGED)):
+        judge = Judge(EXPERIMENT, "float64", replays=False)
+        judge.take(Pair(PAIR.reference, free, {}), dict.fromkeys(ORDER, much * drift))
+        assert judge.verdict is verdict
+
+
+@pytest.mark.parametrize(("value", "verdict"), [(0.5, Verdict.PARITY), (0.50001, Verdict.DIVERGED)])
+@pytest.mark.parametrize("ruled", [True, False])
+def test_a_free_run_may_differ_from_its_replay_by_a_tolerance_that_was_set(value, verdict, ruled):
+    """Where the tolerance is for another tensor the budget judges as before, and needs nothing."""
+    rule = Tolerance(rtol=0, atol=0.5, tensor=KERNEL.tensor if ruled else "a/bias")
+    judge = Judge(EXPERIMENT.model_copy(update={"tolerance": (rule,)}), "float64")
+    own, free = ({**PAIR.free, KERNEL: PAIR.free[KERNEL].copy()} for _ in range(2))
+    at = (2, *np.argwhere((PAIR.free[KERNEL][2] > 0.01) & (PAIR.free[KERNEL][2] < 0.49))[0])  # also near the reference
+    own[KERNEL][at], free[KERNEL][at] = 0, value
+    judge.take(Pair(PAIR.reference, free, PAIR.local, own, PAIR.reference.before))
+    assert judge.verdict is (verdict if ruled else Verdict.DIVERGED)
+    apart = abs(value - PAIR.free[KERNEL][at])  # from the reference
+    assert judge.needed["free"].atol == pytest.approx(max(apart, value if ruled else 0))
+    assert judge.needed["local"].atol == 0
+    if judge.first is not None:
+        assert judge.first.fixed is ruled
+        assert judge.first.note.startswith(AGAIN)
+        assert ("atol 0.5" in judge.first.note) is ruled
+
+
+def test_a_replay_of_another_shape_or_dtype_is_told_elsewhere():
+    for change in (lambda a: a.astype("float32"), lambda a: a[..., None]):
+        judge = judged(Pair(PAIR.reference, PAIR.free, PAIR.local, {OUTPUT: change(PAIR.free[OUTPUT])}, {}))
+        assert judge.verdict is Verdict.PARITY
+
+
+def test_minus_zero_beside_zero_needs_no_budget():
+    key = Key("gradient", "z/pre_activation")
+    own, free = ({k: a.copy() for k, a in PAIR.free.items() if k != OUTPUT} for _ in range(2))
+    own[key][1, 0, 0], free[key][1, 0, 0] = 0.0, -0.0
+    judge = judged(Pair(PAIR.reference, free, PAIR.local, own, PAIR.reference.before))
+    assert (judge.first, judge.unheld) == (None, {})
+
+
+def test_what_differs_and_depends_on_what_is_not_recorded_is_unheld_unless_a_tolerance_was_set():
+    key = Key("gradient", "z/pre_activation")
+    arrays = {k: a for k, a in PAIR.reference.arrays.items() if k != OUTPUT}
+    pair = dataclasses.replace(spoilt({key: 3}, by=1e-9), reference=dataclasses.replace(PAIR.reference, arrays=arrays))
+    for rules, unheld in ((), [str(key)]), ((Tolerance(rtol=0, atol=1, tensor=key.tensor),), []):
+        judge = Judge(EXPERIMENT.model_copy(update={"tolerance": rules}), "float64")
+        judge.coverage.take = judge.sensitivity.take = lambda *_: None  # they need whole records
+        judge.take(pair)
+        assert (judge.first, list(judge.unheld)) == (None, unheld)
+        assert (judge.verdict is Verdict.CANNOT_JUDGE) == bool(unheld)
+
+
+@pytest.mark.parametrize("lanes", ["free", "local", "both", "none"])
+def test_a_rule_is_used_where_its_tensor_is_compared_in_any_lane(lanes):
+    judge = Judge(EXPERIMENT.model_copy(update={"tolerance": (Tolerance(ulp=1, tensor="z/output"),)}), "float64")
+    said = [
+        {k: a for k, a in of.items() if k.tensor != "z/output" or lanes in {lane, "both"}}
+        for lane, of in (("free", PAIR.free), ("local", PAIR.local))
+    ]
+    pair = Pair(PAIR.reference, *said)
+    if lanes == "none":
+        with pytest.raises(UsageError, match="z/output matches nothing"):
+            judge.take(pair)
+    else:
+        judge.take(pair)
+
+
+def test_what_a_run_is_worth_is_looked_at_as_well():
+    judge = judged(PAIR)
+    assert {finding.what.split()[0] for finding in judge.sensitivity.findings} >= {"learning"}
+    assert all(0 < finding.error < 1e9 for finding in judge.sensitivity.findings if finding.error is not None)
+    assert any(finding.error is not None for finding in judge.sensitivity.findings)
+
+
 # What the first divergence was made of ------------------------------------------------------------------------------
 
 
@@ -349,3 +447,80 @@ def test_the_evidence_is_what_the_step_began_with_and_what_both_made_of_it(step)
     later.take(dataclasses.replace(pair, reference=dataclasses.replace(pair.reference, first_step=7)))
     assert later.evidence.records.first_step == step
     assert later.steps == 12
+
+
+# Which it is --------------------------------------------------------------------------------------------------------
+
+
+def test_exactly_the_tolerance_is_within_it():
+    rule = Tolerance(rtol=0, atol=0.5, tensor=KERNEL.tensor)
+    experiment = EXPERIMENT.model_copy(update={"tolerance": (rule,)})
+    arrays, local = ({**of, KERNEL: of[KERNEL].copy()} for of in (PAIR.reference.arrays, PAIR.local))
+    arrays[KERNEL][:, 0, 0], local[KERNEL][:, 0, 0] = 0, [0, 0.5, 0, 0.75, 0, 0]
+    pair = Pair(dataclasses.replace(PAIR.reference, arrays=arrays), arrays, local)
+    judge = Judge(experiment, "float64")
+    judge.take(pair)
+    assert (judge.first.step, judge.first.used, judge.first.budget, judge.first.fixed) == (4, 1.5, 0.5, True)
+    assert judge.summaries["local", KERNEL].rule == rule
+    assert judge.needed["local"].atol == pytest.approx(0.75)
+    local[KERNEL][3, 0, 0] = -0.5
+    judge = Judge(experiment, "float64")
+    judge.take(pair)
+    assert judge.verdict is Verdict.PARITY
+    judge = Judge(experiment, "float64")
+    judge.take(Pair(pair.reference, {**arrays, KERNEL: local[KERNEL] + 0.25}, {}))
+    assert (judge.first.step, judge.first.lane, judge.first.note) == (2, "free", FIXED.format(rule))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_told_is_the_element_that_uses_most_or_the_most_different_of_those_that_had_to_be_equal(sign):
+    judge, r = Judge(EXPERIMENT, "float64"), np.full((1, 2, 3), 9.0)
+    c = r.copy()
+    c[0, 0, 1], c[0, 1, 2] = 9 + sign * 0.5, 9 + sign * 0.25
+    budget = np.full((1, 2, 3), 0.25)
+    budget[0, 1, 2] = 1 / 16
+    found = judge._divergence(OUTPUT, "local", 5, measure(r, c, budget)[0], (2, 3))
+    assert (found.index, found.difference, found.budget, found.used) == ((1, 2), 0.25, 1 / 16, 4)
+    found = judge._divergence(OUTPUT, "local", 5, measure(r, c, 0.0)[0], (2, 3))
+    assert (found.index, found.difference, found.budget, found.used) == ((0, 1), 0.5, 0, math.inf)
+    assert (found.step, found.key, found.lane, found.reference, found.candidate) == (
+        5,
+        OUTPUT,
+        "local",
+        9,
+        9 + sign / 2,
+    )
+
+
+def test_the_first_of_any_order_of_finding_is_the_same():
+    found = [
+        Divergence(step, key, "local", "float64", (), 1.0, 2.0, 0.0)
+        for step in (2, 3)
+        for key in (OUTPUT, Key("gradient", "a/kernel"), Key("gradient", "z/kernel"))
+    ]
+    for order in itertools.permutations(found, 4):
+        judge = Judge(EXPERIMENT, "float64")
+        for each in order:
+            judge._diverge(each)
+        assert judge.first == min(order, key=found.index)
+    again = dataclasses.replace(found[0], lane="free")
+    judge._diverge(found[0])
+    judge._diverge(again)
+    assert judge.first == found[0]
+
+
+def test_of_one_step_the_first_nan_is_the_first_in_execution_order():
+    arrays = {k: a.copy() for k, a in PAIR.reference.arrays.items()}
+    for key in (KERNEL, OUTPUT):
+        arrays[key][3] = math.nan
+    judge = judged(Pair(dataclasses.replace(PAIR.reference, arrays=arrays), arrays, arrays))
+    assert judge.nonfinite == (4, OUTPUT)
+
+
+def test_of_two_that_tell_everything_nothing_is_missing():
+    assert judged(PAIR).missing == {}
+    judge = judged(Pair(PAIR.reference, PAIR.free, {}))
+    assert judge.missing.keys() == {"local lane"}
+    assert [item.what for item in judge.not_compared] == ["local lane"]
+    part = {key: array for key, array in PAIR.local.items() if key != OUTPUT}
+    assert judged(Pair(PAIR.reference, PAIR.free, part)).missing.keys() == {f"{OUTPUT}, local lane"}
