@@ -16,14 +16,16 @@ from parity.data import load_dataset
 from parity.errors import ExitCode, UsageError
 from parity.lockstep import Pair, draw_weights, lockstep, start_weights
 from parity.measure import measure
-from parity.protocol import Key, execution_order
+from parity.protocol import Key, Records, execution_order
 from parity.sides import load_side
-from parity.verdict import AGAIN, ALONE, FIXED, OUTSIDE, Divergence, Judge, Summary, Verdict
+from parity.untold import untold
+from parity.verdict import AGAIN, ALONE, AUDITED, BEGINS, FIXED, OUTSIDE, Divergence, Judge, Summary, Verdict
 
 # Layer names in the opposite of alphabetical order: "first" is never alphabetical.
+DATA = {"data": {"source": "regression", "features": 3, "samples": 24}, "loss": "mse", "optimizer": "sgd"}
 EXPERIMENT = validate(
     {
-        "data": {"source": "regression", "features": 3, "samples": 24},
+        "data": DATA["data"],
         "layers": [
             {"units": 4, "name": "z", "activation": "tanh", "kernel_regularizer": "l2"},
             {"units": 1, "name": "a"},
@@ -460,6 +462,104 @@ def test_the_evidence_is_what_the_step_began_with_and_what_both_made_of_it(step)
     later.take(dataclasses.replace(pair, reference=dataclasses.replace(pair.reference, first_step=7)))
     assert later.evidence.records.first_step == step
     assert later.steps == 12
+
+
+def test_the_evidence_of_a_run_alone_is_all_that_it_said_of_that_step():
+    judge = alone(KERNEL, 1.0, 1e-3)
+    assert (judge.evidence.lane, judge.evidence.key, judge.evidence.records.first_step) == ("free", KERNEL, 3)
+    assert judge.evidence.said.keys() == PAIR.free.keys()
+    np.testing.assert_array_equal(judge.evidence.candidate, judge.evidence.said[KERNEL])
+    assert judge.evidence.candidate[0, -1, -1] == PAIR.free[KERNEL][2, -1, -1] + 1
+    assert not np.shares_memory(judge.evidence.said[OUTPUT], PAIR.free[OUTPUT])
+    assert to_itself(KERNEL, 1).evidence is None  # that is between a side and itself
+    assert begins(KERNEL, put((2, 3), 5)).evidence is None  # nobody has recorded a step 0
+    assert audited(KERNEL, 1).evidence is None
+
+
+def test_what_a_candidate_tells_nothing_of_is_said_once_for_the_phase():
+    free, local = ({k: a for k, a in of.items() if k.phase != "gradient"} for of in (PAIR.free, PAIR.local))
+    judge = judged(Pair(PAIR.reference, free, local))
+    assert judge.missing == untold(PAIR.reference.arrays.keys(), free.keys())[0]
+    assert judge.missing.keys() == {"gradient"}
+    judge.missing["gradient"] = "told already"
+    judge.take(Pair(PAIR.reference, free, local))
+    assert judge.missing == {"gradient": "told already"}
+
+
+# Where it begins, and a candidate that cannot be asked again ---------------------------------------------------------
+
+
+def begins(key: Key, change, first_step: int = 1) -> Judge:
+    before = {**PAIR.reference.before, key: change(PAIR.reference.before[key].copy())}
+    reference = dataclasses.replace(PAIR.reference, first_step=first_step)
+    judge = Judge(EXPERIMENT, "float64")
+    judge.take(Pair(reference, PAIR.free, PAIR.local, {}, before))
+    return judge
+
+
+def put(index, value):
+    def change(array):
+        array[index] = value
+        return array
+
+    return change
+
+
+def test_one_that_begins_with_other_weights_diverges_before_the_first_step():
+    given = PAIR.reference.before[KERNEL][2, 3]
+    first = begins(KERNEL, put((2, 3), given - 5)).first
+    assert (first.step, first.key, first.lane, first.index) == (0, KERNEL, "free", (2, 3))
+    assert (first.reference, first.candidate, first.budget, first.note) == (given, given - 5, 0, BEGINS)
+    assert begins(KERNEL, lambda array: array).verdict is Verdict.PARITY
+    assert begins(KERNEL, put((2, 3), 5), first_step=7).first is None  # that is in the middle of a run
+    assert begins(Key("update", "z/kernel/momentum"), put((2, 3), 5)).first is None  # slots are no weights
+    assert begins(Key("update", "optimizer/learning_rate"), put((), 5)).first is None
+    assert begins(KERNEL, lambda array: array[:-1]).first is None  # nothing to hold element by element
+
+
+def test_a_beginning_with_the_transpose_is_named():
+    layers = [{"units": 3, "name": "z"}, {"units": 1, "name": "a"}]
+    experiment = EXPERIMENT.model_copy(update={"layers": validate({**DATA, "layers": layers}).layers})
+    square = np.arange(9.0).reshape(3, 3)
+    for told, note in ((square.T, f"{BEGINS}; these are their transpose"), (square + 1, BEGINS)):
+        judge = Judge(experiment, "float64")
+        judge._hold_beginning(Pair(Records(1, {}, {KERNEL: square}), {}, {}, {}, {KERNEL: told}))
+        assert judge.first.note == note
+
+
+def audited(key: Key | None = None, by: float = 0.0, step: int = 3, without: Key | None = None) -> Judge:
+    """A candidate that was not asked: what it should have made of its own inputs, and what it says, spoilt."""
+    free = {k: a.copy() for k, a in PAIR.free.items() if k != without}
+    made = {k: a.copy() for k, a in PAIR.free.items() if k != without}
+    if key is not None:
+        free[key].reshape(6, -1)[step - 1, -1] += by
+    judge = Judge(EXPERIMENT, "float64")
+    judge.take(Pair(PAIR.reference, free, {}, {}, PAIR.reference.before, made))
+    return judge
+
+
+@pytest.mark.parametrize("key", [key for key in ORDER if key.phase != "batch"], ids=str)
+def test_each_operation_is_held_against_what_follows_from_the_candidate_s_own_inputs(key):
+    judge = audited(key, 1)
+    assert (judge.first.step, judge.first.key, judge.first.lane) == (3, key, "local")
+    assert (judge.first.difference, judge.first.note) == (pytest.approx(1), AUDITED)
+
+
+def test_an_audited_run_is_judged_in_the_local_lane():
+    judge = audited()
+    assert judge.audited
+    assert not judged(PAIR).audited
+    assert judge.verdict is Verdict.PARITY
+    assert "local lane" not in judge.missing
+    assert {finding.what for finding in judge.sensitivity.findings if finding.error is not None} >= {"learning rate"}
+    budget = judge._budget.of(OUTPUT, PAIR.reference, np.array([2]))[0, -1, -1]
+    assert audited(OUTPUT, 0.8 * budget).verdict is Verdict.PARITY
+    assert audited(OUTPUT, 1.2 * budget).verdict is Verdict.DIVERGED
+
+
+def test_what_an_audited_run_leaves_out_is_unheld_where_it_is_needed():
+    judge = audited(Key("gradient", "z/pre_activation"), 1e-9, without=OUTPUT)
+    assert (judge.first, list(judge.unheld)) == (None, ["gradient z/pre_activation"])
 
 
 # Which it is --------------------------------------------------------------------------------------------------------
