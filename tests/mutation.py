@@ -139,8 +139,10 @@ class Mutation:
         for mutant in mutants_of(Path(str(module.__file__)).read_text()):
             if self.numbers and mutant.number not in self.numbers:
                 continue
-            lines = at if mutant.at_import else range(mutant.first_line, mutant.last_line + 1)
-            tests = set().union(*(at.get(line, ()) for line in lines))
+            lines = range(mutant.first_line, mutant.last_line + 1)
+            tests = set[str]().union(*(at.get(line, ()) for line in lines))
+            if mutant.at_import:  # a constant is seen without any line being executed
+                tests = {test for test, seconds in self.seconds.items() if seconds <= self.quick}
             killer = killers[mutant.inside]
             order = sorted(tests, key=lambda test: (-killer[test], self.seconds[test]))
             killed = in_a_child(lambda: self._against(module, mutant, order))  # noqa: B023

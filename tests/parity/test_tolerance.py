@@ -121,14 +121,15 @@ def test_a_rule_that_matches_what_was_compared_is_used_and_every_other_is_told()
     assert [line.partition(" for ")[2][0] for line in str(told.value).splitlines()] == ["a", "b"]
 
 
-def test_the_smallest_tolerance_has_room_for_16_roundings_and_of_two_the_larger_is_needed():
+@pytest.mark.parametrize(("precision", "u"), [("float32", 2.0**-24), ("float64", 2.0**-53)])
+def test_the_smallest_tolerance_has_room_for_16_roundings_and_of_two_the_larger_is_needed(precision, u):
     needed = Needed()
     assert needed == Needed(0.0, 0.0, 0.0)
-    needed.take(Largest(absolute=1.0, relative=2.0, ulp=3.0, used=math.nan), "float64")
-    margin = 1 + 16 * 2.0**-53
+    needed.take(Largest(absolute=1.0, relative=2.0, ulp=3.0, used=math.nan), precision)
+    margin = 1 + 16 * u
     assert needed == Needed(rtol=2 * margin, atol=margin, ulp=3 * margin)
     smaller = dataclasses.replace(needed)
-    smaller.take(Largest(absolute=0.5, relative=0.5, ulp=0.5, used=math.nan), "float64")
+    smaller.take(Largest(absolute=0.5, relative=0.5, ulp=0.5, used=math.nan), precision)
     assert smaller == needed
     assert Needed(1, 5, 3).then(Needed(4, 2, 6)) == Needed(4, 2, 6).then(Needed(1, 5, 3)) == Needed(4, 5, 6)
 

@@ -334,9 +334,10 @@ def test_to_what_rounding_drives_it_comes_the_budget_of_the_operation():
 
 def test_without_the_local_lane_or_a_drift_nothing_is_judged_and_that_is_said():
     for rules, left in ((), "nothing is judged"), ((Tolerance(rtol=0, atol=0),), "only fixed tolerances judge"):
-        judge = Judge(EXPERIMENT.model_copy(update={"tolerance": rules}), "float64")
+        judge = Judge(EXPERIMENT.model_copy(update={"tolerance": rules}), "float64", replays=not rules)
         judge.take(Pair(PAIR.reference, PAIR.free, {}))
-        assert judge.missing["local lane"].endswith(left)
+        why = "the candidate does not replay" if rules else "the reference does not record what it takes"
+        assert judge.missing["local lane"] == f"not asked for, or {why}: {left}"
         assert (judge.verdict is Verdict.PARITY) == bool(rules)
 
 
@@ -507,10 +508,16 @@ def put(index, value):
 
 def test_one_that_begins_with_other_weights_diverges_before_the_first_step():
     given = PAIR.reference.before[KERNEL][2, 3]
-    first = begins(KERNEL, put((2, 3), given - 5)).first
-    assert (first.step, first.key, first.lane, first.index) == (0, KERNEL, "free", (2, 3))
-    assert (first.reference, first.candidate, first.budget, first.note) == (given, given - 5, 0, BEGINS)
+    for told in (given - 5, np.nextafter(given, 9)):
+        first = begins(KERNEL, put((2, 3), told)).first
+        assert (first.step, first.key, first.lane, first.index) == (0, KERNEL, "free", (2, 3))
+        assert (first.reference, first.candidate, first.budget, first.note) == (given, told, 0, BEGINS)
     assert begins(KERNEL, lambda array: array).verdict is Verdict.PARITY
+    none = Judge(EXPERIMENT, "float64")
+    none._hold_beginning(
+        Pair(Records(1, {}, {KERNEL: np.array([math.nan])}), {}, {}, {}, {KERNEL: np.array([math.nan])})
+    )
+    assert none.first is None
     assert begins(KERNEL, put((2, 3), 5), first_step=7).first is None  # that is in the middle of a run
     assert begins(Key("update", "z/kernel/momentum"), put((2, 3), 5)).first is None  # slots are no weights
     assert begins(Key("update", "optimizer/learning_rate"), put((), 5)).first is None
