@@ -108,8 +108,8 @@ def in_a_child(work: Callable[[], Any]) -> Any:
 class Mutation:
     """A pytest plugin: collects once, then runs chosen tests against every mutant."""
 
-    def __init__(self, names: list[str], numbers: set[int], quick: float) -> None:
-        self.names, self.numbers, self.quick = names, numbers, quick
+    def __init__(self, names: list[str], numbers: set[int]) -> None:
+        self.names, self.numbers = names, numbers
         self.killed: dict[str, list[tuple[Mutant, str]]] = {name: [] for name in names}
         self._failed = False
 
@@ -128,8 +128,8 @@ class Mutation:
         self.seconds = {test: seconds for test, (seconds, _) in seen.items()}
         for name, module in modules.items():
             at = defaultdict(set)
-            for test, (seconds, lines) in seen.items():
-                for line in lines[module.__file__] if seconds <= self.quick else ():
+            for test, (_, lines) in seen.items():
+                for line in lines[str(module.__file__)]:
                     at[line].add(test)
             self._take(name, module, at)
         return True
@@ -142,7 +142,7 @@ class Mutation:
             lines = range(mutant.first_line, mutant.last_line + 1)
             tests = set[str]().union(*(at.get(line, ()) for line in lines))
             if mutant.at_import:  # a constant is seen without any line being executed
-                tests = {test for test, seconds in self.seconds.items() if seconds <= self.quick}
+                tests = set(self.items)
             killer = killers[mutant.inside]
             order = sorted(tests, key=lambda test: (-killer[test], self.seconds[test]))
             killed = in_a_child(lambda: self._against(module, mutant, order))  # noqa: B023
@@ -150,7 +150,8 @@ class Mutation:
             killer[killed] += 1
             self.killed[name].append((mutant, killed))
             if self.numbers or not killed:
-                click.echo(f"{name} {mutant.number}, line {mutant.first_line}: {name}.{mutant}\n  {killed}", err=True)
+                click.echo(f"{name} {mutant.number}, line {mutant.first_line}: {mutant}", err=True)
+                click.echo(f"  {killed or 'survives'}", err=True)
 
     def _passes(self, test: str) -> bool:
         self.items[test].config.hook.pytest_runtest_protocol(item=self.items[test], nextitem=None)
@@ -186,10 +187,8 @@ class Mutation:
         except Exception as error:  # noqa: BLE001  # whatever it is, nobody would import this
             return f"importing it: {error!r}"
         for test in order:
-            signal.setitimer(
-                signal.ITIMER_PROF, 2 + 5 * self.seconds[test]
-            )  # of computing; the signal ends the process
-            signal.alarm(120)  # where it only waits
+            signal.setitimer(signal.ITIMER_PROF, 2 + 5 * self.seconds[test])  # where it computes without end
+            signal.alarm(120)  # where it waits without end
             if not self._passes(test):
                 return test
         return ""
@@ -198,10 +197,9 @@ class Mutation:
 @click.command(help=__doc__)
 @click.argument("what", nargs=-1)
 @click.option("--tests", multiple=True, help="Only the test files with this in their name.")
-@click.option("--quick", default=1e9, metavar="SECONDS", help="Leave out tests that take longer.")
-def main(what: tuple[str, ...], tests: tuple[str, ...], quick: float) -> None:
+def main(what: tuple[str, ...], tests: tuple[str, ...]) -> None:
     names = [word for word in what if not word.isdigit()] or list(MODULES)
-    mutation = Mutation(names, {int(word) for word in what if word.isdigit()}, quick)
+    mutation = Mutation(names, {int(word) for word in what if word.isdigit()})
     os.environ["HYPOTHESIS_PROFILE"] = "mutation"
     paths = [str(HERE / "parity" / test) for test in TESTS if not tests or any(part in test for part in tests)]
     code = pytest.main([*ARGUMENTS, "-k", f"not ({LEFT_OUT})", *paths], plugins=[mutation])
