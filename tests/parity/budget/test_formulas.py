@@ -439,3 +439,11 @@ def test_a_sum_that_is_rounded_back_has_to_be_equal():
     edge = 4 * 8 * 2.0**-126 / 2.0**-24
     records = Records(1, {key: np.array([[0, np.nextafter(edge, 0), edge, 2 * edge]])}, {})
     assert budget.of(key, records, np.array([0])).tolist() == [[8 * 2.0**-126, 8 * 2.0**-126, 0, 0]]
+
+
+@pytest.mark.parametrize("bad", [math.inf, -math.inf, math.nan])
+def test_only_the_element_that_is_not_finite_has_to_be_the_same(bad):
+    key, output = Key("forward", "dense/output"), np.array([[[0.5, bad, 0.25]]])
+    records = Records(1, {key: output, Key("forward", "dense/pre_activation"): np.zeros((1, 1, 3))}, {})
+    found = LocalBudget(experiment_of(), "float64").of(key, records, np.array([0]))
+    np.testing.assert_allclose(found, [[[2 * 14 * 2.0**-53 * 0.5, 0, 2 * 14 * 2.0**-53 * 0.25]]], rtol=1e-15, atol=0)
