@@ -54,9 +54,8 @@ def experiment_of(loss="mse", last="linear", hidden="tanh", optimizer="sgd", *, 
     if penalties:
         layers[0] |= {"kernel_regularizer": both, "activity_regularizer": {"class_name": "L2", "l2": 0.4}}
         layers[-1] |= {"activity_regularizer": both, "kernel_regularizer": {"class_name": "L2", "l2": 0.2}}
-    layers[1:1] = [{"units": HIDDEN, "activation": "sigmoid", "use_bias": False, "bias_regularizer": "l2"}] * (
-        depth - 1
-    )
+    unbiased = {"units": HIDDEN, "activation": "sigmoid", "use_bias": False, "bias_regularizer": "l2"}
+    layers[1:1] = [unbiased | {"activity_regularizer": "l1"}] * (depth - 1)
     one_hot = {} if name.startswith("Sparse") else {"one_hot": CLASSES}
     data = {"source": "classification", "features": INPUTS, "classes": CLASSES, "samples": 8} | one_hot
     return validate(
