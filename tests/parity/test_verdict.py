@@ -435,6 +435,16 @@ def test_a_rule_is_used_where_its_tensor_is_compared_in_any_lane(lanes):
         judge.take(pair)
 
 
+@pytest.mark.parametrize("lane", ["free", "local"])
+def test_a_rule_for_a_tensor_of_another_shape_is_used_and_allows_nothing(lane):
+    rule = Tolerance(ulp=1, tensor="z/output", phase="forward")
+    judge = Judge(EXPERIMENT.model_copy(update={"tolerance": (rule,)}), "float64")
+    said = {of: {k: a for k, a in PAIR.free.items() if k != OUTPUT} for of in ("free", "local")}
+    said[lane][OUTPUT] = PAIR.free[OUTPUT][..., 1:]
+    judge.take(Pair(PAIR.reference, said["free"], said["local"]))
+    assert (judge.first.step, judge.first.key, judge.first.lane) == (1, OUTPUT, lane)
+
+
 def test_what_a_run_is_worth_is_looked_at_as_well():
     judge = judged(PAIR)
     assert judge.coverage.not_exercised != Judge(EXPERIMENT, "float64").coverage.not_exercised
