@@ -338,6 +338,13 @@ def test_of_ulp_differences_that_overflow_the_largest_is_told(dtype):
         assert (large["index"], large["candidate"]) == (1, 5)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_no_number_of_ulp_is_larger_than_infinity(dtype):
+    """Whoever asks for the smallest tolerance must not be told a finite one where a NaN stands on one side."""
+    row = measure(np.zeros((1, 3), dtype), np.array([[4, math.nan, 5]], dtype))[0]
+    assert (row["ulp"]["value"], row["ulp"]["index"]) == (math.inf, 1)
+
+
 @pytest.mark.parametrize("columns", [3, 700])
 def test_one_array_held_against_itself_tells_only_what_is_not_finite(columns):
     array = np.ones((2, columns))
