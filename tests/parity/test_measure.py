@@ -516,3 +516,8 @@ def test_half_precision_is_measured_in_its_own_ulp():
     row = measure(np.array([[1, 1000, 8]], np.float16), np.array([[1, 1001, 8 + 2**-7]], np.float16))[0]
     assert (row["ulp"]["value"], row["ulp"]["index"]) == (2, 1)  # 1000 lies between 512 and 1024: an ulp is 1 / 2
     assert (row["absolute"]["value"], row["relative"]["value"]) == (1, 1e-3)
+
+
+def test_the_cosine_of_nothing_is_that_of_its_equal_alone():
+    assert measure(np.array([[0.0, 0.0]]), np.array([[-0.0, 0.0]]))["cosine"] == 1
+    assert measure(np.array([[0.0, 0.0]]), np.array([[0.0, 2.0]]))["cosine"] == 0
