@@ -269,9 +269,7 @@ def _measure_block(r: Array, c: Array, allowed: Array | None) -> _Found:
         power = np.bitwise_and(size.view(bits), mask, out=size.view(bits)).view(r.dtype)
         np.divide(d, power, out=quotient)
         at.append(quotient.argmax(axis=1))
-        if (
-            np.isinf(quotient[rows, at[2]]).any() and np.isfinite(d).all()
-        ):  # overflow: which is the largest, on a smaller scale
+        if np.isinf(quotient[rows, at[2]]).any():  # overflow: which is the largest, on a smaller scale
             at[2] = np.divide(d * d.dtype.type(2**-100), power).argmax(axis=1)
         peaks.append(quotient[rows, at[2]])
 

@@ -69,7 +69,7 @@ class Tolerances:
 
         def fixed(rows: Steps) -> Array:
             limit = _limit(rule, reference[rows])
-            if rule.names_a_tensor or derived is None:
+            if rule.names_a_tensor:
                 return limit
             own = derived(rows) if callable(derived) else derived
             return limit if own is None else np.where(np.asarray(own) == 0, 0.0, limit)

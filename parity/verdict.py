@@ -342,7 +342,7 @@ class Judge:
     def _note_missing(self, key: Key, pair: Pair, lanes: Mapping[Lane, Array]) -> None:
         if not lanes:
             self.missing.setdefault(str(key), "the candidate does not provide it")
-        elif "local" not in lanes and pair.local and key.phase != "batch":
+        elif "local" not in lanes and pair.local:
             self.missing.setdefault(f"{key}, local lane", "the candidate does not replay it")
 
     def hold(

@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 
 from parity import measure as module
-from parity.measure import MEASURES, identical, measure
+from parity.measure import MEASURES, Largest, identical, largest, measure
 
 EXTREMES = ("absolute", "relative", "ulp", "used")
 DTYPES = ("float32", "float64")
@@ -69,7 +69,7 @@ def check(reference: np.ndarray, candidate: np.ndarray, budget: Any = None) -> N
         differences = [exact("absolute", *numbers, 0.0, dtype) for numbers in zip(r, c, strict=True)]
         with np.errstate(over="ignore", invalid="ignore"):
             rms = math.sqrt(np.mean(np.square(differences))) if r.size else 0.0
-        assert row["rms"] == pytest.approx(rms, rel=1e-4)
+        assert row["rms"] == pytest.approx(rms, rel=1e-4, abs=1e-150)  # float64 has no squares of smaller numbers
         r_off, c_off = ~np.isfinite(r), ~np.isfinite(c)
         assert row["nonfinite_reference"] == r_off.sum()
         assert row["nonfinite_candidate"] == c_off.sum()
@@ -135,6 +135,7 @@ def block(request, monkeypatch):
     """Blocks so small that every array has several; long rows so short that they are split over threads."""
     if request.param:
         monkeypatch.setattr(module, "BLOCK", request.param)
+        monkeypatch.setattr(module, "GLANCE", request.param)
         monkeypatch.setattr(module, "LONG", 4 * request.param)
 
 
@@ -218,6 +219,61 @@ def test_a_long_row_over_several_threads():
     assert rows["nonfinite_candidate"].tolist() == [0, 1]
 
 
+@pytest.mark.parametrize("length", [1, 2, 3, 4, 8, 9, 16, 17, 40])
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_every_element_is_looked_at(steps, length, monkeypatch):
+    """However rows are glanced at, put together and cut; what both sides lack is counted, too."""
+    for name, size in {"GLANCE": 3, "BLOCK": 8, "LONG": 16}.items():
+        monkeypatch.setattr(module, name, size)
+    equal = np.ones((steps, length))
+    for at in range(steps * length):
+        other, none = equal.copy(), equal.copy()
+        other.flat[at], none.flat[at] = 3, math.nan
+        rows = measure(equal, other, 0.5)
+        step, index = divmod(at, length)
+        assert rows["absolute"]["value"].tolist() == [2.0 * (row == step) for row in range(steps)]
+        assert rows["beyond"].tolist() == [row == step for row in range(steps)]
+        assert rows["absolute"]["index"][step] == index
+        assert measure(none, none.copy(), 0.5)["nonfinite_both"].tolist() == [row == step for row in range(steps)]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("scale", [1e-35, 1e-10, 1.0, 1e18])
+def test_random_numbers_in_several_blocks(scale, dtype, monkeypatch):
+    monkeypatch.setattr(module, "BLOCK", 8)
+    random = np.random.default_rng(4)
+    for length in (3, 20):
+        r = (scale * random.standard_normal((4, length)) * 10 ** random.uniform(-2, 1, (4, length))).astype(dtype)
+        c = (r * (1 + random.uniform(0, 1e-3, (4, length)))).astype(dtype)
+        c[2] = r[2]
+        check(r, c, scale * random.uniform(0, 1e-3, (4, length)))
+
+
+@pytest.mark.parametrize("processors", [1, 2, 3, None])
+def test_the_number_of_processors_does_not_matter(processors, monkeypatch):
+    monkeypatch.setattr(module, "BLOCK", 4)
+    monkeypatch.setattr(module, "LONG", 16)
+    monkeypatch.setattr(module.os, "cpu_count", lambda: processors)
+    module._threads.cache_clear()
+    random = np.random.default_rng(5)
+    for length in (16, 17, 40):
+        r = random.standard_normal((2, length))
+        check(r, r + random.choice([0, 1e-3, 2e-3], (2, length)), 1.5e-3)
+    module._threads.cache_clear()
+
+
+@pytest.mark.parametrize("factor", [1e-8, 0.4, 0.6, 1.0, 1.6, 2.5, 1e8])
+def test_the_cosine_is_that_of_the_angle_whatever_the_lengths(factor):
+    """Rows of an angle with cosine 0.6, of opposite directions, and of the same one."""
+    r = np.array([[1.0, 0.0], [0.3, 0.7], [0.3, 0.7], [0.1, 0.9]])
+    c = factor * np.array([[0.6, 0.8], [-0.3, -0.7], [0.3, 0.7 + 1e-9], [-0.1, -0.9]])
+    found = measure(r, c)["cosine"]
+    np.testing.assert_allclose(found, [0.6, -1, 1, -1], rtol=0, atol=8 * 2.0**-53)  # of eight roundings
+    many = np.random.default_rng(6).standard_normal((1000, 3))
+    for sign in (1, -1):
+        assert (np.abs(measure(many, sign * factor * many)["cosine"]) <= 1).all()
+
+
 @given(pairs())
 def test_nothing_is_ever_negative(pair):
     rows = measure(*pair, 1.0)
@@ -276,9 +332,17 @@ def test_the_length_of_a_block_does_not_matter(pair, size):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_of_ulp_differences_that_overflow_the_largest_is_told(dtype):
     """4 and 5 are both more ulp of zero than the dtype can say."""
-    large = measure(np.zeros((1, 3), dtype), np.array([[4, 5, 0]], dtype))["ulp"]
-    assert large["index"] == 1
-    assert large["candidate"] == 5
+    r, c = np.array([[0, 0, 0], [1, 1, 1]], dtype), np.array([[4, 5, 0], [1, 1, 2]], dtype)
+    for rows in (measure(r, c), measure(r[:1], c[:1])):
+        large = rows["ulp"][0]
+        assert (large["index"], large["candidate"]) == (1, 5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_no_number_of_ulp_is_larger_than_infinity(dtype):
+    """Whoever asks for the smallest tolerance must not be told a finite one where a NaN stands on one side."""
+    row = measure(np.zeros((1, 3), dtype), np.array([[4, math.nan, 5]], dtype))[0]
+    assert (row["ulp"]["value"], row["ulp"]["index"]) == (math.inf, 1)
 
 
 @pytest.mark.parametrize("columns", [3, 700])
@@ -288,6 +352,12 @@ def test_one_array_held_against_itself_tells_only_what_is_not_finite(columns):
     rows = measure(array, array, 0.0)
     assert rows["nonfinite_both"].tolist() == [0, 1]
     assert rows.tobytes() == measure(array, array.copy(), 0.0).tobytes()
+
+
+def test_views_that_overlap_are_not_taken_for_one_array():
+    numbers = np.arange(9.0)
+    rows = measure(numbers[None, :-1], numbers[None, 1:], 0.5)
+    assert (rows["absolute"]["value"], rows["beyond"]) == (1, 8)
 
 
 @given(hnp.arrays("float64", (2, 5), elements=st.sampled_from([0.0, -0.0, 1.0, math.nan])), st.integers(0, 9))
@@ -311,10 +381,15 @@ def test_anything_is_infinitely_more_than_zero(tiny):
     assert (found["value"], found["index"]) == (math.inf, 2)
 
 
-def test_small_differences_are_not_lost_in_their_squares():
-    r = np.full((1, 4), 1e-24, np.float32)
-    assert measure(r, 2 * r)["rms"] == pytest.approx(1e-24, rel=1e-6)
+@pytest.mark.parametrize("small", [1e-24, 1.2e-21])
+def test_small_differences_are_not_lost_in_their_squares(small):
+    r = np.full((1, 4), small, np.float32)
+    assert measure(r, 2 * r)["rms"] == pytest.approx(small, rel=1e-6, abs=0)
     assert measure(r, -r)["cosine"] == pytest.approx(-1)
+    r[0, 0] = 1  # beside a large number
+    c = r.copy()
+    c[0, 1] = 3 * small
+    assert measure(r, c)["rms"] == pytest.approx(small, rel=1e-6, abs=0)
 
 
 def test_large_differences_are_not_lost_in_their_squares():
@@ -341,15 +416,16 @@ def test_a_bad_budget_is_refused(budget, form):
         measure(r, c, limit)
 
 
-@given(st.lists(st.booleans(), min_size=1, max_size=6))
-def test_a_budget_is_computed_only_for_steps_that_differ(changed):
-    r = np.zeros((len(changed), 2))
-    c = r + np.array(changed)[:, None]
+@given(st.lists(st.booleans(), min_size=1, max_size=6), st.sampled_from([2, module.GLANCE + 1]))
+def test_a_budget_is_computed_only_for_steps_that_differ(changed, width):
+    r = np.zeros((len(changed), width))
+    c = r.copy()
+    c[:, -1] += changed
     asked: list[int] = []
 
     def budget(steps: np.ndarray) -> np.ndarray:
         asked.extend(steps.tolist())
-        return 0.25 * (1 + steps)[:, None] * np.ones(2)
+        return 0.25 * (1 + steps)[:, None] * np.ones(width)
 
     rows = measure(r, c, budget)
     assert asked == np.flatnonzero(changed).tolist()
@@ -361,6 +437,25 @@ def test_a_function_may_have_no_budget():
     rows = measure(np.zeros((2, 3)), np.array([[0, 0, 0], [0, 1.0, 0]]), lambda _: None)
     assert math.isnan(rows["used"]["value"][1])
     assert rows["absolute"]["value"].tolist() == [0, 1]
+    assert rows["used"]["index"].tolist() == [0, 0]
+
+
+def test_a_little_more_than_the_budget_is_more_also_in_float32():
+    """The quotient is not rounded to the tensor's dtype; exactly the budget is within it."""
+    r, c = np.zeros((1, 3), np.float32), np.array([[1, 2, 3]], np.float32)
+    row = measure(r, c, np.array([1 / (1 + 1e-9), 2, 4]))[0]
+    assert row["used"]["value"] == pytest.approx(1 + 1e-9, abs=1e-12)
+    assert (row["used"]["index"], row["beyond"]) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(math.nan, math.inf), (math.inf, -math.inf), (math.nan, 1.0), (math.inf, 1.0)]
+)
+def test_two_kinds_of_nonfinite_numbers_are_not_the_same(one, other):
+    for pair in ((one, other), (other, one)):
+        r, c = (np.array([[1.0, number]]) for number in pair)
+        row = measure(r, c, math.inf)[0]
+        assert (row["absolute"]["value"], row["used"]["value"], row["nonfinite_both"]) == (math.inf, math.inf, 0)
 
 
 @pytest.mark.parametrize(
@@ -376,3 +471,53 @@ def test_a_function_may_have_no_budget():
 def test_other_shapes_and_dtypes_are_refused(reference, candidate):
     with pytest.raises(ValueError, match="expected"):
         measure(reference, candidate, 1.0)
+
+
+@pytest.mark.parametrize(
+    "budget", [np.ones((1, 3)), np.ones((2, 3)), np.ones(3), np.ones((2, 1)), 1.0, np.ones((1, 1))]
+)
+@pytest.mark.parametrize("steps", [[0], [1], [0, 1]])
+def test_a_budget_of_any_shape_that_fits(budget, steps):
+    r, c = np.zeros((2, 3)), np.zeros((2, 3))
+    c[steps, 1] = 0.5
+    assert measure(r, c, budget)["used"]["value"].tolist() == [0.5 if step in steps else 0 for step in (0, 1)]
+
+
+def test_a_budget_is_that_of_its_own_step():
+    """Of three steps the first is equal, so the rows of the budget have to be chosen as well."""
+    r, c = np.zeros((3, 2)), np.array([[0, 0], [0, 1.0], [3.0, 0]])
+    used = measure(r, c, np.array([[1.0, 1], [1, 4], [6, 1]]))["used"]
+    assert used["value"].tolist() == [0, 0.25, 0.5]
+    assert used["index"].tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize("judged", [True, False])
+def test_the_largest_of_all_steps(judged):
+    rows = measure(np.ones((3, 2)), np.array([[1, 1], [1, 3], [2, 1.5]]), 0.5 if judged else None)
+    assert largest(rows)[:3] == (2, 2, 2 / np.spacing(1.0))
+    np.testing.assert_equal(largest(rows).used, 4.0 if judged else math.nan)
+    np.testing.assert_equal(largest(rows[:0]), Largest(*[math.nan] * 4))
+
+
+@pytest.mark.parametrize("glance", [0, 3, 1000])
+def test_identical_looks_at_every_element(glance, monkeypatch):
+    monkeypatch.setattr(module, "BLOCK", 2)
+    monkeypatch.setattr(module, "GLANCE", glance)
+    array = np.arange(45.0).reshape(5, 9)
+    assert identical(array, array.copy())
+    assert identical(array.T, array.copy().T)
+    for at in range(45):
+        other = array.copy()
+        other.flat[at] += 1
+        assert not identical(array, other), at
+
+
+def test_half_precision_is_measured_in_its_own_ulp():
+    row = measure(np.array([[1, 1000, 8]], np.float16), np.array([[1, 1001, 8 + 2**-7]], np.float16))[0]
+    assert (row["ulp"]["value"], row["ulp"]["index"]) == (2, 1)  # 1000 lies between 512 and 1024: an ulp is 1 / 2
+    assert (row["absolute"]["value"], row["relative"]["value"]) == (1, 1e-3)
+
+
+def test_the_cosine_of_nothing_is_that_of_its_equal_alone():
+    assert measure(np.array([[0.0, 0.0]]), np.array([[-0.0, 0.0]]))["cosine"] == 1
+    assert measure(np.array([[0.0, 0.0]]), np.array([[0.0, 2.0]]))["cosine"] == 0

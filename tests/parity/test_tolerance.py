@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from parity.config import validate
 from parity.config.tolerances import Tolerance
 from parity.errors import UsageError
-from parity.measure import largest, measure
+from parity.measure import Largest, largest, measure
 from parity.protocol import Key
 from parity.report import as_json, facts, worth
 from parity.run import diff
@@ -105,6 +106,32 @@ def test_a_rule_for_everything_leaves_exact_what_has_to_be():
     assert rules_of({"rtol": 1, "atol": 0}).allowed(KEY, r, derived)(rows).tolist() == [[0, 1]]
     for named in ({"tensor": "dense/*"}, {"phase": "gradient"}):
         assert rules_of({"rtol": 1, "atol": 0, **named}).allowed(KEY, r, derived)(rows).tolist() == [[1, 1]]
+
+
+def test_a_rule_for_everything_holds_where_there_is_no_budget():
+    rules = rules_of({"rtol": 1, "atol": 0})
+    for none in (None, lambda _: None):
+        assert rules.allowed(KEY, np.ones((1, 2)), none)(np.array([0])).tolist() == [[1, 1]]
+
+
+def test_a_rule_that_matches_what_was_compared_is_used_and_every_other_is_told():
+    rules_of({"ulp": 1, "tensor": "*/kernel"}).check([KEY])
+    with pytest.raises(UsageError) as told:
+        rules_of({"ulp": 1, "tensor": "*/kernel"}, {"ulp": 2, "tensor": "a"}, {"ulp": 3, "tensor": "b"}).check([KEY])
+    assert [line.partition(" for ")[2][0] for line in str(told.value).splitlines()] == ["a", "b"]
+
+
+@pytest.mark.parametrize(("precision", "u"), [("float32", 2.0**-24), ("float64", 2.0**-53)])
+def test_the_smallest_tolerance_has_room_for_16_roundings_and_of_two_the_larger_is_needed(precision, u):
+    needed = Needed()
+    assert needed == Needed(0.0, 0.0, 0.0)
+    needed.take(Largest(absolute=1.0, relative=2.0, ulp=3.0, used=math.nan), precision)
+    margin = 1 + 16 * u
+    assert needed == Needed(rtol=2 * margin, atol=margin, ulp=3 * margin)
+    smaller = dataclasses.replace(needed)
+    smaller.take(Largest(absolute=0.5, relative=0.5, ulp=0.5, used=math.nan), precision)
+    assert smaller == needed
+    assert Needed(1, 5, 3).then(Needed(4, 2, 6)) == Needed(4, 2, 6).then(Needed(1, 5, 3)) == Needed(4, 5, 6)
 
 
 def test_a_rule_judges_in_both_lanes():
