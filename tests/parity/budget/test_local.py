@@ -182,6 +182,19 @@ def test_a_budget_is_a_number_even_where_the_operands_are_not():
         assert (found >= 0).all(), key
 
 
+def test_one_infinite_operand_makes_no_other_element_exact():
+    experiment = Experiment.model_validate(
+        {"data": {"source": "regression", "features": 2}, "layers": [{"units": 3, "activation": "sigmoid"}]}
+    )
+    x = np.array([[[math.inf, 1.0], [1.0, 2.0]]])
+    kernel, bias = np.full((1, 2, 3), 0.5), np.zeros((1, 3))
+    kernel[0, 0, 1] = math.inf
+    update = {Key("update", "dense/kernel"): kernel, Key("update", "dense/bias"): bias}
+    records = Records(1, {Key("batch", "x"): x, **update}, {key: array[0] for key, array in update.items()})
+    (found,) = LocalBudget(experiment, "float64").of(Key("forward", "dense/pre_activation"), records, np.array([0]))
+    assert found.astype(bool).tolist() == [[False, False, False], [True, False, True]]
+
+
 def test_what_the_reference_did_not_record_has_no_budget():
     experiment = random_experiment(0)
     nothing = Records(1, {Key("forward", "dense/pre_activation"): np.zeros((1, 2, 2))}, {})
