@@ -184,7 +184,7 @@ def test_a_budget_is_a_number_even_where_the_operands_are_not():
 
 def test_one_infinite_operand_makes_no_other_element_exact():
     experiment = Experiment.model_validate(
-        {"data": {"source": "regression", "features": 2}, "layers": [{"units": 3, "activation": "sigmoid"}]}
+        {"data": {"source": "regression", "features": 2}, "layers": [{"units": 3}], "loss": "mse", "optimizer": "SGD"}
     )
     x = np.array([[[math.inf, 1.0], [1.0, 2.0]]])
     kernel, bias = np.full((1, 2, 3), 0.5), np.zeros((1, 3))
