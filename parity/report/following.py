@@ -56,6 +56,10 @@ def _to_judge(result: Result, run: Run) -> Iterator[Following]:
         else:
             yield Following(f"{why}; scale the data, or choose smaller initial weights")
         return
+    if judge.cut and not (judge.skipped or judge.unheld):
+        narrow = ["--steps", str(judge.last_recorded)]
+        yield Following(f"{judge.cut}; what is there alone", _again(result, *narrow, without=_NARROWED[:1]))
+        return
     by_tolerance = Following(
         "or choose tolerances yourself, for example", _again(result, "--rtol", "1e-5", "--atol", "1e-8")
     )
