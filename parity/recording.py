@@ -152,8 +152,8 @@ class _Recording:
                     if len(taken) and not isinstance(failure, KeyboardInterrupt):  # then whole chunks can be resumed
                         records = self._with_batches(taken, x[: len(taken)], y[: len(taken)])
                         if waiting and not _fits(waiting, records, length):
-                            self._file(_joined(waiting))
-                            waiting = []
+                            whole, waiting = waiting, []  # before: an interrupted write is not begun again
+                            self._file(_joined(whole))
                         waiting.append(_copied(records))  # the arrays are the side's, which uses them again
                         done += len(records)
                         progress(self.precision, done, planned)
