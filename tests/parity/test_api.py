@@ -270,6 +270,8 @@ def test_every_kind_of_result_can_be_shown():
         (lambda: diff(batch_size="all"), "batch_size"),
         (lambda: diff(precision="float16"), "allowed: float32, float64, both"),
         (lambda: diff(lane="lokal"), "did you mean 'local'"),
+        (lambda: diff(tolerance=1e-3), "tolerance: received 0.001; expected a list of rules"),
+        (lambda: diff(tolerance={"rtol": 1e-3, "atol": 0}), "expected a list of rules"),
         (lambda: diff(tolerance=[{"rtol": 1e-3}]), "atol is not"),
         (lambda: diff(tolerance=[{"ulp": 1, "tensor": "dens/*"}]), "matches nothing"),
         (lambda: diff(declare={"l2.penality": "half"}), "did you mean"),
@@ -295,6 +297,16 @@ def test_what_a_side_raises_is_its_own():
     assert crash.step == 1
     assert "ZeroDivisionError" in crash.message
     assert "no luck" in crash.message
+
+
+def test_a_name_that_a_weight_does_not_have_comes_with_how_weights_are_named():
+    class Named(Frozen):
+        def start(self, experiment, weights):
+            super().start(experiment, {"dense_9/kernel": weights["dense_9/kernel"]})
+
+    message = diff(candidate=Named).crash.message
+    assert "KeyError" in message
+    assert "give the layers names, or take the weights in the order" in message
 
 
 # What it costs ----------------------------------------------------------------------------------------------------

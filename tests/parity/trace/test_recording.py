@@ -238,6 +238,27 @@ def test_what_a_side_took_before_it_failed_is_kept_and_gone_on_with(tmp_path, ex
         assert {key: array.tobytes() for key, array in one.items()} == {k: a.tobytes() for k, a in other.items()}
 
 
+IDLE = """
+from scratch_net.adapter import ScratchSide
+
+class Idle(ScratchSide):
+    def steps(self, x, y):
+        said = super().steps(x, y)
+        return {"loss": said["loss"], "weights": said["weights"]}
+"""
+
+
+def test_slots_of_which_no_step_tells_do_not_spoil_the_trace(tmp_path, experiment):
+    (tmp_path / "idle.py").write_text(IDLE)
+    side, folder = f"{tmp_path}/idle.py:Idle", tmp_path / "trace"
+    record(experiment, side, folder)
+    before = content(folder)
+    (trace,) = open_traces(folder).values()
+    assert {key.tensor for key in trace.start()} == {"dense/kernel", "dense/bias", "dense_1/kernel", "dense_1/bias"}
+    record(experiment, side, folder, resume=True)
+    assert content(folder) == before
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send to one process")
 def test_an_interrupt_leaves_what_was_recorded(tmp_path):
     (tmp_path / "experiment.json").write_text(json.dumps(EXPERIMENT | {"steps": 10**6}))
