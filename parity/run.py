@@ -162,7 +162,8 @@ def _inexplicable(experiment: Experiment, first: Divergence) -> str:
         return "the two trained from different weights: nothing that comes after can be compared"
     no_number = math.isnan(first.candidate) and not math.isnan(first.reference)
     if no_number and "crossentropy" not in experiment.loss.class_name.lower():  # of which an unclipped one can be NaN
-        return f"the candidate's {first.key} is not a number from step {first.step} on, the reference's is: look there"
+        key = str(first.key).removeprefix("loss ")
+        return f"the candidate's {key} is not a number from step {first.step} on, the reference's is: look there"
     return ""
 
 

@@ -281,6 +281,7 @@ class Judge:
                 note = BEGINS + ("; these are their transpose" if transposed else "")
                 values = float(given[index]), float(told[index])
                 self._diverge(Divergence(0, key, "free", self.precision, index, *values, 0.0, note))
+                self.missing.pop("initial weights", None)  # which says that it begins with those it is given
 
     def hold_to_itself(self, pair: Pair) -> None:
         """The free lane: every step of it must be what the candidate makes of the state that the step began with.

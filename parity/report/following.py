@@ -102,6 +102,8 @@ def _to_tell(result: Result, judge: Judge) -> Following | None:
         return None
     if untold[0].phase == "loss":
         return Following(f"have step() of {result.candidate} return its loss")
+    if not any(key.phase == "update" for key in told):
+        return Following(f"its loss agrees; have weights() of {result.candidate} return its weights, too")
     names = ", ".join(key.tensor for key in untold)
     return Following(f"have weights() of {result.candidate} return what is missing: {names}")
 

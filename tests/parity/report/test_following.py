@@ -45,6 +45,9 @@ class NoLoss(Told):
 class NoBias(Told):
     def weights(self): return {name: array for name, array in super().weights().items() if name != "dense/bias"}
 
+class NoWeights(Told):
+    def weights(self): return {}
+
 class OwnStart(Told):
     def start(self, experiment, weights):
         super().start(experiment, {name: array + 1 for name, array in weights.items()})
@@ -119,6 +122,7 @@ def test_a_side_that_cannot_replay_is_told_what_to_add(call):
     [
         ("NoLoss", "have step() of sides.py:NoLoss return its loss"),
         ("NoBias", "have weights() of sides.py:NoBias return what is missing: dense/bias"),
+        ("NoWeights", "its loss agrees; have weights() of sides.py:NoWeights return its weights, too"),
         ("OwnStart", "have start() of sides.py:OwnStart begin with copies of the weights that it is given"),
     ],
 )
@@ -127,6 +131,7 @@ def test_what_is_required_and_was_not_told_is_asked_for_first(side, advice, call
     assert code == (1 if side == "OwnStart" else 4)
     assert advice in printed.partition("\nNext\n")[2].splitlines()[0]
     assert "replay" not in printed.partition("\nNext\n")[2]
+    assert ("begins with those it is given" in printed) is (side != "OwnStart")
 
 
 def test_a_trace_is_asked_to_record_and_the_sides_can_be_exchanged(call):
