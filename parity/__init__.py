@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from parity.api import Comparison, compare, diff, record
     from parity.config import ConfigError, Experiment, load_experiment
     from parity.errors import CannotJudgeError, ParityError, SideError, UsageError
-    from parity.recording import Keep
+    from parity.trace.keep import Keep
     from parity.verdict import Verdict
 
 __all__ = [
@@ -42,7 +42,7 @@ _PLACES = {
     "Comparison": "parity.api",
     "ConfigError": "parity.config",
     "Experiment": "parity.config",
-    "Keep": "parity.recording",
+    "Keep": "parity.trace.keep",
     "ParityError": "parity.errors",
     "SideError": "parity.errors",
     "UsageError": "parity.errors",

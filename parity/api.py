@@ -23,13 +23,14 @@ from parity.declared import diff_declared
 from parity.elsewhere import diff_elsewhere
 from parity.errors import UsageError, nearest
 from parity.protocol import Lane
-from parity.recording import ALL, Keep, Recorded, first_divergence, record as run_record
+from parity.recording import Recorded, first_divergence, record as run_record
 from parity.report import notebook
 from parity.report.facts import headline
 from parity.report.terminal import Progress
 from parity.result import Result
 from parity.run import BOTH_LANES, diff as run_diff
 from parity.sides import BUILT_IN, LoadedSide, SideLike, read_model
+from parity.trace.keep import ALL, Keep
 
 Changes = Mapping[str, Any] | Iterable[str | tuple[str, Any]]
 
@@ -212,7 +213,7 @@ def record(
     given: dict[str, Any] = {"dataset": load_dataset(checked, arrays), "weights": model.weights if model else None}
     if keep == "divergence":
         with Progress(quiet=not progress) as bar:
-            keep = Keep(around=first_divergence(checked, side, reference, bar, **given))
+            keep = Keep(around=first_divergence(checked, side, reference, bar, **given, timeout=timeout))
     with Progress(quiet=not progress) as bar:
         begun = None if start_from is None else Path(start_from)
         options: dict[str, Any] = {"keep": keep, "start_from": begun, "timeout": timeout, "resume": resume}

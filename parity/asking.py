@@ -200,7 +200,11 @@ def _read(
 def _by_name(side: LoadedSide, step: int, said: Any) -> Mapping[str, Any]:
     """What `weights()` returned."""
     if not isinstance(said, Mapping):
-        raise _wrong(side, step, f"weights() returned {type(said).__name__}; expected name -> array")
+        raise _wrong(
+            side,
+            step,
+            f"weights() returned {type(said).__name__}; expected name -> array, such as {{'dense/kernel': array}}",
+        )
     return said
 
 

@@ -12,6 +12,11 @@ from traceback import walk_tb
 _CALLERS = ("loader.py", "guard.py")  # of strangers' code
 _READ_ONLY = "; arrays that are shown are shared: change a copy"
 
+_NAMES = (
+    "; weights are named by the layers' names, which Keras counts on for every model of a process: give the layers "
+    "names, or take the weights in the order in which start gets them"
+)
+
 
 class ExitCode(IntEnum):
     PARITY = 0
@@ -50,6 +55,7 @@ class SideError(ParityError):
         """What a side's own code raised, with its file and line; `called` is the function that was asked for."""
         said = f": {error}" if str(error) else ""
         hint = _READ_ONLY if isinstance(error, ValueError) and "read-only" in str(error) else ""
+        hint = _NAMES if isinstance(error, KeyError) and "/" in str(error) else hint
         return cls(f"{side} raised {type(error).__name__} {doing}{said} ({_place(error, called)}){hint}")
 
 

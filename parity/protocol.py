@@ -160,6 +160,11 @@ class Records:
         kept = {key: array[:steps] for key, array in self.arrays.items()} if steps else {}
         return Records(self.first_step, kept, self.before)
 
+    def rest(self, steps: int) -> Records:
+        """All but the first steps."""
+        kept = {key: array[steps:] for key, array in self.arrays.items()}
+        return Records(self.first_step + steps, kept, self.first(steps).state_after() if steps else self.before)
+
     def step(self, index: int) -> dict[Key, Array]:
         """What one step produced."""
         return {key: array[index] for key, array in self.arrays.items()}

@@ -8,7 +8,7 @@ that, and what it carries without telling is in the right state as well.
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,40 +18,14 @@ import numpy as np
 from parity.config import Experiment, Precision
 from parity.data import Dataset, Schedule, load_dataset
 from parity.errors import SideError, UsageError
-from parity.lockstep import Span, Walk, batches, chunk_length, draw_weights, start_weights
+from parity.lockstep import Walk, batches, chunk_length, draw_weights, start_weights
 from parity.protocol import Array, Key, Records, word_of
 from parity.run import Progress, diff, told_examples
 from parity.sides import STAND_IN, LoadedSide, SideLike, load_side
 from parity.trace import Manifest, Trace, TraceWriter, is_trace, open_traces
+from parity.trace.keep import ALL, Keep
 from parity.trace.manifest import START, array_name
 from parity.trace.side import same_bits
-
-AROUND = 3
-"""Steps kept before and after one that is asked for."""
-
-
-@dataclass(frozen=True)
-class Keep:
-    """Which steps are written: all, every n-th beginning with the first, or those around one."""
-
-    every: int = 1
-    around: int | None = None
-
-    def __str__(self) -> str:
-        if self.around is not None:
-            return f"around={self.around}"
-        return "all" if self.every == 1 else f"every={self.every}"
-
-    def spans(self, steps: int) -> Iterator[Span]:
-        if self.around is not None:
-            yield max(1, self.around - AROUND), min(steps, self.around + AROUND)
-        elif self.every == 1:
-            yield 1, steps
-        else:
-            yield from ((step, step) for step in range(1, steps + 1, self.every))
-
-
-ALL = Keep()
 
 
 @dataclass(frozen=True)
@@ -170,22 +144,25 @@ class _Recording:
         planned, done = sum(last - first + 1 for first, last in spans), 0
         length = chunk_length(self.experiment, self.dataset, self.weights)
         waiting: list[Records] = []
-        for first, last in spans:
-            for chunk in self.schedule.chunks(length, first, last):
-                x, y = batches(self.dataset, chunk)
-                taken, failure = walk.take(chunk, x, y)
-                if len(taken) and not isinstance(failure, KeyboardInterrupt):  # after which whole chunks can be resumed
-                    records = self._with_batches(taken, x[: len(taken)], y[: len(taken)])
-                    if waiting and not _fits(waiting, records, length):
-                        self._file(_joined(waiting))
-                        waiting = []
-                    waiting.append(_copied(records))  # the arrays are the side's, which uses them again
-                    done += len(records)
-                    progress(self.precision, done, planned)
-                if failure is not None:
-                    if waiting:
-                        self._file(_joined(waiting))
-                    raise failure
+        try:
+            for first, last in spans:
+                for chunk in self.schedule.chunks(length, first, last):
+                    x, y = batches(self.dataset, chunk)
+                    taken, failure = walk.take(chunk, x, y)
+                    if len(taken) and not isinstance(failure, KeyboardInterrupt):  # then whole chunks can be resumed
+                        records = self._with_batches(taken, x[: len(taken)], y[: len(taken)])
+                        if waiting and not _fits(waiting, records, length):
+                            whole, waiting = waiting, []  # before: an interrupted write is not begun again
+                            self._file(_joined(whole))
+                        waiting.append(_copied(records))  # the arrays are the side's, which uses them again
+                        done += len(records)
+                        progress(self.precision, done, planned)
+                    if failure is not None:
+                        raise failure
+        except (SideError, KeyboardInterrupt):  # also in steps that nobody asked for: what was taken is not lost
+            if waiting:
+                self._file(_joined(waiting))
+            raise
         if waiting:
             self._file(_joined(waiting))
         return Recorded(self.precision, self.writer.folder, done, planned)
@@ -196,8 +173,12 @@ class _Recording:
         file = next((file for file in files if file.first_step == records.first_step), None)
         if self.written is None or file is None:
             self.writer.write(records)
-        else:
-            self._check_again(self.written.folder / file.name, self.written.records(file), records)
+            return
+        common = min(file.steps, len(records))  # where the side failed, a file ends before its chunk does
+        then, now = self.written.records(file).first(common), records.first(common)
+        self._check_again(self.written.folder / file.name, then, now)
+        if len(records) > common:
+            self._file(records.rest(common))
 
     def _with_batches(self, records: Records, x: Array, y: Array) -> Records:
         given = {Key("batch", "x"): x, Key("batch", "y"): y}
@@ -209,7 +190,9 @@ class _Recording:
         return Records(records.first_step, {**given, **records.arrays}, records.before)
 
     def _check_start(self, written: Trace, before: Mapping[Key, Array]) -> None:
-        self._check_equal(written.folder / START, "before the first step", written.start(), before)
+        tensors = written.manifest.tensors
+        told = {key: array for key, array in before.items() if not tensors or array_name(key) in tensors}
+        self._check_equal(written.folder / START, "before the first step", written.start(), told)
 
     def _check_again(self, path: Path, then: Records, now: Records) -> None:
         self._check_equal(path, f"in steps {now.first_step} to {now.last_step}", then.arrays, now.arrays)

@@ -19,6 +19,8 @@ from parity.lockstep import common_spans, draw_weights, given_weights, lockstep,
 from parity.protocol import Array, Lane
 from parity.result import Crash, Result, Run
 from parity.sides import STAND_IN, LoadedSide, SideLike, load_side
+from parity.trace import TraceSide
+from parity.trace.keep import Keep
 from parity.untold import UNDRAWN
 from parity.verdict import BEGINS, Divergence, Judge
 from parity.watch import Watch
@@ -160,7 +162,8 @@ def _inexplicable(experiment: Experiment, first: Divergence) -> str:
         return "the two trained from different weights: nothing that comes after can be compared"
     no_number = math.isnan(first.candidate) and not math.isnan(first.reference)
     if no_number and "crossentropy" not in experiment.loss.class_name.lower():  # of which an unclipped one can be NaN
-        return f"the candidate's {first.key} is not a number from step {first.step} on, the reference's is: look there"
+        key = str(first.key).removeprefix("loss ")
+        return f"the candidate's {key} is not a number from step {first.step} on, the reference's is: look there"
     return ""
 
 
@@ -249,6 +252,8 @@ def _compared_steps(schedule: Schedule, sides: tuple[LoadedSide, LoadedSide], ju
     if spans is None:
         return schedule.steps
     compared = [(first, min(last, schedule.steps)) for first, last in spans if first <= schedule.steps]
+    early = (_unfinished(side.side, judge.precision, schedule.steps) for side in sides if side.can("spans"))
+    judge.cut, judge.last_recorded = "; ".join(filter(None, early)), compared[-1][1] if compared else 0
     if not compared:
         names = " and ".join(side.name for side in sides if side.can("spans"))
         msg = f"{names}: none of the experiment's {schedule.steps} steps is recorded ({judge.precision})"
@@ -259,6 +264,18 @@ def _compared_steps(schedule: Schedule, sides: tuple[LoadedSide, LoadedSide], ju
         more = " and more" if len(compared) > 5 else ""
         judge.missing["steps"] = f"{count} of {schedule.steps} are recorded: {told}{more}"
     return count
+
+
+def _unfinished(side: TraceSide, precision: Precision, asked: int) -> str:
+    """Where a recording was to go on and did not, among the steps asked for; empty where it is whole."""
+    trace = side.trace(precision)
+    keep, examples = Keep.read(trace.manifest.keep), trace.experiment.examples
+    if keep is None or examples is None:
+        return ""
+    planned = Schedule.of(trace.experiment, examples).steps
+    if trace.last_step >= keep.last(min(planned, asked)):
+        return ""
+    return f"{side.folder} ends after step {trace.last_step}: it was to have {planned} and was never finished"
 
 
 def train(

@@ -168,6 +168,10 @@ class Judge:
     """Which examples are in which step, where the steps were not recorded somewhere else."""
     replays: bool = True
     """Whether each operation of the candidate is judged; of one that only trains the gradients show in its weights."""
+    cut: str = ""
+    """Why there are fewer steps than there were to be: what nobody saw is no parity."""
+    last_recorded: int = 0
+    """The last step that every recorded side has."""
     audited: bool = False
     """Whether that is by its own recorded inputs, since it cannot be asked again."""
     evidence: Evidence | None = None
@@ -184,7 +188,7 @@ class Judge:
         """Parity needs all that trains to have been judged, of every weight; comparing nothing is never parity."""
         if self.first is not None:
             return Verdict.DIVERGED
-        if self.nonfinite is not None or self.unheld or self.skipped:
+        if self.nonfinite is not None or self.unheld or self.skipped or self.cut:
             return Verdict.CANNOT_JUDGE
         return Verdict.PARITY
 
@@ -277,6 +281,7 @@ class Judge:
                 note = BEGINS + ("; these are their transpose" if transposed else "")
                 values = float(given[index]), float(told[index])
                 self._diverge(Divergence(0, key, "free", self.precision, index, *values, 0.0, note))
+                self.missing.pop("initial weights", None)  # which says that it begins with those it is given
 
     def hold_to_itself(self, pair: Pair) -> None:
         """The free lane: every step of it must be what the candidate makes of the state that the step began with.

@@ -15,6 +15,7 @@ CAUSES = {
     "styles/lists_and_pairs.py:Side": ["loss.factor=half", "loss.outputs=sum"],
     "styles/numbered.py:Side": ["loss.outputs=sum"],
     "styles/flat_vector.py:Side": [],
+    "styles/loss_alone.py:Side": ["loss.factor=half"],
     "styles/whole_training.py:Side": ["report.when=after_update"],
     "styles/whole_training.py:Anew": ["report.when=after_update"],
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,7 +12,7 @@ from parity.errors import ExitCode
 
 if TYPE_CHECKING:
     from parity.config import Precision
-    from parity.recording import Keep
+    from parity.trace.keep import Keep
 
 _KEEP = "all, every=N, around=STEP or divergence"
 
@@ -53,8 +52,8 @@ def record(
     keep: str,
     reference: str,
     start_from: Path | None,
-    timeout: float | None,
     resume: bool,
+    timeout: float | None,
     quiet: bool,
 ) -> None:
     """Train one side of EXPERIMENT and write all that it does to a folder, its trace (docs/trace-format.md).
@@ -85,8 +84,8 @@ def record(
             keep="divergence" if keep == "divergence" else _keep(keep),
             reference=reference,
             start_from=start_from,
-            timeout=timeout,
             resume=resume,
+            timeout=timeout,
             progress=not quiet,
         )
     except KeyboardInterrupt:
@@ -99,11 +98,9 @@ def record(
 
 
 def _keep(text: str) -> Keep:
-    from parity.recording import Keep  # noqa: PLC0415
+    from parity.trace.keep import Keep  # noqa: PLC0415
 
-    if text == "all":
-        return Keep()
-    found = re.fullmatch(r"(every|around)=([1-9][0-9]{0,11})", text)
-    if found is None:
+    keep = Keep.read(text)
+    if keep is None:
         raise click.UsageError(f"--keep {text}: expected {_KEEP}")
-    return Keep(**{found[1]: int(found[2])})
+    return keep

@@ -26,17 +26,17 @@ def selftest(
 ) -> None:
     """Plant known mistakes in random experiments and count how many are detected and named right.
 
-      Every choice of every convention alone, then pairs and larger sets, at each level of what a candidate tells
-      (everything; gradients; loss and weights; weights), and none at all. Then mistakes outside the catalogue, which
-      must be called unexplained, and where they begin. --planted and --outside choose among these. Ends 1 below its
-      thresholds.
+    Every choice of every convention alone, then pairs and larger sets, at each level of what a candidate tells
+    (everything; gradients; loss and weights; weights), and none at all. Then mistakes outside the catalogue, which
+    must be called unexplained, and where they begin. --planted and --outside choose among these. Ends 1 below its
+    thresholds.
 
-      \b
-      Examples:
-        parity selftest
-        parity selftest --runs 1000 --seed 7
-        parity selftest --planted 2 --level weights -v
-    parity selftest --outside --runs 42
+    \b
+    Examples:
+      parity selftest
+      parity selftest --runs 1000 --seed 7
+      parity selftest --planted 2 --level weights -v
+      parity selftest --outside --runs 42
     """  # noqa: D301  # \b is click's
     from rich.console import Console  # noqa: PLC0415  # help must not wait for it
     from rich.progress import track  # noqa: PLC0415

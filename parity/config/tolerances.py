@@ -61,6 +61,11 @@ def tolerances(given: Iterable[Tolerance | Mapping[str, Any]]) -> tuple[Toleranc
     Raises:
         ConfigError: one of them is no tolerance.
     """
+    if not isinstance(given, Iterable) or isinstance(given, str | bytes | Mapping):
+        msg = (
+            f"tolerance: received {given!r:.80}; expected a list of rules, for example [{{'rtol': 1e-5, 'atol': 1e-8}}]"
+        )
+        raise UsageError(msg)
     rules, mistakes = [], []
     for at, table in enumerate(given):
         try:

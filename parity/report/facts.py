@@ -120,6 +120,9 @@ def headline(result: Result) -> str:
         return f"{result.verdict}: interrupted; nothing had diverged until then"
     if result.verdict is Verdict.PARITY and not any(run.judge.replays for run in result.runs):
         return f"{result.verdict}: loss and weights stay as near to each other as rounding lets them, step by step"
+    if result.verdict is Verdict.CANNOT_JUDGE and any(run.judge.cut for run in result.runs):
+        until = counted(result.steps_compared, "step")
+        return f"{result.verdict}: a recording is not whole; nothing had diverged in {until}"
     return f"{result.verdict}: {_MEANING[result.verdict]}"
 
 
@@ -282,6 +285,8 @@ def _verdict_line(run: Run) -> str:
     if run.verdict is Verdict.CANNOT_JUDGE or run.worst is None:
         if run.judge.unheld:
             return f"{run.verdict}: differs, and cannot be held against a budget: {next(iter(run.judge.unheld))}"
+        if run.judge.cut and not run.judge.skipped:
+            return f"{run.verdict}: {run.judge.cut}"
         return f"{run.verdict}: not held against a budget: {left_out(run.judge) or 'every step'}"
     worst = Figure(percent(run.worst.used), rounding=True)
     if run.worst.used == 0:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from parity.config.given import ModelExperiment
 from parity.report.facts import left_out
 from parity.result import Result, Run
-from parity.verdict import Verdict
+from parity.trace import is_trace
+from parity.verdict import BEGINS, Judge, Verdict
 
 _NARROWED = ("--steps", "--precision", "--report")  # what the next command says itself
 _FLAGS = frozenset({"-q", "--quiet", "-v", "--verbose"})
@@ -28,13 +31,15 @@ def following(result: Result) -> Iterator[Following]:
     if result.verdict is Verdict.PARITY:
         return
     if (first := result.first_divergence) is not None:
+        if first.note.startswith(BEGINS):
+            yield Following(f"have start() of {result.candidate} begin with copies of the weights that it is given")
         narrow = ["--steps", str(max(first.step, 1)), "--precision", first.precision]
-        command = _again(result, *narrow, "-v", "--report", "markdown=divergence.md", without=_NARROWED)
-        yield Following("only as far as where it begins, with every tensor and a report", command)
+        why = "only as far as where it begins" + (", with every tensor and a report" if result.command else "")
+        yield _narrowed(result, why, *narrow, "-v", "--report", "markdown=divergence.md", without=_NARROWED)
     elif result.crash is not None:
         if result.crash.step and result.crash.step > 1:
             narrow = ["--steps", str(result.crash.step - 1)]
-            yield Following("only what comes before the failure", _again(result, *narrow, without=_NARROWED[:1]))
+            yield _narrowed(result, "only what comes before the failure", *narrow, without=_NARROWED[:1])
     elif result.interrupted:
         yield Following("it was interrupted; to the end", _again(result))
     elif (run := next((run for run in result.runs if run.verdict is Verdict.CANNOT_JUDGE), None)) is not None:
@@ -52,18 +57,30 @@ def _to_judge(result: Result, run: Run) -> Iterator[Following]:
         why = f"both sides are not finite from step {step} on ({key})"
         if step > 1:
             narrow = ["--steps", str(step - 1), "--precision", run.precision]
-            yield Following(f"{why}; what comes before", _again(result, *narrow, without=_NARROWED[:2]))
+            yield _narrowed(result, f"{why}; what comes before", *narrow, without=_NARROWED[:2])
         else:
             yield Following(f"{why}; scale the data, or choose smaller initial weights")
+        return
+    if judge.cut and not (judge.skipped or judge.unheld):
+        narrow = ["--steps", str(judge.last_recorded)]
+        yield _narrowed(result, f"{judge.cut}; what is there alone", *narrow, without=_NARROWED[:1])
+        return
+    if advice := _to_tell(result, judge):
+        yield advice
         return
     by_tolerance = Following(
         "or choose tolerances yourself, for example", _again(result, "--rtol", "1e-5", "--atol", "1e-8")
     )
+    if not result.command:
+        by_tolerance = Following("or choose tolerances yourself, for example tolerance=[{'rtol': 1e-5, 'atol': 1e-8}]")
     if "local lane" in judge.missing:
         if re.search("--lane[ =]free", result.command):
             yield Following("with the local lane, in which budgets hold", _again(result, without=("--lane",)))
         elif judge.replays:
-            yield Following(f"have {result.reference} tell all that a step computes, in the words of parity.protocol")
+            yield Following(f"have {result.reference} {_tell_all(result.reference)}")
+            yield Following(f"or hold {result.reference} against {result.candidate}", _exchanged(result))
+        elif is_trace(Path(result.candidate)):
+            yield Following(f"have {result.candidate} {_tell_all(result.candidate)}")
         else:
             yield Following(
                 f"give {result.candidate} a method replay(reference), so that it can be asked phase by phase"
@@ -75,6 +92,46 @@ def _to_judge(result: Result, run: Run) -> Iterator[Following]:
         yield by_tolerance
     elif left := left_out(judge):
         yield Following(f"have replay(reference) of {result.candidate} return what is missing: {left}")
+
+
+def _to_tell(result: Result, judge: Judge) -> Following | None:
+    """What is required of a candidate and was never told: without it nothing else helps."""
+    told = {key for _, key in judge.summaries}
+    untold = [key for key in judge.skipped if key not in told and key.phase in {"loss", "update"}]
+    if not untold or not told or judge.replays:
+        return None
+    if untold[0].phase == "loss":
+        return Following(f"have step() of {result.candidate} return its loss")
+    if not any(key.phase == "update" for key in told):
+        return Following(f"its loss agrees; have weights() of {result.candidate} return its weights, too")
+    names = ", ".join(key.tensor for key in untold)
+    return Following(f"have weights() of {result.candidate} return what is missing: {names}")
+
+
+def _tell_all(side: str) -> str:
+    if is_trace(Path(side)):
+        return "record all that a step computes (docs/trace-format.md, What to tell)"
+    return "tell all that a step computes, in the words of parity.protocol"
+
+
+def _exchanged(result: Result) -> str:
+    """The command with the sides in each other's place."""
+    words = shlex.split(result.command)
+    if words[1:2] == ["compare"]:
+        places = {result.reference: result.candidate, result.candidate: result.reference}
+        return shlex.join(places.get(word, word) for word in words)
+    options = ("--reference", result.candidate, "--candidate", result.reference)
+    return _again(result, *options, without=("--reference", "--candidate"))
+
+
+def _narrowed(result: Result, why: str, *options: str, without: tuple[str, ...]) -> Following:
+    """The same with other options; what no command made is narrowed by arguments of the call."""
+    if result.command:
+        return Following(why, _again(result, *options, without=without))
+    given = dict(itertools.pairwise(options))
+    told = [f"steps={given['--steps']}"] if "--steps" in given else []
+    told += [f"precision={given['--precision']!r}"] if "--precision" in given else []
+    return Following(f"{why}: {', '.join(told)}")
 
 
 def _again(result: Result, *options: str, without: tuple[str, ...] = ()) -> str:

@@ -30,10 +30,11 @@ def write(folder: str | PathLike[str], model: str | PathLike[str] | None = None)
         notes, commands = [], [["parity", "diff", EXPERIMENT, "--candidate", f"{NETWORK}:MyNet"]]
     else:
         given = read_model(Path(model))
-        text, weights = of_model.files(given, Path(model))
+        text, network, weights = of_model.files(given, Path(model))
         told = {EXPERIMENT: f"the model {given.name}, on generated data: name your own in [data]"}
         told[of_model.WEIGHTS] = "its weights, from which both networks start"
-        files = {EXPERIMENT: text.encode(), of_model.WEIGHTS: weights}
+        told[NETWORK] = "a frame for your own network: what to fill in is step"
+        files = {EXPERIMENT: text.encode(), of_model.WEIGHTS: weights, NETWORK: network.encode()}
         notes = [f"left out: {what}: {why}" for what, why in given.left_out]
         commands = [["parity", "diff", EXPERIMENT], ["parity", "diff", EXPERIMENT, "--candidate", f"{NETWORK}:MyNet"]]
     _write(place, files)

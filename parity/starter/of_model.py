@@ -19,8 +19,8 @@ from parity.config.given import GivenModel
 WEIGHTS = "weights.npz"
 
 
-def files(model: GivenModel, source: Path) -> tuple[str, bytes]:
-    """The experiment, and the npz file of its initial weights."""
+def files(model: GivenModel, source: Path) -> tuple[str, str, bytes]:
+    """The experiment, a frame for a network beside it, and the npz file of its initial weights."""
     from jinja2 import Environment  # noqa: PLC0415  # heavy, and only this needs it
 
     experiment = validate({"data": {"source": "memory"}, **model.settings}, source)
@@ -29,8 +29,7 @@ def files(model: GivenModel, source: Path) -> tuple[str, bytes]:
     layers = [{key: layer[key] for key in keys} for layer, keys in zip(said["layers"], chosen, strict=True)]
     environment = Environment(autoescape=False, keep_trailing_newline=True)  # noqa: S701  # TOML, not HTML
     environment.filters["toml"] = _toml
-    template = environment.from_string(resources.files(__package__).joinpath("of_model.toml").read_text("utf-8"))
-    text = template.render(
+    text = environment.from_string(_template("of_model.toml")).render(
         title=_line(model.name),
         name=model.name,
         file=_line(source.name),
@@ -42,9 +41,16 @@ def files(model: GivenModel, source: Path) -> tuple[str, bytes]:
         layers=layers,
         optimizer=said["optimizer"],
     )
+    environment.trim_blocks = True
+    shapes = [(_quoted(name), array.shape) for name, array in model.weights.items()]
+    network = environment.from_string(_template("of_model.py.jinja")).render(file=_quoted(source.name), shapes=shapes)
     stored = io.BytesIO()
     np.savez(stored, **model.weights)  # type: ignore[arg-type]  # names as keywords
-    return text, stored.getvalue()
+    return text, network, stored.getvalue()
+
+
+def _template(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text("utf-8")
 
 
 def _stand_in(model: GivenModel) -> Mapping[str, Any]:
@@ -63,6 +69,11 @@ def _stand_in(model: GivenModel) -> Mapping[str, Any]:
 def _line(text: str) -> str:
     """A name that comes from a file, for a comment: whatever would end it is left out."""
     return re.sub(r"[^\x20-\x7e]+", " ", text)
+
+
+def _quoted(text: str) -> str:
+    """The same for a docstring."""
+    return re.sub(r"[\\\"]", " ", _line(text))
 
 
 def _toml(value: Any) -> str:

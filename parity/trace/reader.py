@@ -77,8 +77,11 @@ class Trace:
         return self.manifest.files[-1].last_step if self.manifest.files else 0
 
     def start(self) -> dict[Key, Array]:
-        """Weights and slots before the first step."""
-        return self._state(self.folder / START, read_arrays(self.folder / START))
+        """Weights and slots before the first step; slots of which no step tells anything are left out."""
+        path, tensors = self.folder / START, self.manifest.tensors
+        arrays = read_arrays(path)
+        idle = {name for name in arrays.keys() - tensors.keys() if name.startswith("optimizer:") and tensors}
+        return self._state(path, {name: array for name, array in arrays.items() if name not in idle})
 
     def drawn(self) -> dict[Key, Array] | None:
         """The weights that the side draws by itself, none where it draws none; None where that was not recorded."""

@@ -92,8 +92,8 @@ class TraceSide:
             recorded = self._start.get(Key("update", name))
             if recorded is None or not same_bits(recorded, array):
                 raise UsageError(
-                    f"{self._trace.folder}: began with other weights: {name} differs; give both the same "
-                    "initial_weights"
+                    f"{self._trace.folder}: began with other weights: {name} differs; begin with those of the "
+                    "other side (start.npz of its recording has them), or give both the same initial_weights"
                 )
 
     def initial_state(self) -> dict[str, Array]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from html.parser import HTMLParser
 
 import numpy as np
@@ -160,6 +161,122 @@ def test_tolerances_as_tables_or_rules(rule):
     assert result.verdict is parity.Verdict.PARITY
 
 
+# Traces -----------------------------------------------------------------------------------------------------------
+
+
+def trace(out, side="scratch", experiment=SETTINGS, *data, **options):
+    return parity.record(experiment, *data, out=out, side=side, **{"progress": False, **options})
+
+
+def compare(*folders, **options):
+    return parity.compare(*folders, progress=False, **options)
+
+
+def test_two_recordings_say_what_the_sides_say(tmp_path):
+    for name, side in (("plain", "scratch"), ("half", HALF)):
+        recorded = trace(tmp_path / name, side)
+        assert [(one.precision, one.folder, one.steps, one.planned) for one in recorded] == [
+            ("float64", tmp_path / name / "float64", 4, 4),
+            ("float32", tmp_path / name / "float32", 4, 4),
+        ]
+    live, result = diff(candidate=HALF), compare(tmp_path / "plain", str(tmp_path / "half"))
+    assert isinstance(result, parity.Comparison)
+    assert (result.verdict, [str(cause) for cause in result.causes]) == (live.verdict, ["l2.penalty=half"])
+    first = [
+        (one.first_divergence.step, one.first_divergence.key, one.first_divergence.candidate) for one in (live, result)
+    ]
+    assert first[0] == first[1]
+    assert compare(tmp_path / "plain", tmp_path / "plain").verdict is parity.Verdict.PARITY
+    assert diff(candidate=str(tmp_path / "half")).verdict is parity.Verdict.DIVERGED
+
+
+def test_arrays_objects_and_classes_are_recorded(tmp_path):
+    trace(tmp_path / "plain", "scratch", SETTINGS, X, Y, precision="float64", steps=3)
+    for name, side in (("class", Frozen), ("object", Frozen())):
+        (recorded,) = trace(tmp_path / name, side, SETTINGS, X, Y, precision="float64", steps=3)
+        assert (recorded.folder, recorded.steps) == (tmp_path / name, 3)
+        assert compare(tmp_path / "plain", tmp_path / name, explain=False).verdict is parity.Verdict.DIVERGED
+    same = diff(SETTINGS, X, Y, candidate=str(tmp_path / "plain"), precision="float64", steps=3)
+    assert same.verdict is parity.Verdict.PARITY
+    with pytest.raises(parity.UsageError, match="recorded with other data"):
+        diff(SETTINGS, X + 1, Y, candidate=str(tmp_path / "plain"), precision="float64", steps=3)
+
+
+def test_options_of_comparing_hold(tmp_path):
+    trace(tmp_path / "plain")
+    trace(tmp_path / "half", HALF)
+    folders = tmp_path / "plain", tmp_path / "half"
+    result = compare(*folders, steps=2, precision="float32", explain=False, command="again")
+    assert (result.steps_compared, [run.precision for run in result.runs]) == (2, ["float32"])
+    assert (result.diagnosis, result.command) == (None, "again")
+    frees = [compare(*folders, lane=lane, explain=False).runs[0] for lane in ("both", "free")]
+    used = [any(key.phase == "gradient" and lane == "local" for lane, key in run.summaries) for run in frees]
+    assert used == [True, False]
+    lenient = [{"rtol": 1, "atol": 1}]
+    assert compare(*folders, tolerance=lenient, explain=False).verdict is parity.Verdict.PARITY
+
+
+def test_less_is_kept_and_a_recording_is_gone_on_with(tmp_path):
+    (kept,) = trace(tmp_path / "kept", keep=parity.Keep(every=2), precision="float64")
+    assert (kept.steps, kept.planned) == (2, 2)
+    (near,) = trace(tmp_path / "near", HALF, keep="divergence", reference="scratch", precision="float64")
+    assert near.steps == 4
+    (again,) = trace(tmp_path / "kept", keep=parity.Keep(every=2), precision="float64", resume=True)
+    assert again.steps == 2
+
+
+def test_what_a_recorded_side_raises_or_does_not_return_from(tmp_path):
+    class Sleeps(Frozen):
+        def step(self, *_):
+            while True:
+                time.sleep(0.01)
+
+    with pytest.raises(parity.SideError, match=r"did not return within 0\.1 s"):
+        trace(tmp_path / "sleeps", Sleeps, timeout=0.1)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda there: trace(there), "there is a trace already"),
+        (lambda there: trace(there / "new", "scrach"), "did you mean 'scratch'"),
+        (lambda there: trace(there / "new", steps=0), "steps: received 0"),
+        (lambda there: trace(there / "new", keep="divergence", reference="scratch"), "does not part from scratch"),
+        (lambda there: trace(there / "manifest.json"), "is no folder"),
+        (lambda there: compare(there, there / "nowhere"), "no trace is there"),
+        (lambda there: compare(there, there, precision="float32"), "no float32 that both were recorded in"),
+        (lambda there: compare(there, there, lane="lokal"), "did you mean 'local'"),
+        (lambda there: compare(there, there, tolerance=1), "expected a list of rules"),
+    ],
+)
+def test_what_is_wrong_with_a_trace_is_a_usage_error(tmp_path, call, said):
+    trace(tmp_path / "there", precision="float64")
+    with pytest.raises(parity.UsageError) as caught:
+        call(tmp_path / "there")
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "told"),
+    [
+        ("record small.json --side a --out b --steps 2 --resume --timeout 3", "record", {"side": "a", "timeout": 3.0}),
+        ("compare a b --steps 2 --lane free", "compare", {"steps": 2, "lane": "free"}),
+    ],
+)
+def test_the_command_line_records_and_compares_by_it(monkeypatch, command, name, told):
+    seen = {}
+
+    def listens(*_, **options):
+        seen.update(options)
+        raise parity.UsageError("heard")
+
+    monkeypatch.setattr(f"parity.api.{name}", listens)
+    with pytest.raises(SystemExit) as caught:
+        main(command.split())
+    assert caught.value.code == 2
+    assert told.items() <= seen.items()
+
+
 # What comes back --------------------------------------------------------------------------------------------------
 
 
@@ -270,6 +387,8 @@ def test_every_kind_of_result_can_be_shown():
         (lambda: diff(batch_size="all"), "batch_size"),
         (lambda: diff(precision="float16"), "allowed: float32, float64, both"),
         (lambda: diff(lane="lokal"), "did you mean 'local'"),
+        (lambda: diff(tolerance=1e-3), "tolerance: received 0.001; expected a list of rules"),
+        (lambda: diff(tolerance={"rtol": 1e-3, "atol": 0}), "expected a list of rules"),
         (lambda: diff(tolerance=[{"rtol": 1e-3}]), "atol is not"),
         (lambda: diff(tolerance=[{"ulp": 1, "tensor": "dens/*"}]), "matches nothing"),
         (lambda: diff(declare={"l2.penality": "half"}), "did you mean"),
@@ -295,6 +414,16 @@ def test_what_a_side_raises_is_its_own():
     assert crash.step == 1
     assert "ZeroDivisionError" in crash.message
     assert "no luck" in crash.message
+
+
+def test_a_name_that_a_weight_does_not_have_comes_with_how_weights_are_named():
+    class Named(Frozen):
+        def start(self, experiment, weights):
+            super().start(experiment, {"dense_9/kernel": weights["dense_9/kernel"]})
+
+    message = diff(candidate=Named).crash.message
+    assert "KeyError" in message
+    assert "give the layers names, or take the weights in the order" in message
 
 
 # What it costs ----------------------------------------------------------------------------------------------------

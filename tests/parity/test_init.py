@@ -134,8 +134,12 @@ def test_the_experiment_of_a_model_runs_as_it_is(keras, tmp_path, monkeypatch, l
     with np.load(tmp_path / "made" / "weights.npz") as weights:
         assert sorted(weights) == ["low/bias", "low/kernel", "top/kernel"]
         np.testing.assert_array_equal(weights["top/kernel"], model.get_weights()[2])
-    result = parity.diff(tmp_path / "made" / "experiment.toml", steps=3, reference="scratch")
-    assert result.verdict is parity.Verdict.PARITY
+    given = {"experiment": tmp_path / "made" / "experiment.toml", "steps": 3, "reference": "scratch"}
+    assert parity.diff(**given).verdict is parity.Verdict.PARITY
+    crash = parity.diff(**given, candidate=f"{tmp_path}/made/mynet.py:MyNet").crash
+    assert crash.message.startswith(f"{tmp_path}/made/mynet.py:MyNet raised NotImplementedError in step() at step 1")
+    frame = (tmp_path / "made" / "mynet.py").read_text()
+    assert "            top/kernel  (5, 3)\n" in frame or "            top/kernel  (5, 1)\n" in frame
 
 
 def test_what_is_left_out_of_a_model_is_said_in_the_file_and_on_the_way(keras, tmp_path, capsys):
@@ -156,6 +160,7 @@ def test_what_is_left_out_of_a_model_is_said_in_the_file_and_on_the_way(keras, t
         assert what in said
         assert f"# Left out: {what}" in text
     assert load_experiment(tmp_path / "made" / "experiment.toml").name == hostile
+    compile((tmp_path / "made" / "mynet.py").read_text(), "mynet.py", "exec")
 
 
 def test_a_model_that_an_experiment_cannot_say_writes_nothing(keras, tmp_path, capsys):

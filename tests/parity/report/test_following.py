@@ -33,6 +33,25 @@ class NoReplay(ScratchSide):
         said = super().steps(x, y)
         return {"loss": said["loss"], "weights": said["weights"]}
 
+class Told:
+    def __init__(self): self.side = ScratchSide({})
+    def start(self, experiment, weights): self.side.start(experiment, weights)
+    def step(self, x, y): return self.side.step(x, y)["loss"]
+    def weights(self): return self.side.weights()
+
+class NoLoss(Told):
+    def step(self, x, y): super().step(x, y)
+
+class NoBias(Told):
+    def weights(self): return {name: array for name, array in super().weights().items() if name != "dense/bias"}
+
+class NoWeights(Told):
+    def weights(self): return {}
+
+class OwnStart(Told):
+    def start(self, experiment, weights):
+        super().start(experiment, {name: array + 1 for name, array in weights.items()})
+
 class NoGradients(ScratchSide):
     def replay(self, reference):
         return {word: said for word, said in super().replay(reference).items() if not word.startswith("gradient")}
@@ -98,6 +117,39 @@ def test_a_side_that_cannot_replay_is_told_what_to_add(call):
     assert call(command)[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("side", "advice"),
+    [
+        ("NoLoss", "have step() of sides.py:NoLoss return its loss"),
+        ("NoBias", "have weights() of sides.py:NoBias return what is missing: dense/bias"),
+        ("NoWeights", "its loss agrees; have weights() of sides.py:NoWeights return its weights, too"),
+        ("OwnStart", "have start() of sides.py:OwnStart begin with copies of the weights that it is given"),
+    ],
+)
+def test_what_is_required_and_was_not_told_is_asked_for_first(side, advice, call):
+    code, printed = call(f"parity diff experiment.toml --reference scratch --candidate sides.py:{side} --steps 3")
+    assert code == (1 if side == "OwnStart" else 4)
+    assert advice in printed.partition("\nNext\n")[2].splitlines()[0]
+    assert "replay" not in printed.partition("\nNext\n")[2]
+    assert ("begins with those it is given" in printed) is (side != "OwnStart")
+
+
+def test_a_trace_is_asked_to_record_and_the_sides_can_be_exchanged(call):
+    said = "--precision float64 --out"
+    assert call(f"parity record experiment.toml --side scratch {said} all")[0] == 0
+    assert call(f"parity record experiment.toml --side sides.py:Told {said} some")[0] == 0
+    for line in ("parity compare some all", "parity diff experiment.toml --reference some --precision float64"):
+        code, printed = call(line)
+        assert code == 4
+        assert "have some record all that a step computes (docs/trace-format.md" in printed
+        assert call(commands(printed)[0])[0] == 0
+    still = "--precision float64 --set optimizer.learning_rate=0"
+    assert call(f"parity record experiment.toml --side sides.py:Told {still} --out still")[0] == 0
+    code, printed = call(f"parity diff experiment.toml --reference scratch --candidate still {still}")
+    assert code == 4
+    assert "have still record all that a step computes" in printed
+
+
 def test_a_phase_that_is_left_out_is_named(call):
     code, printed = call("parity diff experiment.toml --reference scratch --candidate sides.py:NoGradients")
     assert code == 4
@@ -130,11 +182,11 @@ def test_what_no_command_made_has_no_command():
     result = diff(validate(table), reference="scratch", candidate="scratch[l2.penalty=half]")
     assert result.verdict is Verdict.DIVERGED
     (item,) = following(result)
-    assert (item.why, item.command) == ("only as far as where it begins, with every tensor and a report", "")
+    assert (item.why, item.command) == ("only as far as where it begins: steps=1, precision='float64'", "")
     for writer in (terminal, markdown):
         stream = io.StringIO()
         writer.write(result, stream)
-        assert stream.getvalue().rstrip().endswith("with every tensor and a report")
+        assert stream.getvalue().rstrip().endswith("precision='float64'")
 
 
 def test_a_long_command_is_one_line(call, tmp_path):

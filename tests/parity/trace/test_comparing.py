@@ -12,9 +12,11 @@ import pytest
 
 from parity.comparing import compare
 from parity.config import validate
-from parity.errors import UsageError
-from parity.recording import Keep, record
+from parity.errors import SideError, UsageError
+from parity.recording import record
+from parity.report.following import following
 from parity.run import diff
+from parity.trace.keep import Keep
 from parity.verdict import Verdict
 
 EXPERIMENT = {
@@ -120,6 +122,40 @@ def test_the_loss_of_steps_is_compared_on_the_common_ones(tmp_path, traces):
     result = diff(validate(EXPERIMENT), reference="scratch", candidate=str(tmp_path))
     assert (result.verdict, result.steps_compared) == (Verdict.PARITY, 4)
     assert any("4 of 9 are recorded: 1 to 4" in item.why for item in result.not_compared)
+
+
+STOPS = """
+from scratch_net.adapter import ScratchSide
+
+class Stops:
+    def __init__(self): self.side, self.taken = ScratchSide(CHOICES), 0
+    def start(self, experiment, weights): self.side.start(experiment, weights)
+    def step(self, x, y):
+        self.taken += 1
+        if self.taken == 6:
+            raise RuntimeError("no more")
+        return self.side.step(x, y)["loss"]
+    def weights(self): return self.side.weights()
+"""
+
+
+@pytest.mark.parametrize(("keep", "there"), [(Keep(), 5), (Keep(every=3), 4)], ids=str)
+def test_a_recording_that_was_not_finished_is_no_parity(tmp_path, traces, keep, there):
+    experiment = validate(EXPERIMENT | {"precision": "float64"})
+    for name, choices in (("cut", {}), ("half", {"l2.penalty": "half"})):
+        (tmp_path / f"{name}.py").write_text(f"CHOICES = {choices!r}\n{STOPS}")
+        with pytest.raises(SideError, match="no more"):
+            record(experiment, f"{tmp_path / name}.py:Stops", tmp_path / name, keep=keep)
+    whole, cut = traces / "some" / "plain", tmp_path / "cut"
+    command = f"parity compare {whole} {cut}"
+    result = compare(whole, cut, command=command)
+    assert (result.verdict, result.first_divergence) == (Verdict.CANNOT_JUDGE, None)
+    (item,) = following(result)
+    assert f"cut ends after step {there}: it was to have 9" in item.why
+    assert item.command == f"{command} --steps {there}"
+    assert compare(whole, cut, steps=there).verdict is Verdict.PARITY
+    assert diff(experiment, reference="scratch", candidate=str(cut)).verdict is Verdict.CANNOT_JUDGE
+    assert compare(whole, tmp_path / "half").verdict is Verdict.DIVERGED
 
 
 @pytest.mark.parametrize(

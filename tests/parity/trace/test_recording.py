@@ -17,9 +17,10 @@ from parity.data import Schedule, load_dataset
 from parity.errors import SideError, UsageError
 from parity.lockstep import Walk, batches, start_weights
 from parity.protocol import Key, keyed, word_of
-from parity.recording import Keep, record
+from parity.recording import record
 from parity.sides import load_side
 from parity.trace import open_traces
+from parity.trace.keep import Keep
 
 EXPERIMENT = {
     "data": {"source": "regression", "features": 3, "samples": 11},
@@ -193,6 +194,69 @@ def test_strangers(tmp_path, experiment):
     bare, scratch = (open_traces(tmp_path / name)["float64"] for name in ("bare", "scratch"))
     key = Key("update", "dense/kernel")
     assert bare.start()[key].tobytes() == scratch.start()[key].tobytes()
+
+
+FAILS = """
+import time
+from pathlib import Path
+from scratch_net.adapter import ScratchSide
+
+class Fails:
+    def __init__(self): self.side = ScratchSide({})
+    def start(self, experiment, weights):
+        self.side.start(experiment, weights)
+        self.taken, self.at = 0, int((Path(__file__).parent / "at").read_text())
+    def step(self, x, y):
+        self.taken += 1
+        if self.taken == self.at:
+            raise OSError("disk full")
+        while self.taken == -self.at:
+            time.sleep(0.01)
+        return self.side.step(x, y)["loss"]
+    def weights(self): return self.side.weights()
+"""
+
+
+@pytest.mark.parametrize("keep", [Keep(), Keep(every=3), Keep(around=6)], ids=str)
+def test_what_a_side_took_before_it_failed_is_kept_and_gone_on_with(tmp_path, experiment, keep):
+    (tmp_path / "fails.py").write_text(FAILS)
+    side, folder = f"{tmp_path}/fails.py:Fails", tmp_path / "trace"
+    for failing, message in ((6, "disk full"), (-9, "did not return within"), (2, "disk full")):
+        (tmp_path / "at").write_text(str(failing))
+        with pytest.raises(SideError, match=message):
+            record(experiment, side, folder, keep=keep, resume=failing != 6, timeout=0.5)
+        reached = {6: 5, -9: 8, 2: 8}[failing]  # what is there stays there
+        last = max(step for first, last in keep.spans(23) for step in range(first, last + 1) if step <= reached)
+        assert open_traces(folder)["float64"].last_step == last
+    (tmp_path / "at").write_text("99")
+    record(experiment, side, folder, keep=keep, resume=True)
+    record(experiment, side, tmp_path / "whole", keep=keep)
+    cut, whole = (open_traces(path)["float64"] for path in (folder, tmp_path / "whole"))
+    assert cut.spans == whole.spans
+    steps = [[trace.records(f).step(i) for f in trace.manifest.files for i in range(f.steps)] for trace in (cut, whole)]
+    for one, other in zip(*steps, strict=True):
+        assert {key: array.tobytes() for key, array in one.items()} == {k: a.tobytes() for k, a in other.items()}
+
+
+IDLE = """
+from scratch_net.adapter import ScratchSide
+
+class Idle(ScratchSide):
+    def steps(self, x, y):
+        said = super().steps(x, y)
+        return {"loss": said["loss"], "weights": said["weights"]}
+"""
+
+
+def test_slots_of_which_no_step_tells_do_not_spoil_the_trace(tmp_path, experiment):
+    (tmp_path / "idle.py").write_text(IDLE)
+    side, folder = f"{tmp_path}/idle.py:Idle", tmp_path / "trace"
+    record(experiment, side, folder)
+    before = content(folder)
+    (trace,) = open_traces(folder).values()
+    assert {key.tensor for key in trace.start()} == {"dense/kernel", "dense/bias", "dense_1/kernel", "dense_1/bias"}
+    record(experiment, side, folder, resume=True)
+    assert content(folder) == before
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send to one process")
