@@ -249,10 +249,7 @@ def test_the_schema_is_whole(capsys):
 def test_an_interrupt_leaves_the_reports(experiment):
     folder = experiment.parent
     report = folder / "report.json"
-    heeding = (
-        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # a job in the background may not
-    )
-    command = [sys.executable, "-c", f"{heeding}; from parity.cli import main; main()", "diff", experiment]
+    command = [sys.executable, "-m", "parity", "diff", experiment]
     command += ["--reference", "scratch", "--steps", "2000000"]
     command += ["--precision", "float32", "--report", f"json={report}", "--report", f"csv={folder / 'report.csv'}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
