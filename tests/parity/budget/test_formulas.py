@@ -162,7 +162,7 @@ class Plain:
         found = np.empty((len(a), b.shape[1]))
         for i, j in np.ndindex(found.shape):
             terms = [*(a[i] * b[:, j]), *([] if added is None else [abs(added[j])])]
-            found[i, j] = 2 * g(len(terms)) * sum(terms) + 2 * TINY * len(terms) * (1 + a.max() + b.max())
+            found[i, j] = 2 * g(len(terms)) * sum(terms) + 2 * TINY * (len(terms) + sum(a[i]) + sum(b[:, j]))
         return found
 
     def forward_pre_activation(self, index):
