@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,10 @@ import click
 
 if TYPE_CHECKING:
     from parity.gate.suite import Gate, Job, Outcome
+    from parity.report import Target
+
+Say = partial[None]
+"""Prints a text."""
 
 
 @click.command()
@@ -30,7 +35,8 @@ if TYPE_CHECKING:
     "reports",
     multiple=True,
     metavar="FORMAT=PATH",
-    help="Write the report of the first run that failed, or of the only run. Repeatable.",
+    help="Write a report of all runs: terminal, markdown, html, json, csv, parquet, junit or github; - is standard "
+    "output. Repeatable; github alone is the summary of the GitHub job that runs.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Only what failed, and the last line.")
 @click.option("-v", "--verbose", is_flag=True, help="The whole report of every run that failed, or of the only run.")
@@ -59,16 +65,19 @@ def gate(
       parity gate mycase --candidate mynet.py:MyNet --update
       parity gate mycase --candidate mynet.py:MyNet
       parity gate reports/l2-digits --run 'lambda = 0.01' -v
+      parity gate --report junit=parity.xml --report html=parity-report/index.html
       parity gate --live
     """  # noqa: D301  # \b is click's
     began = time.perf_counter()
     from parity.gate.suite import Gate, exit_code, jobs  # noqa: PLC0415  # --help must be quick
     from parity.gate.text import summary  # noqa: PLC0415
 
+    targets: list[Target] = []
     if reports:
         from parity.report import parse_targets  # noqa: PLC0415
 
-        targets = parse_targets(reports)  # a mistake in them is told before anything is run
+        targets = parse_targets(reports, several=True)  # a mistake in them is told before anything is run
+    say = partial(click.echo, err=any(target.path == "-" for target in targets))  # stdout is then the report's
     found = jobs(cases or [Path("reports")], candidate=candidate, precision=precision, only=only)  # type: ignore[arg-type]  # click checked the choice
     running = Gate(found, without_data=without_data, explain=explain)
     if update:
@@ -78,7 +87,7 @@ def gate(
             msg = "--update records whole baselines; leave out --run and --precision"
             raise click.UsageError(msg)
         refuse_in_ci(os.environ, allowed=allow_ci)
-        _update(running)
+        _update(running, say)
     outcomes: list[Outcome] = []
     baselines = running.read()
     for job in found:
@@ -88,35 +97,34 @@ def gate(
             if first and of_job[-1].exit_code:
                 break
         outcomes += of_job
-        _tell(of_job, quiet=quiet, verbose=verbose, single=len(found) == len(job.runs) == 1)
+        _tell(of_job, say, quiet=quiet, verbose=verbose, single=len(found) == len(job.runs) == 1)
         if live and any(outcome.held for outcome in of_job):
-            _live(running, job, of_job)
+            _live(running, job, of_job, say)
         if first and of_job[-1].exit_code:
             break
-    if reports:
-        from parity.report import write_reports  # noqa: PLC0415
+    if targets:
+        from parity.gate.entries import entries  # noqa: PLC0415
+        from parity.report import write_entries  # noqa: PLC0415
 
-        told = [o for o in outcomes if o.result is not None and (o.exit_code or len(outcomes) == 1)]
-        if told and told[0].result is not None:
-            write_reports(told[0].result, targets)
-    click.echo(summary(outcomes, time.perf_counter() - began))
+        write_entries(entries(outcomes), targets)
+    say(summary(outcomes, time.perf_counter() - began))
     sys.exit(exit_code(outcomes))
 
 
-def _tell(outcomes: list[Outcome], *, quiet: bool, verbose: bool, single: bool) -> None:
+def _tell(outcomes: list[Outcome], say: Say, *, quiet: bool, verbose: bool, single: bool) -> None:
     from parity.gate.text import case_lines  # noqa: PLC0415
 
     if not quiet or any(outcome.exit_code for outcome in outcomes):
-        click.echo("\n".join(case_lines(outcomes)))
+        say("\n".join(case_lines(outcomes)))
     for outcome in outcomes:
         if verbose and outcome.result is not None and (single or outcome.exit_code):
             from parity.report.terminal import show  # noqa: PLC0415
 
-            click.echo()
-            show(outcome.result, verbose=True)
+            say()
+            show(outcome.result, verbose=True, to_stderr=say.keywords["err"])
 
 
-def _update(running: Gate) -> None:
+def _update(running: Gate, say: Say) -> None:
     from parity.errors import UsageError  # noqa: PLC0415
     from parity.gate import baseline  # noqa: PLC0415
     from parity.gate.changes import renew  # noqa: PLC0415
@@ -128,20 +136,20 @@ def _update(running: Gate) -> None:
         except UsageError as error:
             if not (running.without_data and job.case.data):
                 raise
-            click.echo(f"{job.name}: not recorded: {error}")
+            say(f"{job.name}: not recorded: {error}")
             running.jobs.remove(job)
             continue
         baseline.write(job.folder, renewed.baseline.contents, renewed.packed)
         size = sum((job.folder / name).stat().st_size for name in (baseline.JSON, baseline.NPZ))
-        click.echo(f"recorded      {job.name}: {size / 1000:,.0f} kB")
-        click.echo("\n".join(change_lines(renewed)))
+        say(f"recorded      {job.name}: {size / 1000:,.0f} kB")
+        say("\n".join(change_lines(renewed)))
 
 
-def _live(running: Gate, job: Job, outcomes: list[Outcome]) -> None:
+def _live(running: Gate, job: Job, outcomes: list[Outcome], say: Say) -> None:
     """The reference of now beside that of the baseline."""
     from parity.gate.changes import renew  # noqa: PLC0415
     from parity.gate.text import live_lines  # noqa: PLC0415
 
     renewed = renew(running, job)
     now = [running.judge(job, run, renewed.baseline) for run in job.runs]
-    click.echo("\n".join(live_lines(renewed, outcomes, now)))
+    say("\n".join(live_lines(renewed, outcomes, now)))

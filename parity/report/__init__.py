@@ -1,6 +1,7 @@
 """Reports: all written from one model of facts, one format a file.
 
-To add a format, write a module with `write(result, stream)` and name it in `FORMATS`.
+To add a format, write a module with `write(result, stream)`, for several results `write_entries(entries, stream)`, and
+name it in `FORMATS`.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import IO, TYPE_CHECKING, Any
 
 from parity.errors import UsageError, nearest
@@ -20,6 +22,7 @@ from parity.errors import UsageError, nearest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from parity.report.entries import Entry
     from parity.result import Result
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
@@ -31,6 +34,8 @@ class Format:
     binary: bool = False
     adds: bool = False
     """Whether it is added to what the file holds already."""
+    pages: bool = False
+    """Whether several results are several files: `write_entries` takes a path, and that may be a folder."""
     needs: str = ""
     """A package that is an extra, and the extra of the same name as the format."""
 
@@ -38,7 +43,7 @@ class Format:
 FORMATS = {
     "terminal": Format("parity.report.terminal"),
     "markdown": Format("parity.report.markdown"),
-    "html": Format("parity.report.html"),
+    "html": Format("parity.report.html", pages=True),
     "json": Format("parity.report.as_json"),
     "csv": Format("parity.report.as_csv"),
     "parquet": Format("parity.report.as_parquet", binary=True, needs="pyarrow"),
@@ -54,8 +59,12 @@ class Target:
     """`-` is standard output."""
 
 
-def parse_targets(texts: Iterable[str]) -> list[Target]:
+def parse_targets(texts: Iterable[str], *, several: bool = False) -> list[Target]:
     """`markdown=diff.md` as a format and a path; `github` alone is the summary of the job that runs.
+
+    Args:
+        texts: as they were given.
+        several: whether several results are to be told.
 
     Raises:
         UsageError: no such format, no path, a folder that is not there, or a package that is not installed.
@@ -73,7 +82,11 @@ def parse_targets(texts: Iterable[str]) -> list[Target]:
         if path != "-" and not Path(path).parent.is_dir():
             msg = f"--report {text}: there is no folder {Path(path).parent}"
             raise UsageError(msg)
-        if Path(path).is_dir():
+        pages = several and FORMATS[form].pages
+        if pages and path == "-":
+            msg = f"--report {text}: several results are several pages; name a folder, or a file for the index"
+            raise UsageError(msg)
+        if Path(path).is_dir() and not (pages and Path(path).suffix != ".html"):
             msg = f"--report {text}: {path} is a folder; name a file"
             raise UsageError(msg)
         if path in {target.path for target in targets}:
@@ -88,16 +101,38 @@ def parse_targets(texts: Iterable[str]) -> list[Target]:
 
 
 def write_reports(result: Result, targets: Iterable[Target]) -> None:
-    """Write each report; a file appears whole or not at all, and one that cannot be written takes no other with it.
+    """Write each report of one result.
+
+    A file appears whole or not at all, and one that cannot be written takes no other with it.
 
     Raises:
         UsageError: a file could not be written; the others were.
     """
+    _each(targets, lambda target: _to_stream(target, lambda module, stream: module.write(result, stream)))
+
+
+def write_entries(entries: list[Entry], targets: Iterable[Target]) -> None:
+    """The same for several results.
+
+    Raises:
+        UsageError: a file could not be written; the others were.
+    """
+
+    def write(target: Target) -> None:
+        if FORMATS[target.format].pages:
+            importlib.import_module(FORMATS[target.format].module).write_entries(entries, Path(target.path))
+        else:
+            _to_stream(target, lambda module, stream: module.write_entries(entries, stream))
+
+    _each(targets, write)
+
+
+def _each(targets: Iterable[Target], write: Callable[[Target], None]) -> None:
     unwritten: list[str] = []
     mistakes: list[Exception] = []
     for target in targets:
         try:
-            _write(result, target)
+            write(target)
         except OSError as error:
             unwritten.append(f"--report {target.format}={target.path}: cannot be written: {error.strerror}")
         except Exception as error:  # noqa: BLE001  # ours; it is raised when the others are written
@@ -108,15 +143,15 @@ def write_reports(result: Result, targets: Iterable[Target]) -> None:
         raise UsageError("\n".join(unwritten))
 
 
-def _write(result: Result, target: Target) -> None:
+def _to_stream(target: Target, write: Callable[[ModuleType, IO[Any]], None]) -> None:
     form = FORMATS[target.format]
-    write = importlib.import_module(form.module).write
+    module = importlib.import_module(form.module)
     if target.path == "-":
-        write(result, sys.stdout.buffer if form.binary else sys.stdout)
+        write(module, sys.stdout.buffer if form.binary else sys.stdout)
         sys.stdout.flush()
         return
     with (_added if form.adds else _whole)(Path(target.path), binary=form.binary) as stream:
-        write(result, stream)
+        write(module, stream)
 
 
 @contextmanager

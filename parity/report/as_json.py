@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from typing import IO, TYPE_CHECKING, Any
 
 from parity.envelope import FALSE_ALARM, FIRST_SEED, MEMBERS, SAFETY
 from parity.gradcheck import Outcome
 from parity.report import facts
+from parity.report.entries import Entry
 from parity.sides import STAND_IN
 from parity.verdict import OUTSIDE, Verdict
 
@@ -31,6 +33,29 @@ def write(result: Result, stream: IO[str]) -> None:
     """The report as one JSON document."""
     json.dump(as_dict(result), stream, indent=2, allow_nan=False, ensure_ascii=False)
     stream.write("\n")
+
+
+def write_entries(entries: Iterable[Entry], stream: IO[str]) -> None:
+    """Several results as one JSON document."""
+    json.dump(entries_as_dict(entries), stream, indent=2, allow_nan=False, ensure_ascii=False)
+    stream.write("\n")
+
+
+def entries_as_dict(entries: Iterable[Entry]) -> dict[str, Any]:
+    """A list of cases: the name of each, whether it is as expected, and its own report, or null where it has none."""
+    cases = [
+        {
+            "name": entry.name,
+            "as_expected": entry.passed,
+            "verdict": entry.verdict,
+            "note": entry.note,
+            "result": None if entry.result is None else as_dict(entry.result),
+        }
+        for entry in entries
+    ]
+    compared = any(case["result"] is not None for case in cases)
+    as_expected = compared and all(case["as_expected"] for case in cases)
+    return {"schema_version": SCHEMA_VERSION, "as_expected": as_expected, "cases": cases}
 
 
 def as_dict(result: Result) -> dict[str, Any]:

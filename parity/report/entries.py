@@ -17,25 +17,40 @@ class Entry:
     """
 
     name: str
-    result: Result
+    result: Result | None
+    """None where nothing came of it: a side crashed, its data are not here, its baseline is stale."""
     as_expected: bool | None = None
     note: str = ""
-    """What was expected, or in what the result is not that."""
+    """What was expected, or in what the result is not that; why there is no result."""
+    state: str = ""
+    """Where there is no result: what became of it, in a word or two."""
 
     @property
     def passed(self) -> bool:
-        return self.result.verdict is Verdict.PARITY if self.as_expected is None else self.as_expected
+        if self.as_expected is not None:
+            return self.as_expected
+        return self.result is not None and self.result.verdict is Verdict.PARITY
+
+    @property
+    def verdict(self) -> str:
+        """Of the result; where there is none, what became of it."""
+        return str(self.result.verdict) if self.result is not None else self.state or str(Verdict.CANNOT_JUDGE)
 
     @property
     def place(self) -> str:
         """Where the first divergence is; empty where there is none."""
-        found = self.result.first_divergence
+        found = None if self.result is None else self.result.first_divergence
         return "" if found is None else f"step {found.step}, {facts.place(found.key)}"
 
     @property
     def causes(self) -> str:
         """The causes by name; empty where nothing diverged or nobody asked."""
-        diagnosis = self.result.diagnosis
+        diagnosis = None if self.result is None else self.result.diagnosis
         if diagnosis is None:
             return ""
         return ", ".join(map(str, diagnosis.causes)) or "UNEXPLAINED"
+
+
+def told_first(entries: list[Entry]) -> list[Entry]:
+    """Those that are not as expected, then the others, each in their order."""
+    return sorted(entries, key=lambda entry: entry.passed)

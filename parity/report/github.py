@@ -10,17 +10,16 @@ import ast
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from html import escape
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from parity.report import facts, markdown
-from parity.report.entries import Entry
-from parity.verdict import Verdict
+from parity.report.entries import Entry, told_first
 
 if TYPE_CHECKING:
     from parity.result import Result
 
-_MARK = {Verdict.PARITY: "✅", Verdict.DIVERGED: "❌", Verdict.CANNOT_JUDGE: "⚠️"}
 ANNOTATIONS = 10  # GitHub shows no more of a kind for a step
 SUMMARY_BYTES = 2**20  # GitHub drops a longer summary whole
 _IN_MESSAGE, _IN_PROPERTY = "%\r\n", "%\r\n:,"  # what the runner reads as its own
@@ -43,40 +42,40 @@ def write_entries(entries: Iterable[Entry], stream: IO[str]) -> None:
 
 def summary(entries: list[Entry]) -> str:
     """The Markdown; what does not fit is left out, and said to be."""
-    parts = [_overview(entries)] if len(entries) > 1 else []
+    parts = [f"## keras-parity\n\n{markdown.overview(entries)}\n"] if len(entries) > 1 else []
     room = SUMMARY_BYTES // 2 - sum(len(part.encode()) for part in parts)  # other steps write there, too
+    folded: list[str] = []
     left_out = 0
-    for entry in sorted(entries, key=lambda entry: entry.passed):
-        part = _entry(entry, folded=entry.passed and len(entries) > 1)
+    for entry in told_first(entries):
+        fold = entry.passed and len(entries) > 1
+        part = _folded(f"{markdown.mark(entry)} {escape(entry.name)}", _body(entry)) if fold else _entry(entry)
         room -= len(part.encode())
-        if room > 0:
-            parts.append(part)
-        else:
+        if room <= 0:
             left_out += 1
+        else:
+            (folded if fold else parts).append(part)
+    if folded:
+        parts.append(_folded(f"{len(folded)} as expected", "\n".join(folded)))
     if left_out:
         parts.append(f"and {left_out} more, which do not fit here\n")
     return "\n".join(parts) + "\n"
 
 
-def _overview(entries: list[Entry]) -> str:
-    wrong = sum(not entry.passed for entry in entries)
-    count = f"{len(entries)} comparisons, " + (f"**{wrong} not as expected**" if wrong else "all as expected")
-    rows = [["", "case", "verdict", "first divergence", "cause"], ["---"] * 5]
-    for entry in entries[: facts.LISTED]:
-        cells = (entry.name, str(entry.result.verdict), entry.place or "–", entry.causes or "–")
-        rows.append(["✅" if entry.passed else "❌", *map(markdown.escape, cells)])
-    more = f"\n\nand {len(entries) - facts.LISTED} more" if len(entries) > facts.LISTED else ""
-    return f"## keras-parity\n\n{count}\n\n" + "\n".join(map(markdown.line, rows)) + more + "\n"
+def _entry(entry: Entry) -> str:
+    return f"## {markdown.mark(entry)} {markdown.escape(entry.name)}\n\n{_body(entry)}"
 
 
-def _entry(entry: Entry, *, folded: bool) -> str:
-    title = f"{_MARK[entry.result.verdict]} {markdown.escape(entry.name)}"
+def _body(entry: Entry) -> str:
     note = f"{markdown.escape(entry.note)}\n\n" if entry.note else ""
-    answer, rest = markdown.answer(entry.result, 3), markdown.rest(entry.result, 4, made=True)
-    body = f"{note}{answer}\n\n<details><summary>{_REST}</summary>\n\n{rest}\n\n</details>\n"
-    if folded:
-        return f"<details><summary>{title}</summary>\n\n{body}\n</details>\n"
-    return f"## {title}\n\n{body}"
+    if entry.result is None:
+        return f"**{markdown.escape(entry.verdict)}**\n\n{note}"
+    rest = _folded(_REST, markdown.rest(entry.result, 4, made=True))
+    return f"{note}{markdown.answer(entry.result, 3)}\n\n{rest}"
+
+
+def _folded(title: str, body: str) -> str:
+    """The title is read as HTML, what stands between empty lines as Markdown."""
+    return f"<details><summary>{title}</summary>\n\n{body}\n</details>\n"
 
 
 def annotated(entries: list[Entry]) -> list[str]:
@@ -90,6 +89,9 @@ def annotated(entries: list[Entry]) -> list[str]:
 
 def _annotations(entry: Entry) -> Iterator[str]:
     result = entry.result
+    if result is None:
+        yield command("error", entry.note, title=f"{entry.verdict}: {entry.name}")
+        return
     where = _source(result.candidate)
     lines = [entry.note] if entry.note else []
     lines.append(facts.headline(result))

@@ -32,8 +32,13 @@ def write(result: Result, stream: IO[str]) -> None:
 
 def write_entries(entries: Iterable[Entry], stream: IO[str]) -> None:
     """Several results as one document."""
+    write_suites(map(suite, entries), stream)
+
+
+def write_suites(made: Iterable[ET.Element], stream: IO[str]) -> None:
+    """A document of suites that were made one by one."""
+    suites = list(made)
     root = ET.Element("testsuites", name="keras-parity")
-    suites = [_suite(entry) for entry in entries]
     root.extend(suites)
     for count in ("tests", "failures", "errors", "skipped"):
         root.set(count, str(sum(int(suite.get(count, "0")) for suite in suites)))
@@ -44,30 +49,44 @@ def write_entries(entries: Iterable[Entry], stream: IO[str]) -> None:
     stream.write("\n")
 
 
-def _suite(entry: Entry) -> ET.Element:
+def suite(entry: Entry) -> ET.Element:
+    """One result."""
     result = entry.result
-    cases = [_verdict(entry), *(case for run in result.runs for case in _groups(entry, run))]
-    suite = ET.Element("testsuite", name=_text(entry.name), tests=str(len(cases)))
+    if result is None:
+        cases = [_nothing(entry)]
+    else:
+        cases = [_verdict(entry, result), *(case for run in result.runs for case in _groups(entry, run))]
+    made = ET.Element("testsuite", name=_text(entry.name), tests=str(len(cases)))
     for count, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
-        suite.set(count, str(sum(case.find(tag) is not None for case in cases)))
-    suite.set("time", f"{result.timings.get('total', 0.0):.3f}")
-    properties = ET.SubElement(suite, "properties")
-    pairs = [
-        pair for section in outline.sections(result) if section.kind in {"subject", "made"} for pair in section.pairs
-    ]
-    for label, value in pairs:
-        ET.SubElement(properties, "property", name=_text(label), value=_text(value))
-    suite.extend(cases)
-    return suite
+        made.set(count, str(sum(case.find(tag) is not None for case in cases)))
+    made.set("time", "0.000" if result is None else f"{result.timings.get('total', 0.0):.3f}")
+    if result is not None:
+        properties = ET.SubElement(made, "properties")
+        told = [section for section in outline.sections(result) if section.kind in {"subject", "made"}]
+        for label, value in (pair for section in told for pair in section.pairs):
+            ET.SubElement(properties, "property", name=_text(label), value=_text(value))
+    made.extend(cases)
+    return made
 
 
 def _case(entry: Entry, name: str, seconds: float = 0.0) -> ET.Element:
     return ET.Element("testcase", classname=_text(entry.name), name=name, time=f"{seconds:.3f}")
 
 
-def _verdict(entry: Entry) -> ET.Element:
+def _nothing(entry: Entry) -> ET.Element:
+    """No result: skipped where that may be, else an error."""
+    case = _case(entry, "verdict")
+    if entry.passed:
+        ET.SubElement(case, "skipped", message=_text(f"{entry.verdict}: {entry.note}"))
+    else:
+        message, _, rest = entry.note.partition("\n")
+        bad = ET.SubElement(case, "error", type=_text(entry.verdict), message=_text(f"{entry.verdict}: {message}"))
+        bad.text = _text(rest)
+    return case
+
+
+def _verdict(entry: Entry, result: Result) -> ET.Element:
     """The whole answer, first divergence first."""
-    result = entry.result
     case = _case(entry, "verdict", result.timings.get("total", 0.0))
     headline = facts.headline(result)
     told = [entry.note] if entry.note else []

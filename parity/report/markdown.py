@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from typing import IO, TYPE_CHECKING, get_args
 
 from parity.report import facts, outline
+from parity.report.entries import Entry, told_first
+
+_ROWS = 200  # of the overview
 
 if TYPE_CHECKING:
     from parity.report.outline import Section
@@ -16,6 +19,35 @@ def write(result: Result, stream: IO[str]) -> None:
     """The report as one document."""
     stream.write(f"# {escape(result.experiment.name)}\n\n")
     stream.write(body(result, made=True))
+
+
+def write_entries(entries: Iterable[Entry], stream: IO[str]) -> None:
+    """An overview, then each result, those first that are not as expected."""
+    told = list(entries)
+    stream.write(f"# Parity\n\n{overview(told)}\n")
+    for entry in told_first(told):
+        stream.write(f"\n## {escape(entry.name)}\n\n")
+        if entry.note:
+            stream.write(f"{escape(entry.note)}\n\n")
+        stream.write(body(entry.result, 3, made=True) if entry.result is not None else f"**{escape(entry.verdict)}**\n")
+
+
+def overview(entries: list[Entry]) -> str:
+    """How many are as expected, and a line for each."""
+    wrong = sum(not entry.passed for entry in entries)
+    count = facts.counted(len(entries), "comparison") + ", "
+    count += f"**{wrong} not as expected**" if wrong else "all as expected" if entries else "**nothing compared**"
+    rows = [["", "case", "verdict", "first divergence", "cause"], ["---"] * 5]
+    for entry in told_first(entries)[:_ROWS]:
+        place = entry.place or (entry.note.partition("\n")[0] if entry.result is None else "")
+        rows.append([mark(entry), *(escape(cell or "–") for cell in (entry.name, entry.verdict, place, entry.causes))])
+    more = f"\n\nand {len(entries) - _ROWS} more" if len(entries) > _ROWS else ""
+    return f"{count}\n\n" + "\n".join(map(line, rows)) + more
+
+
+def mark(entry: Entry) -> str:
+    """Whether it is as expected, at a glance; a dash where nothing was compared, and that may be."""
+    return "❌" if not entry.passed else "–" if entry.result is None else "✅"
 
 
 def body(result: Result, level: int = 2, *, made: bool = False) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Self
@@ -15,6 +15,7 @@ from rich.text import Text
 
 from parity.config import Precision
 from parity.report import facts, outline
+from parity.report.entries import Entry, told_first
 from parity.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -88,6 +89,18 @@ def write(result: Result, stream: IO[str]) -> None:
     console = Console(file=stream, width=_WIDTH, no_color=True, highlight=False)
     console.print(facts.headline(result))
     _print(result, console, verbose=True)
+
+
+def write_entries(entries: Iterable[Entry], stream: IO[str]) -> None:
+    """One after the other under their names, those first that are not as expected."""
+    for entry in told_first(list(entries)):
+        stream.write(f"{'as expected' if entry.passed else 'NOT as expected'}: {entry.name}\n")
+        stream.write("".join(f"{line}\n" for line in entry.note.splitlines()))
+        if entry.result is None:
+            stream.write(f"{entry.verdict}\n")
+        else:
+            write(entry.result, stream)
+        stream.write("\n")
 
 
 def _print(result: Result, console: Console, *, verbose: bool) -> None:

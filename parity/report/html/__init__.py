@@ -6,6 +6,7 @@ forbids it any script but those whose digests it names, and any connection.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from parity.report import facts, outline
@@ -15,6 +16,7 @@ from parity.report.html.series import series
 from parity.verdict import Verdict
 
 if TYPE_CHECKING:
+    from parity.report.entries import Entry
     from parity.report.outline import Section
     from parity.result import Result
 
@@ -27,6 +29,16 @@ _CONFIG = 20_000  # characters of an experiment; initial weights in a file can b
 def write(result: Result, stream: IO[str]) -> None:
     """The page."""
     stream.write(page(result))
+
+
+def write_entries(entries: list[Entry], place: Path) -> None:
+    """A page for each and an index; of one result in one file, its page alone."""
+    from parity.report.suite import is_page, write_suite  # noqa: PLC0415  # it imports this module
+
+    if len(entries) == 1 and entries[0].result is not None and is_page(place):
+        place.write_text(page(entries[0].result), encoding="utf-8")
+    else:
+        write_suite(entries, place)
 
 
 def page(result: Result, back: str = "") -> str:

@@ -428,7 +428,9 @@ def test_the_report_of_what_failed_is_written(book, tmp_path):
     book.change("case.toml", 'candidate = "scratch[l2.penalty=half]"', 'candidate = "scratch[loss.factor=half]"')
     code, _ = book.gate("--precision", "float64", "--report", f"json={tmp_path / 'failed.json'}")
     assert code == 1
-    told = json.loads((tmp_path / "failed.json").read_text())
+    suite = json.loads((tmp_path / "failed.json").read_text())
+    assert suite["as_expected"] is False
+    told = next(case["result"] for case in suite["cases"] if not case["as_expected"])
     assert told["candidate"] == "scratch[loss.factor=half]"
     assert [run["precision"] for run in told["runs"]] == ["float64"]
     assert told["environment"]["reference recorded on"]
