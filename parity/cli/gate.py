@@ -65,7 +65,7 @@ def gate(
       parity gate mycase --candidate mynet.py:MyNet --update
       parity gate mycase --candidate mynet.py:MyNet
       parity gate reports/l2-digits --run 'lambda = 0.01' -v
-      parity gate --report junit=parity.xml --report html=parity-report/index.html
+      parity gate --report junit=parity.xml --report html=parity.html
       parity gate --live
     """  # noqa: D301  # \b is click's
     began = time.perf_counter()
