@@ -21,9 +21,8 @@ float64.
 from __future__ import annotations
 
 import math
-import os
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -38,7 +37,8 @@ _POWER_OF_TWO = {2: ("u2", 0x7C00), 4: ("u4", 0x7F800000), 8: ("u8", 0x7FF000000
 
 BLOCK = 1 << 16  # elements: fewer would not pay for the calls, more would not lie in a level-2 cache
 GLANCE = 1 << 8  # elements: tells most rows that differ from equal ones
-LONG = 1 << 20  # elements: rows of this length are worth a thread for each processor
+_LINE = 64  # bytes of a cache line
+LONG = 1 << 20  # elements: more of a row are not compared before it is asked whether the rest matters
 
 _EXTREME = [("value", "f8"), ("index", "i8"), ("reference", "f8"), ("candidate", "f8")]
 MEASURES = np.dtype(
@@ -191,6 +191,30 @@ class _Found:
         )
 
 
+class _Memory(threading.local):
+    """Where the values of a block are worked out, one place for each thread.
+
+    It begins at a cache line, which arrays that NumPy allocates do not: writing across lines takes twice as long. And
+    it is kept, since the first touch of fresh memory costs as much as several passes over it.
+    """
+
+    def __init__(self) -> None:
+        self._bytes = np.empty(0, np.uint8)
+
+    def arrays(self, count: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> list[Array]:
+        """So many arrays, with whatever they held last."""
+        size = math.prod(shape) * dtype.itemsize
+        stride = -(-size // _LINE) * _LINE
+        if self._bytes.size < count * stride + _LINE:
+            self._bytes = np.empty(count * stride + _LINE, np.uint8)
+        first = -self._bytes.ctypes.data % _LINE
+        starts = range(first, first + count * stride, stride) if stride else [first] * count
+        return [self._bytes[start : start + size].view(dtype).reshape(shape) for start in starts]
+
+
+_MEMORY = _Memory()
+
+
 def _measure_rows(r: Array, c: Array, limit: Array | None, which: Steps) -> Rows:
     """Blocks of whole rows where rows are short, blocks of one row where they are long."""
     together = max(1, BLOCK // r.shape[1])
@@ -208,44 +232,86 @@ def _measure_rows(r: Array, c: Array, limit: Array | None, which: Steps) -> Rows
 
 
 def _measure_columns(r: Array, c: Array, limit: Array | None) -> _Found:
-    """Rows from the first column to the last, block by block; the parts of very long ones at the same time."""
-    length = r.shape[1]
-    if length < LONG:
-        return _measure_span(r, c, limit, 0, length)
-    ends = np.linspace(0, length, (os.cpu_count() or 1) + 1).astype(int).tolist()
-    spans = _threads().map(lambda start, stop: _measure_span(r, c, limit, start, stop), ends[:-1], ends[1:])
-    found = next(spans)
-    for later in spans:
-        found = found.then(later)
-    return found
+    """Rows from the first column to the last; a row longer than a block is alone, and sifted after its first block."""
+    found = _measure_block(r[:, :BLOCK], c[:, :BLOCK], None if limit is None else limit[:, :BLOCK])
+    if r.shape[1] <= BLOCK:
+        return found
+    sieve = _Sieve(found, r.dtype)
+    with np.errstate(invalid="ignore", over="ignore", under="ignore"):
+        for offset in range(BLOCK, r.shape[1], BLOCK):
+            columns = slice(offset, offset + BLOCK)
+            sieve.add(offset, r[0, columns], c[0, columns], None if limit is None else limit[0, columns])
+    return sieve.found
 
 
-@cache
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(os.cpu_count() or 1, "measure")
+class _Sieve:
+    """The blocks of one row after its first: a few comparisons leave what can be larger than all before.
+
+    |d| / |r| > p and |d| > p |r| are the same but for rounding, and a multiplication takes half as long as a division.
+    An ulp of r lies between eps |r| / 2 and eps |r|, so one comparison serves for both the relative difference and the
+    ulp. All elements beyond their budget are left, too.
+    """
+
+    def __init__(self, first: _Found, dtype: np.dtype[Any]) -> None:
+        self._memory = _MEMORY.arrays(2, (BLOCK,), dtype)
+        self._least = _least_sum(dtype)
+        self._know(first)
+
+    def _know(self, found: _Found) -> None:
+        self.found = found
+        self._absolute, relative, ulp, *used = found.peak[:, 0].tolist()
+        self._relative, self._used = min(relative, ulp / 2), min([*used, 1.0])
+
+    def add(self, offset: int, r: Array, c: Array, allowed: Array | None) -> None:
+        d, bound = self._memory if len(r) == BLOCK else (array[: len(r)] for array in self._memory)
+        np.abs(np.subtract(c, r, out=d), out=d)
+        sums = np.dot(d, d), np.dot(r, r), np.dot(c, c)
+        exact = self._least < min(sums) and sum(sums) < math.inf
+        left = self._left(d, np.abs(r, out=bound), allowed) if exact else None
+        if left is not None and not left.any():
+            self.found.sums += np.array(sums, np.float64)[:, None]
+            return
+        columns = None if left is None else left.nonzero()[0]
+        if columns is None or columns.size > len(r) // 4:  # it costs less to measure all than to take out so many
+            found = _measure_block(r[None], c[None], None if allowed is None else allowed[None])
+        else:
+            limit = None if allowed is None else allowed[None, columns]
+            found = _measure_block(r[None, columns], c[None, columns], limit)
+            found.at, found.sums = columns[found.at], np.array(sums, np.float64)[:, None]
+        found.at += offset
+        self._know(self.found.then(found))
+
+    def _left(self, d: Array, size: Array, allowed: Array | None) -> npt.NDArray[np.bool_]:
+        """What passes through; overwrites |r|."""
+        left = _above(d, size, self._relative, size)
+        if allowed is not None:
+            _refuse_negative(allowed.min())
+            left |= _above(d, allowed, self._used, size if allowed.dtype == size.dtype else None)
+        if d.max() > self._absolute:
+            left[d.argmax()] = True
+        return left
 
 
-def _measure_span(r: Array, c: Array, limit: Array | None, start: int, stop: int) -> _Found:
-    found = None
-    for offset in range(start, stop, BLOCK):
-        columns = slice(offset, min(offset + BLOCK, stop))
-        block = _measure_block(r[:, columns], c[:, columns], None if limit is None else limit[:, columns])
-        block.at += offset
-        found = block if found is None else found.then(block)
-    assert found is not None  # no row is empty: an empty one does not differ
-    return found
+def _above(d: Array, of: Array, factor: float, out: Array | None) -> npt.NDArray[np.bool_]:
+    """Where d / of is larger than the factor; by rounding perhaps also where it is nearly as large."""
+    eps, smallest = _limits(of.dtype)
+    bound = np.multiply(of, of.dtype.type(factor * (1 - 4 * eps)), out=out)
+    above: npt.NDArray[np.bool_] = d > bound
+    if not bound.min() >= smallest:  # so small a product, 0 most of all, says nothing
+        above |= (bound < smallest) & (d > 0)
+    return above
 
 
 def _measure_block(r: Array, c: Array, allowed: Array | None) -> _Found:
     """All measures of one block (rows, columns), each array of which is still in the cache when it is needed again."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        d = np.subtract(c, r)
-        np.abs(d, out=d)
-        size = np.abs(r)
+        d, size, quotient = _MEMORY.arrays(3, r.shape, r.dtype)
+        np.abs(np.subtract(c, r, out=d), out=d)
+        np.abs(r, out=size)
         sums = _squares(d, r, c)
         counts = np.zeros((4, len(r)), np.intp)
-        limits = np.finfo(r.dtype)
-        if not (sums.min() > limits.smallest_normal / limits.eps and sums.max() < np.inf):  # squares are lost
+        smallest = _limits(r.dtype)[1]
+        if not (sums.min() > _least_sum(r.dtype) and sums.max() < np.inf):  # squares are lost
             if not (np.isfinite(r).all() and np.isfinite(c).all()):
                 counts[1:], d, size = _set_aside_nonfinite(r, c, d)
             wide = [array.astype(np.float64) for array in (r, c)]
@@ -253,11 +319,11 @@ def _measure_block(r: Array, c: Array, allowed: Array | None) -> _Found:
             sums = _squares(np.where(np.isfinite(difference), difference, d), *wide)
 
         below = None
-        if size.min() < limits.smallest_normal:  # no 0/0, and an ulp of zero is that of the smallest
-            below = (size < limits.smallest_normal) & (d > 0)
+        if size.min() < smallest:  # no 0/0, and an ulp of zero is that of the smallest
+            below = (size < smallest) & (d > 0)
             enlarged = d[below] / size[below]
-            np.maximum(size, limits.smallest_normal, out=size)
-        quotient = np.divide(d, size)
+            np.maximum(size, r.dtype.type(smallest), out=size)
+        np.divide(d, size, out=quotient)
         if below is not None:
             quotient[below] = enlarged
         at = [d.argmax(axis=1), quotient.argmax(axis=1)]
@@ -275,9 +341,7 @@ def _measure_block(r: Array, c: Array, allowed: Array | None) -> _Found:
 
         if allowed is not None:
             least = allowed.min()
-            if not least >= 0:
-                msg = "a budget must be zero or positive, and a number"
-                raise ValueError(msg)
+            _refuse_negative(least)
             used = np.divide(
                 d, allowed, out=quotient if allowed.dtype == d.dtype else None
             )  # infinite out of infinite is NaN, which argmax takes for the largest
@@ -294,6 +358,25 @@ def _measure_block(r: Array, c: Array, allowed: Array | None) -> _Found:
 def _squares(*arrays: Array) -> Array:
     """The sum of squares of each row of each array, (arrays, rows)."""
     return np.array([np.vecdot(array, array) for array in arrays], np.float64)
+
+
+@cache
+def _limits(dtype: np.dtype[Any]) -> tuple[float, float]:
+    """The relative distance of neighbours, and the smallest number that has it."""
+    limits = np.finfo(dtype)
+    return float(limits.eps), float(limits.smallest_normal)
+
+
+def _least_sum(dtype: np.dtype[Any]) -> float:
+    """In a smaller sum of squares, squares may have vanished."""
+    eps, smallest = _limits(dtype)
+    return smallest / eps
+
+
+def _refuse_negative(least: Any) -> None:
+    if not least >= 0:
+        msg = "a budget must be zero or positive, and a number"
+        raise ValueError(msg)
 
 
 def _set_aside_nonfinite(r: Array, c: Array, d: Array) -> tuple[Array, Array, Array]:

@@ -132,7 +132,7 @@ def pairs(draw, *, finite: bool = False) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(params=[1, 3, 8, None], ids=lambda size: f"block-{size or 'as-is'}")
 def block(request, monkeypatch):
-    """Blocks so small that every array has several; long rows so short that they are split over threads."""
+    """Blocks so small that every array has several."""
     if request.param:
         monkeypatch.setattr(module, "BLOCK", request.param)
         monkeypatch.setattr(module, "GLANCE", request.param)
@@ -207,7 +207,7 @@ def test_sizes_around_the_block(dtype):
         assert rows["ulp"]["value"][1] == pytest.approx(1, abs=0.6)
 
 
-def test_a_long_row_over_several_threads():
+def test_a_long_row():
     random = np.random.default_rng(2)
     r = random.standard_normal((2, module.LONG + 5)).astype(np.float32)
     c = r.copy()
@@ -249,17 +249,44 @@ def test_random_numbers_in_several_blocks(scale, dtype, monkeypatch):
         check(r, c, scale * random.uniform(0, 1e-3, (4, length)))
 
 
-@pytest.mark.parametrize("processors", [1, 2, 3, None])
-def test_the_number_of_processors_does_not_matter(processors, monkeypatch):
-    monkeypatch.setattr(module, "BLOCK", 4)
-    monkeypatch.setattr(module, "LONG", 16)
-    monkeypatch.setattr(module.os, "cpu_count", lambda: processors)
-    module._threads.cache_clear()
-    random = np.random.default_rng(5)
-    for length in (16, 17, 40):
-        r = random.standard_normal((2, length))
-        check(r, r + random.choice([0, 1e-3, 2e-3], (2, length)), 1.5e-3)
-    module._threads.cache_clear()
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("scale", ["smallest_subnormal", "smallest_normal", "eps", "max"])
+def test_a_sieve_keeps_what_a_division_finds(scale, dtype):
+    """Quotients within rounding of the largest before, and products that have lost digits."""
+    random = np.random.default_rng(7)
+    unit = float(getattr(np.finfo(dtype), scale)) / (2**16 if scale == "max" else 1)
+    for factor in (0.3, 1.0, float(np.finfo(dtype).eps)):
+        of = (unit * random.uniform(0, 16 / min(factor, 1) if scale != "max" else 16, 4000)).astype(dtype)
+        d = of * of.dtype.type(factor)
+        d = np.nextafter(
+            d, random.choice(np.array([0, np.inf], dtype), of.shape), where=random.random(d.shape) < 0.5, out=d
+        )
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            larger = np.divide(d, of) > factor
+        assert larger.any()
+        assert (module._above(d, of, factor, None) | ~larger).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("budget", [None, "float32", "float64"])
+@pytest.mark.parametrize("scale", ["subnormal", "small", 1.0, "large"])
+def test_what_a_sieve_lets_fall(scale, budget, dtype, monkeypatch):
+    """Rows of many blocks with few large differences: later ones are larger in one measure and not in the others."""
+    monkeypatch.setattr(module, "BLOCK", 32)
+    limits = np.finfo(dtype)
+    named = {"subnormal": limits.smallest_normal / 8, "small": float(limits.smallest_normal) ** 0.45, "large": 1e4}
+    random = np.random.default_rng(6)
+    for _ in range(40):
+        spread = 10 ** random.uniform(-3, 1, (2, 400))
+        r = (named.get(scale, scale) * random.standard_normal((2, 400)) * spread).astype(dtype)
+        r[random.random(r.shape) < 0.02] = 0
+        noise = random.choice([0, 2, 1000], r.shape, p=[0.5, 0.48, 0.02]) * random.standard_normal(r.shape)
+        c = (r * (1 + float(limits.eps) * noise)).astype(dtype)
+        c[random.random(r.shape) < 0.005] += limits.smallest_subnormal
+        allowed = None
+        if budget is not None:
+            allowed = np.abs(r * 10 ** random.uniform(0, 3, r.shape) * float(limits.eps)).astype(budget)
+        check(r, c, allowed)
 
 
 @pytest.mark.parametrize("factor", [1e-8, 0.4, 0.6, 1.0, 1.6, 2.5, 1e8])
