@@ -19,6 +19,7 @@ from parity.config import Experiment, Precision
 from parity.data import Dataset, Schedule, load_dataset
 from parity.errors import SideError, UsageError
 from parity.lockstep import Walk, batches, chunk_length, draw_weights, start_weights
+from parity.one_thread import one_thread
 from parity.protocol import Array, Key, Records, word_of
 from parity.run import Progress, diff, told_examples
 from parity.sides import STAND_IN, LoadedSide, SideLike, load_side
@@ -38,6 +39,7 @@ class Recorded:
     planned: int
 
 
+@one_thread()
 def record(
     experiment: Experiment,
     side: SideLike,

@@ -16,6 +16,7 @@ from parity.diagnosis import Diagnosis, diagnose
 from parity.errors import SideError, UsageError
 from parity.gradcheck import GradCheck, check_gradients
 from parity.lockstep import common_spans, draw_weights, given_weights, lockstep, start_weights
+from parity.one_thread import one_thread
 from parity.protocol import Array, Lane
 from parity.result import Crash, Result, Run
 from parity.sides import STAND_IN, LoadedSide, SideLike, load_side
@@ -29,6 +30,7 @@ Progress = Callable[[Precision, int, int], None]
 BOTH_LANES: tuple[Lane, ...] = ("local", "free")
 
 
+@one_thread()
 def diff(
     experiment: Experiment,
     *,
