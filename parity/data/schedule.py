@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -61,7 +62,8 @@ class Schedule:
     def chunks(self, length: int, first: int = 1, last: int | None = None) -> Iterator[Chunk]:
         """All steps (or those from `first` to `last`) in order, at most `length` of them at once.
 
-        A smaller last batch of an epoch is a chunk of its own.
+        A smaller last batch of an epoch is a chunk of its own. The others of an epoch are dealt out evenly: a chunk of
+        few steps costs as much besides as one of many.
         """
         order = self.order()
         whole = self.examples // self.batch_size
@@ -70,6 +72,9 @@ class Schedule:
         step, last = first, self.steps if last is None else min(last, self.steps)
         while step <= last:
             of_epoch = (step - 1) % self.epoch_steps
-            rows = full[of_epoch : of_epoch + min(length, last - step + 1)] if of_epoch < whole else rest
+            rows = rest
+            if of_epoch < whole:
+                left = min(whole - of_epoch, last - step + 1)
+                rows = full[of_epoch : of_epoch + math.ceil(left / math.ceil(left / length))]
             yield Chunk(step, rows)
             step += len(rows)

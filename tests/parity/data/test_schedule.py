@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -112,3 +113,15 @@ def test_the_batches_of_fit(keras, runtime, shuffle, batch_size):
     model.fit(rows, 0 * rows, batch_size=batch_size, epochs=2, shuffle=shuffle, verbose=0)
     assert batches(schedule(10, batch_size=batch_size, epochs=2, shuffle=shuffle, seed=5), 3) == seen
     np.testing.assert_array_equal(schedule(10, shuffle=shuffle, seed=5).order()[: len(seen[0])], seen[0])
+
+
+@given(schedules(), st.integers(1, 12))
+def test_no_epoch_ends_with_a_few_steps_left_over(planned, length):
+    """Its whole batches are dealt out evenly, over as few chunks as there can be."""
+    plan, _, _ = planned
+    whole = plan.examples // plan.batch_size
+    for epoch, chunks in groupby(plan.chunks(length), lambda chunk: (chunk.first_step - 1) // plan.epoch_steps):
+        lengths = [len(chunk) for chunk in chunks if len(chunk.rows[0]) == plan.batch_size]
+        steps = min(whole, plan.steps - epoch * plan.epoch_steps)
+        assert len(lengths) == -(-steps // length)
+        assert max(lengths, default=0) - min(lengths, default=0) <= 1
