@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_ref import runtime
-from keras_ref.build import build, named_weights
+from keras_ref.build import build
 from keras_ref.capture import Capture
 from parity.config import Experiment
 from parity.protocol import Array
@@ -52,6 +52,7 @@ class KerasSide:
                 raise ValueError(msg)
         self._capture: Capture | None = None
         self._made_for: tuple[Any, ...] = ()
+        self._drawn: dict[str, Array] = {}
         self._slots: dict[str, Array] = {}
 
     def with_conventions(self, choices: Mapping[str, str]) -> KerasSide:
@@ -61,20 +62,24 @@ class KerasSide:
         return runtime.environment()
 
     def initial_weights(self, experiment: Experiment, inputs: int, precision: str) -> dict[str, Array]:
-        with runtime.undisturbed(precision):
-            return self._values(named_weights(build(experiment, inputs, precision)))
+        self._make(experiment, inputs, precision)
+        return {name: array.copy() for name, array in self._drawn.items()}
 
-    def start(self, experiment: Experiment, weights: Mapping[str, Array]) -> None:
+    def _make(self, experiment: Experiment, inputs: int, precision: str) -> None:
+        """The model, unless it was made for this before: making and compiling take longer than many steps."""
         for code, choice in self.choices.items():
             if choice != KERAS_CHOICE[code]:
                 experiment = CHOICES[code][choice](experiment)
-        kernel = weights[f"{experiment.layers[0].name}/kernel"]
-        make = (experiment, len(kernel), str(kernel.dtype))
+        make = (experiment, inputs, precision)
         if make != self._made_for:
-            with runtime.undisturbed(make[2]):
+            with runtime.undisturbed(precision):
                 self._capture = Capture(build(*make))
-            self._made_for, self._slots = make, self._values(self._capture.slots)
-        # Compiling takes longer than many steps: a model that was made for this before only gets its values back.
+            self._made_for = make
+            self._drawn, self._slots = self._values(self._capture.weights), self._values(self._capture.slots)
+
+    def start(self, experiment: Experiment, weights: Mapping[str, Array]) -> None:
+        kernel = weights[f"{experiment.layers[0].name}/kernel"]
+        self._make(experiment, len(kernel), str(kernel.dtype))
         for values, variables in ((weights, self.capture.weights), (self._slots, self.capture.slots)):
             for name, variable in variables.items():
                 variable.assign(values[name])

@@ -37,6 +37,7 @@ class Capture:
         # One graph for each shape of a batch, whatever the number of steps: compiling takes longer than many steps.
         any_steps = tuple(tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for tensor in (x, y))
         if any_steps not in self._compiled:
+            self._make_metrics(x[0], y[0])
             self._compiled[any_steps] = self._run.get_concrete_function(*any_steps, tf.TensorSpec((), x.dtype))
         said = self._compiled[any_steps](x, y, tf.ones((), x.dtype))
         # The buffer protocol views TensorFlow's memory; `.numpy()` would copy it.
@@ -131,6 +132,12 @@ class Capture:
             names += [f"{layer.name}/{weight.name}" for weight in layer.weights if weight.regularizer is not None]
             penalties |= dict(zip(names, layer.losses, strict=True))
         return penalties
+
+    def _make_metrics(self, x: Any, y: Any) -> None:
+        """Keras makes them when they are first used. Within a step that would have TensorFlow trace the step twice."""
+        compiled = self.model._compile_metrics  # noqa: SLF001
+        if compiled is not None and not compiled.built:
+            compiled.build(y, tf.zeros((len(x), *self.model.output_shape[1:]), x.dtype))
 
     def _metrics(self, y: Any, predicted: Any) -> dict[str, Any]:
         """Each metric of this batch alone: Keras' own objects, emptied first (`fit` reports the running mean)."""

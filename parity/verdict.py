@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 
 import numpy as np
 
-from parity.budget import LocalBudget
+from parity.budget import LocalBudget, Overflow
 from parity.config import Experiment, Precision
 from parity.config.tolerances import Tolerance
 from parity.coverage import Coverage
@@ -21,6 +21,7 @@ from parity.measure import Rows, Steps, identical, largest, measure
 from parity.protocol import Array, Key, Lane, Pair, Phase, Records, execution_order
 from parity.sensitivity import Sensitivity
 from parity.tolerance import Needed, Tolerances
+from parity.unbounded import Derived, Unbounded, measured
 from parity.untold import untold
 
 WEIGHT_PHASES: tuple[Phase, ...] = ("gradient", "update")  # with the loss, those that train
@@ -37,6 +38,9 @@ AUDITED = (
     "recorded inputs"
 )
 BEGINS = "weights() told this before the first step: start does not begin with the weights that it was given"
+OVERFLOWS = (
+    "it differs at step {}, where finite numbers may overflow: rounding and the order of sums decide what comes out"
+)
 FIXED = "held against the fixed tolerance {}, not against what rounding can explain"
 
 
@@ -250,12 +254,14 @@ class Judge:
             else:
                 lanes = {lane: said[key] for lane, said in pair.lanes.items() if key in said}
             for lane, array in lanes.items():
-                derived: Callable[[Steps], Array | float | None] | None = None
+                derived: Derived | None = None
+                unbounded = partial(self._overflows, key, records)
                 if lane == "local":
                     derived = partial(self._budget_of, key, records)
                 elif drift is not None and key in drift:
                     derived = partial(self._drifted, key, records, drift[key])
-                self.hold(key, lane, records.first_step, of_key, array, derived)
+                    unbounded = partial(self._unlimited, key, records, drift[key])
+                self.hold(key, lane, records.first_step, of_key, array, derived, unbounded)
             if key not in untold_keys:
                 self._note_missing(key, pair, lanes)
         self.hold_to_itself(pair)
@@ -296,7 +302,8 @@ class Judge:
                 continue  # told where it is held against the reference
             if identical(own, free):
                 continue
-            rows = measure(own, free, self.tolerances.allowed(key, own, partial(self._budget.of, key, records)))
+            derived, unbounded = partial(self._budget.of, key, records), partial(self._overflows, key, records)
+            rows = self._measured(key, records.first_step, own, free, derived, unbounded)
             if self.tolerances.rule(key) is not None and ("free", key) in self.summaries:
                 self.summaries["free", key].needed.take(largest(rows), self.precision)
             if (np.isnan(rows["used"]["value"]) & (rows["absolute"]["value"] > 0)).any():
@@ -313,8 +320,9 @@ class Judge:
         """The local lane of a candidate that cannot be asked again: each operation by its own recorded inputs."""
         records = _audited_records(pair)
         for key in execution_order(pair.audited.keys() & pair.free.keys(), self.experiment.layer_names):
-            derived = partial(self._budget_of, key, records)
-            self.hold(key, "local", records.first_step, pair.audited[key], pair.free[key], derived, AUDITED)
+            derived, unbounded = partial(self._budget_of, key, records), partial(self._overflows, key, records)
+            told = pair.audited[key], pair.free[key]
+            self.hold(key, "local", records.first_step, *told, derived, unbounded, about=AUDITED)
 
     def _budget_of(self, key: Key, records: Records, rows: Steps) -> Array | float | None:
         """Asked for the steps that differ only."""
@@ -328,6 +336,15 @@ class Judge:
         budget = self._budget.of(key, records, rows)
         shape = (len(rows), *(1,) * (records.arrays[key].ndim - 1))
         return None if budget is None else budget + drift[rows].reshape(shape)
+
+    def _overflows(self, key: Key, records: Records, rows: Steps) -> Array | bool:
+        """Where neither rounding nor the order of a sum has a bound."""
+        return Overflow(self._budget).of(key, records, rows)
+
+    def _unlimited(self, key: Key, records: Records, drift: Array, rows: Steps) -> Array | bool:
+        """The same in the free lane, or where rounding before it can have driven the two any distance apart."""
+        shape = (len(rows), *(1,) * (records.arrays[key].ndim - 1))
+        return ~np.isfinite(drift[rows]).reshape(shape) | self._overflows(key, records, rows)
 
     @property
     def _unable(self) -> str:
@@ -357,7 +374,9 @@ class Judge:
         first_step: int,
         reference: Array,
         candidate: Array,
-        derived: float | Callable[[Steps], Array | float | None] | None,
+        derived: float | Derived | None,
+        unbounded: Unbounded | None = None,
+        *,
         about: str = "",
     ) -> None:
         """Hold the candidate's tensor against the reference's: as the budget allows, or the rule for that tensor."""
@@ -369,7 +388,7 @@ class Judge:
             self.missing.setdefault(f"{key}, {lane} lane", note)
             self._diverge(Divergence(first_step, key, lane, self.precision, (), math.nan, math.nan, 0.0, note))
             return
-        rows = measure(reference, candidate, self.tolerances.allowed(key, reference, derived))
+        rows = self._measured(key, first_step, reference, candidate, derived, unbounded)
         self.ledger.append(key, lane, first_step, rows)
         if (summary := self.summaries.get((lane, key))) is None:
             summary = self.summaries[lane, key] = Summary(key, lane, reference.shape[1:])
@@ -387,6 +406,24 @@ class Judge:
             if lane == "free" and not found.fixed:
                 about = OUTSIDE
             self._diverge(replace(found, note="; ".join(filter(None, (about, found.note)))))
+
+    def _measured(
+        self,
+        key: Key,
+        first_step: int,
+        reference: Array,
+        candidate: Array,
+        derived: float | Derived | None,
+        unbounded: Unbounded | None,
+    ) -> Rows:
+        """The measures, where nothing is used of a budget by elements that can have none: these nobody can judge."""
+        allowed = self.tolerances.allowed(key, reference, derived)
+        if not callable(allowed) or unbounded is None or self.tolerances.rule(key) is not None:
+            return measure(reference, candidate, allowed)
+        rows, at = measured(reference, candidate, allowed, unbounded)
+        if at is not None:
+            self.unheld.setdefault(str(key), OVERFLOWS.format(first_step + at))
+        return rows
 
     def _divergence(self, key: Key, lane: Lane, step: int, row: Rows, shape: tuple[int, ...]) -> Divergence:
         """The element that uses most of its budget; among elements that had to be equal, the most different."""

@@ -87,7 +87,8 @@ class LocalBudget:
     def of(self, key: Key, records: Records, rows: Rows) -> Array | float | None:
         """The budget of `key` in the chosen steps; None where the reference did not record what it depends on.
 
-        Rounding has no bound where an operand is infinite or not a number: such elements must be the same.
+        Rounding has no bound where an operand is infinite or not a number: such elements must be the same. Nor has it
+        where finite operands may overflow, see `parity.budget.overflow`: of those the budget says the same.
         """
         if self._operands is None or not self._operands.are(records, rows):
             self._operands = Operands(records, rows)
@@ -111,7 +112,7 @@ class LocalBudget:
         found += 2 * self.tiny * a.sum(axis=-1, keepdims=True)
         return np.asarray(found)
 
-    def _input(self, layer: str, of: Operands) -> Array:
+    def input_size(self, layer: str, of: Operands) -> Array:
         """|x| of a layer."""
         at = self.names.index(layer)
         return of.size("batch", "x") if at == 0 else of.size("forward", f"{self.names[at - 1]}/output")
@@ -119,7 +120,7 @@ class LocalBudget:
     def _forward(self, key: Key, of: Operands) -> Array | float:
         layer = self.layers[key.layer]
         if key.tensor.endswith("/pre_activation"):  # x @ kernel + bias: inputs products and one more term
-            x, kernel = self._input(key.layer, of), of.size_before(f"{key.layer}/kernel")
+            x, kernel = self.input_size(key.layer, of), of.size_before(f"{key.layer}/kernel")
             bias = of.size_before(f"{key.layer}/bias")[:, None, :] if layer.use_bias else None
             return self._product(x, kernel, bias)
         z, a = of("forward", f"{key.layer}/pre_activation"), of.size("forward", key.tensor)
@@ -137,7 +138,8 @@ class LocalBudget:
         size, n = np.abs(of("loss", tensor, "penalty")), int(np.prod(values.shape[1:]))
         return np.asarray(2 * (gamma(n, self.u) + 6 * self.u) * size + 2 * (n + 6) * self.tiny)
 
-    def _penalized(self) -> list[str]:
+    def penalized(self) -> list[str]:
+        """What penalties fall on."""
         places = ("kernel", "bias", "activity")
         return [
             f"{name}/{'output' if place == 'activity' else place}"
@@ -152,21 +154,21 @@ class LocalBudget:
         data = self._data_loss(of) if key.part != "penalty" else 0.0
         if key.part == "data":
             return np.asarray(data)
-        tensors = self._penalized()
+        tensors = self.penalized()
         size = sum((np.abs(of("loss", tensor, "penalty")) for tensor in tensors), np.zeros(len(of.rows)))
         if key.part == "whole":
             size = size + np.abs(of("loss", "loss", "data"))
         parts = sum((self._penalty(tensor, of) for tensor in tensors), np.zeros(len(of.rows)))
         return np.asarray(data + parts + 2 * gamma(len(tensors) + 1, self.u) * size)
 
-    def _top(self, of: Operands) -> tuple[Array, Array, Array]:
+    def top(self, of: Operands) -> tuple[Array, Array, Array]:
         """Targets, logits and outputs; the logits are the outputs themselves unless the loss skips the activation."""
         last = self.names[-1]
         p = of("forward", f"{last}/output")
         return of("batch", "y"), of("forward", f"{last}/pre_activation") if self.loss.skips_activation else p, p
 
     def _data_loss(self, of: Operands) -> Array:
-        return self.loss.value(*self._top(of), of("loss", "loss", "data"))
+        return self.loss.value(*self.top(of), of("loss", "loss", "data"))
 
     def _regularizer_gradient(self, regularizer: Any, size: Array) -> Array:
         l1, l2 = getattr(regularizer, "l1", 0.0), getattr(regularizer, "l2", 0.0)
@@ -189,7 +191,7 @@ class LocalBudget:
             return penalty
         dz = of.size("gradient", f"{key.layer}/pre_activation")
         if name == "kernel":
-            data = self._product(self._input(key.layer, of).mT, dz)
+            data = self._product(self.input_size(key.layer, of).mT, dz)
         else:
             data = 2 * gamma(dz.shape[1], self.u) * dz.sum(axis=1) + 2 * dz.shape[1] * self.tiny
         if key.part == "data" or regularizer is None:
@@ -199,7 +201,7 @@ class LocalBudget:
     def _output_gradient(self, name: str, of: Operands) -> Array:
         """dL/da: from the loss for the last layer, `dz @ kernel.T` of the layer above for the others."""
         if name == self.names[-1]:
-            budget = np.zeros(()) if self.loss.skips_activation else self.loss.gradient(*self._top(of))
+            budget = np.zeros(()) if self.loss.skips_activation else self.loss.gradient(*self.top(of))
         else:
             above = self.names[self.names.index(name) + 1]
             dz, kernel = of.size("gradient", f"{above}/pre_activation"), of.size_before(f"{above}/kernel")
@@ -213,7 +215,7 @@ class LocalBudget:
     def _delta(self, name: str, of: Operands) -> Array | float:
         """dL/dz: `da * activation'(z)`, or from the loss where that skips the activation, or the sum of both."""
         skips = name == self.names[-1] and self.loss.skips_activation
-        from_loss = self.loss.gradient(*self._top(of)) if skips else 0.0
+        from_loss = self.loss.gradient(*self.top(of)) if skips else 0.0
         if skips and self.layers[name].activity_regularizer is None:
             return from_loss
         da, dz = (of.size("gradient", f"{name}/{what}") for what in ("output", "pre_activation"))

@@ -11,13 +11,13 @@ from parity.budget.rounding import ELEMENTARY_ULPS, gamma, underflow, unit_round
 from parity.config import Experiment
 from parity.protocol import Array
 
-_EPSILON = 1e-7  # keras.config.epsilon()
+EPSILON = 1e-7  # keras.config.epsilon()
 _CROSSENTROPIES = {"CategoricalCrossentropy", "SparseCategoricalCrossentropy", "BinaryCrossentropy"}
 
 
 def _shifted(z: Array) -> tuple[Array, Array]:
-    """z minus its largest, and the softmax."""
-    s = z - z.max(axis=-1, keepdims=True)
+    """z minus its largest, and the softmax; 0 times a difference that overflows is to be 0."""
+    s = np.maximum(z - z.max(axis=-1, keepdims=True), np.finfo(z.dtype).min)
     e = np.exp(s)
     return s, e / e.sum(axis=-1, keepdims=True)
 
@@ -43,6 +43,7 @@ class LossBudget:
     def __init__(self, experiment: Experiment, precision: str) -> None:
         self.name = experiment.loss.class_name
         self.u, self.tiny = unit_roundoff(precision), underflow(precision)
+        self.squares = self.name in {"MeanSquaredError", "SumSquaredError"}
         self.smoothing = getattr(experiment.loss, "label_smoothing", 0.0)
         # Keras takes any cross-entropy from what goes into a last softmax or sigmoid, whatever from_logits says.
         self.skips_activation = self.name in _CROSSENTROPIES and experiment.layers[-1].activation in {
@@ -61,7 +62,7 @@ class LossBudget:
     def value(self, y: Array, z: Array, p: Array, computed: Array) -> Array:
         """Budget of the data loss, shape (steps,)."""
         u, batch, outputs = self.u, p.shape[1], p.shape[2]
-        if self.name in {"MeanSquaredError", "SumSquaredError"}:  # all terms positive: relative to the sum
+        if self.squares:  # all terms positive: relative to the sum
             relative = gamma(outputs, u) + gamma(batch, u) + 6 * u
             return np.asarray(2 * relative * computed + 4 * outputs * self.tiny)
         y = self._targets(y, p)
@@ -77,12 +78,12 @@ class LossBudget:
         given: Array | float = 0.0
         if not self.from_logits and self.name == "CategoricalCrossentropy":
             total = p.sum(axis=-1, keepdims=True)
-            q = np.clip(p / total, _EPSILON, 1 - _EPSILON)
+            q = np.clip(p / total, EPSILON, 1 - EPSILON)
             each = np.abs(np.log(q))
             of_log = gamma(outputs, u) * _cancelled(p, total) + 2 * u + log * each
         else:
             if not self.from_logits:  # the sparse loss takes log(p) for logits
-                z = np.log(np.clip(p, _EPSILON, 1 - _EPSILON))
+                z = np.log(np.clip(p, EPSILON, 1 - EPSILON))
                 given = log * np.abs(z)
                 given = given + (np.exp(z) * given).sum(axis=-1, keepdims=True)
             s, soft = _shifted(z)
@@ -101,7 +102,7 @@ class LossBudget:
             each = np.abs(z) + np.abs(z * y) + tail
             error = 2 * u * ELEMENTARY_ULPS["log1p"] * tail + 2 * u * ELEMENTARY_ULPS["exp"] * np.exp(-np.abs(z))
         else:
-            q = np.clip(p, _EPSILON, 1 - _EPSILON)
+            q = np.clip(p, EPSILON, 1 - EPSILON)
             each = np.abs(y * np.log(q)) + np.abs((1 - y) * np.log(1 - q))
             error = 2 * u * ELEMENTARY_ULPS["log"] * each + 2 * u
         size = each.mean(axis=-1)
@@ -110,7 +111,7 @@ class LossBudget:
     def gradient(self, y: Array, z: Array, p: Array) -> Array:
         """Budget of dL/dz where the loss takes the logits, of dL/dp otherwise; (steps, batch, outputs)."""
         u, batch, outputs = self.u, p.shape[1], p.shape[2]
-        if self.name in {"MeanSquaredError", "SumSquaredError"}:
+        if self.squares:
             terms = batch * outputs if self.name == "MeanSquaredError" else batch
             return np.asarray(2 * 7 * u * np.abs(p - y) * (2 / terms) + 4 * self.tiny)
         y = self._targets(y, p)
@@ -125,11 +126,11 @@ class LossBudget:
         if self.name == "CategoricalCrossentropy":
             total = p.sum(axis=-1, keepdims=True)
             q = p / total
-            dq = np.abs(y) / np.clip(q, _EPSILON, 1 - _EPSILON)
+            dq = np.abs(y) / np.clip(q, EPSILON, 1 - EPSILON)
             size = dq + (dq * np.abs(q)).sum(axis=-1, keepdims=True)
             relative = 2 * gamma(outputs, u) * _cancelled(p, total) + 10 * u
             return np.asarray(2 * relative * size / np.abs(total) / batch + 4 * self.tiny / np.abs(total))
-        kept = np.clip(p, _EPSILON, 1 - _EPSILON)
+        kept = np.clip(p, EPSILON, 1 - EPSILON)
         _, soft = _shifted(np.log(kept))
         relative = softmax_error(np.log(kept), u) + 2 * 2 * u * ELEMENTARY_ULPS["log"] * np.abs(np.log(kept))
         return np.asarray(2 * (relative * soft + 6 * u * (y + soft)) / kept / batch + 4 * self.tiny / kept)
@@ -138,5 +139,5 @@ class LossBudget:
         u = self.u
         if self.from_logits:  # TensorFlow differentiates the three terms of the loss, each at most 1 in size
             return np.asarray(2 * u * (2 * ELEMENTARY_ULPS["exp"] + 8) * (1 + np.abs(y)) / terms + 4 * self.tiny)
-        q = np.clip(p, _EPSILON, 1 - _EPSILON)
-        return np.asarray(2 * 8 * u * (np.abs(1 - y) / (1 - q) + np.abs(y) / q) / terms + 4 * self.tiny / _EPSILON)
+        q = np.clip(p, EPSILON, 1 - EPSILON)
+        return np.asarray(2 * 8 * u * (np.abs(1 - y) / (1 - q) + np.abs(y) / q) / terms + 4 * self.tiny / EPSILON)

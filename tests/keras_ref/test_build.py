@@ -87,6 +87,23 @@ def test_one_process_holds_both_precisions():
         assert (runs[1][name] != array).any()
 
 
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+def test_initial_weights_are_drawn_once_and_stay_what_they_were(optimizer):
+    """Whatever was trained since, and whatever became of the arrays: they are those of a model made anew."""
+    experiment = _experiment(optimizer={"class_name": optimizer}, metrics=["accuracy"])
+    side, anew = KerasSide(), build(experiment, 5, "float64")
+    weights = side.initial_weights(experiment, 5, "float64")
+    side.start(experiment, {name: np.full_like(array, 9) for name, array in weights.items()})
+    side.step(np.ones((2, 5)), np.ones((2, 1)))
+    for array in weights.values():
+        array[...] = 9
+    again = side.initial_weights(experiment, 5, "float64")
+    assert {name: array.tolist() for name, array in again.items()} == {
+        name: np.array(variable).tolist() for name, variable in named_weights(anew).items()
+    }
+    assert {array.dtype.name for array in side.initial_weights(experiment, 5, "float32").values()} == {"float32"}
+
+
 def test_a_regularized_float64_model_uses_lambda_rounded_to_float32():
     """A fact about Keras the scratch network copies: should it change, this fails first."""
     build(_experiment(), 5, "float64")

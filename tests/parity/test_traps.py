@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from parity.budget import LocalBudget
+from parity.budget import LocalBudget, Overflow
 from parity.config import validate
 from parity.config.tolerances import Tolerance
 from parity.data import load_dataset
@@ -216,6 +216,15 @@ def test_a_nan_where_the_reference_has_zero_diverges(key):
     judge = judged(Pair(dataclasses.replace(PAIR.reference, arrays=reference), PAIR.free, local))
     assert judge.verdict is Verdict.DIVERGED
     assert judge.first.step == 1
+
+
+@pytest.mark.parametrize("key", [key for key in ORDER if PAIR.local[key].dtype.kind == "f"], ids=str)
+def test_that_finite_numbers_may_overflow_excuses_nothing_where_they_cannot(key):
+    """The operands here are ordinary numbers; of large ones tests/parity/test_unbounded.py has more."""
+    may_overflow = Overflow(LocalBudget(EXPERIMENT, "float64")).of(key, PAIR.reference, np.arange(6))
+    assert not np.any(may_overflow)
+    for bad in (np.finfo(np.float64).max, math.inf, math.nan):
+        assert judged(spoilt({key: 6}, by=bad)).verdict is Verdict.DIVERGED
 
 
 @pytest.mark.parametrize("key", TRAINING, ids=str)

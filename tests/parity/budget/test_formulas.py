@@ -373,7 +373,7 @@ class Plain:
 
 def check(experiment, monkeypatch, *chosen):
     """One budget, asked for these steps of these records."""
-    monkeypatch.setattr(losses, "_EPSILON", EPSILON)
+    monkeypatch.setattr(losses, "EPSILON", EPSILON)
     budget = LocalBudget(experiment, "float64")
     budget.u = budget.loss.u = U
     budget.tiny = budget.loss.tiny = TINY
@@ -429,7 +429,7 @@ def test_long_sums_whose_errors_partly_cancel(loss, settings, last, monkeypatch)
 
 
 def test_the_probabilities_of_a_cross_entropy_are_clipped_as_keras_does():
-    assert losses._EPSILON == 1e-7  # keras.config.epsilon()
+    assert losses.EPSILON == 1e-7  # keras.config.epsilon()
 
 
 def test_a_sum_that_is_rounded_back_has_to_be_equal():
