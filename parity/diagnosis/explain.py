@@ -260,7 +260,7 @@ def _effect(search: Search, choices: Choices, of_reference: Choices, code: str) 
         for one, other in zip(with_it, without, strict=True):
             if key not in one or key not in other or one[key].dtype.kind != "f":
                 continue
-            size = float(np.abs(one[key]).max(initial=0.0))
+            size = max(float(np.abs(array[key]).max(initial=0.0)) for array in (one, other))
             apart = float(np.abs(one[key] - other[key]).max(initial=0.0))
             if size and apart / size > largest:
                 largest, on = apart / size, key
