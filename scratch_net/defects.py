@@ -345,9 +345,10 @@ def _without_root(network):
 
 
 def _accuracy_without_last(network):
-    """The last example of the batch is not counted."""
+    """The last example of the batch is not counted, if there are others."""
     network.metrics = {
-        name: lambda y, p, metric=metric: metric(y[:-1], p[:-1]) for name, metric in network.metrics.items()
+        name: lambda y, p, metric=metric: metric(y[: max(len(y) - 1, 1)], p[: max(len(p) - 1, 1)])
+        for name, metric in network.metrics.items()
     }
 
 

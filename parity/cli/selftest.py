@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--runs", type=click.IntRange(min=1), default=50, show_default=True, help="Trials of each kind.")
+@click.option(
+    "--runs",
+    type=click.IntRange(min=1),
+    default=50,
+    show_default=True,
+    help="Trials of each kind; alone, every choice at least once.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--planted", "sizes", type=click.IntRange(0, 7), multiple=True, help="So many at once. Repeatable.")
 @click.option("--outside", is_flag=True, help="Mistakes outside the catalogue.")
@@ -28,8 +34,11 @@ def selftest(
 
     Every choice of every convention alone, then pairs and larger sets, at each level of what a candidate tells
     (everything; gradients; loss and weights; weights), and none at all. Then mistakes outside the catalogue, which
-    must be called unexplained, and where they begin. --planted and --outside choose among these. Ends 1 below its
-    thresholds.
+    must be called unexplained, and where they begin. --planted and --outside choose among these.
+
+    Trials count in which all that was planted makes a difference. It is named right where it is what was confirmed, or
+    told to be what the run cannot tell from that; named wrong where what was confirmed is neither, nor the same in
+    other words: the same in every other experiment, too. Ends 1 below its thresholds.
 
     \b
     Examples:
@@ -42,35 +51,50 @@ def selftest(
     from rich.progress import track  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    from parity.selftest import LEVELS, Rates, Thresholds, run_outside, run_trials  # noqa: PLC0415
+    from parity.selftest import (  # noqa: PLC0415
+        LEVELS,
+        Rates,
+        Thresholds,
+        all_choices,
+        planted_of,
+        run_outside,
+        run_trials,
+    )
 
     if unknown := sorted(set(levels) - set(LEVELS)):
         raise click.UsageError(f"--level {unknown[0]!r}: there are {', '.join(LEVELS)}")
     console, thresholds = Console(), Thresholds()
-    missed: list[str] = []
+    rows: list[Rates] = []
 
-    def run(rates: Rates, trials: Iterable[Trial]) -> Rates:
-        for trial in track(trials, rates.title, runs, console=Console(stderr=True), transient=True):
+    def run(rates: Rates, count: int, trials: Iterable[Trial]) -> Rates:
+        for trial in track(trials, rates.title, count, console=Console(stderr=True), transient=True):
             rates.add([trial])
-            if verbose and not trial.right and rates.planted != 0:  # now: a long run may not come to its end
+            if verbose and (
+                trial.detected if rates.planted == 0 else not trial.right
+            ):  # now: a long run may not come to its end
                 console.print(_line(trial), markup=False, soft_wrap=True)
-        missed.extend(thresholds.missed(rates))
+        rows.append(rates)
         return rates
 
     planted = Table("planted", "told", "trials", "detected", "named right", "named alone", "wrong", "slowest", box=None)
     for size in sizes or (() if outside else (0, 1, 2, 3, 4, 5)):
+        count = max(runs, len(all_choices())) if size == 1 else runs
         for level in levels or LEVELS:
-            rates = run(Rates(f"{size} at once, {level}", size), run_trials(runs, size, level, seed, jobs))
+            rates = run(Rates(f"{size} at once, {level}", size), count, run_trials(count, size, level, seed, jobs))
             planted.add_row(str(size), *_cells(rates, level, "detected", "right", "alone", "wrong"))
     other = Table("outside the catalogue, told", "trials", "detected", "place right", "named", "slowest", box=None)
     for level in (levels or LEVELS) if outside or not sizes else ():
-        rates = run(Rates(f"outside the catalogue, {level}", None), run_outside(runs, level, seed, jobs))
+        rates = run(Rates(f"outside the catalogue, {level}", None), runs, run_outside(runs, level, seed, jobs))
         other.add_row(*_cells(rates, level, "detected", "right", "wrong"))
 
     console.print(f"seed {seed}")
     for table in (planted, other):
         if table.row_count:
             console.print(table)
+    missed = thresholds.missed(rows)
+    if (all_planted := planted_of(rows)).shown:
+        wrong, of = all_planted.count("wrong"), len(all_planted.shown)
+        console.print(f"{wrong} of {of} named wrong: with 95 % confidence below {all_planted.at_most('wrong'):.1%}")
     for line in missed:
         console.print(f"below the threshold: {line}", style="red", markup=False, soft_wrap=True)
     sys.exit(1 if missed else 0)
@@ -78,7 +102,12 @@ def selftest(
 
 def _cells(rates: Rates, level: str, *shares: str) -> list[str]:
     slowest = max((trial.seconds for trial in rates.shown), default=0.0)
-    return [level, str(len(rates.shown)), *(f"{rates.share(what):.1%}" for what in shares), f"{slowest:.1f} s"]
+    return [
+        level,
+        f"{len(rates.shown)} of {len(rates.trials)}",
+        *(f"{rates.share(what):.1%}" for what in shares),
+        f"{slowest:.1f} s",
+    ]
 
 
 def _line(trial: Trial) -> str:
@@ -91,6 +120,7 @@ def _line(trial: Trial) -> str:
     if not trial.shows:
         return f"{trial.seed} {what}: no experiment found in which all of it shows"
     said = " or ".join(map(words, trial.named[:4])) or ("unexplained" if trial.detected else "not detected")
+    said += ", WRONG" if trial.wrong else ", the same in other words" if trial.in_other_words else ""
     if isinstance(trial, Outside):
         said += f" from {' '.join(trial.seen)} on, begins in {' '.join(trial.place)}"
     return f"{trial.seed} planted {what}; said {said} ({trial.tried} tried, {trial.seconds:.1f} s)"

@@ -15,6 +15,7 @@ from parity.data import Dataset
 from parity.diagnosis.evidence import Evidence, take_evidence
 from parity.diagnosis.initial import initial_choices
 from parity.diagnosis.own_words import own_words
+from parity.diagnosis.readings import readings
 from parity.diagnosis.search import Search, Set, Tried
 from parity.diagnosis.separate import separate
 from parity.diagnosis.stand_in import Choices, StandIn
@@ -22,8 +23,6 @@ from parity.errors import SideError
 from parity.lockstep import common_spans, draw_weights
 from parity.protocol import Array, Key, execution_order
 from parity.sides import LoadedSide
-
-READINGS = 4  # told at most
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ class Diagnosis:
     stopped: bool = False
     """Whether the search was given up for the time it took."""
     readings: tuple[Reading, ...] = ()
-    """Other sets that explain as much, where only the product of several factors can be seen."""
+    """Other sets that explain as much and are not one cause's alternative: where only a product can be seen, mostly."""
 
     @property
     def explained(self) -> bool:
@@ -151,7 +150,9 @@ def diagnose(
     found, best = search.run()
     if not found:
         return ended(rejected=tuple(_rejected(experiment, one) for one in best[:3]))
-    return ended((*drawn, *_causes(search, dataset, found[0], makes)), readings=_readings(search, dataset, found[0]))
+    first, *others = readings(search, [one.choices for one in found])
+    causes = _causes(search, dataset, found[0], makes, others)
+    return ended((*drawn, *causes), readings=_readings(search, dataset, first, others))
 
 
 def _not_comparable(evidence: Evidence, weights: Mapping[str, Array]) -> str:
@@ -193,19 +194,22 @@ def _of_initial_weights(
     )
 
 
-def _readings(search: Search, dataset: Dataset, found: Tried) -> tuple[Reading, ...]:
-    """What else is the same product, smallest sets first; single conventions in each other's place are alternatives."""
-    larger = [reading for reading in search.readings(found.choices) if len(reading) != len(found.choices)]
-    return tuple(
-        Reading(_words(reading), separate(search, dataset, found.choices, reading)) for reading in larger[:READINGS]
-    )
+def _readings(search: Search, dataset: Dataset, best: Set, others: list[Set]) -> tuple[Reading, ...]:
+    """Readings but those in which one convention stands in another's place: these are told as its alternatives."""
+    more = [other for other in others if not _in_place(best, other)]
+    return tuple(Reading(_words(other), separate(search, dataset, best, other)) for other in more)
+
+
+def _in_place(best: Set, other: Set) -> bool:
+    """Whether one convention is exchanged for another."""
+    return len(best - other) == len(other - best) == 1
 
 
 def _words(choices: Set) -> tuple[str, ...]:
     return tuple(f"{code}={choice}" for code, choice in sorted(choices))
 
 
-def _causes(search: Search, dataset: Dataset, found: Tried, makes: Set) -> tuple[Cause, ...]:
+def _causes(search: Search, dataset: Dataset, found: Tried, makes: Set, others: list[Set]) -> tuple[Cause, ...]:
     """Where the candidate's choices are not the reference's, the one with the largest effect first."""
     of_candidate, of_reference = dict(found.choices), dict(makes)
     causes = []
@@ -214,12 +218,12 @@ def _causes(search: Search, dataset: Dataset, found: Tried, makes: Set) -> tuple
         if choice == own:
             continue
         effect, on = _effect(search, of_candidate, of_reference, code)
-        alternatives = search.alternatives(found.choices, (code, choice)) if choice else []
-        others = [found.choices - {(code, str(choice))} | {other} for other in alternatives]
-        apart_by = (separate(search, dataset, found.choices, other) for other in others)
+        instead = [other for other in others if _in_place(found.choices, other) and (code, choice) not in other]
+        alternatives = frozenset(one for other in instead for one in other - found.choices)
+        apart_by = (separate(search, dataset, found.choices, other) for other in instead)
         cause = _cause(search.stand_in.experiment, code, choice, own, effect, on, found.worst)
         telling = next(filter(None, apart_by), "")
-        causes.append(replace(cause, alternatives=_words(frozenset(alternatives)), separate_by=telling))
+        causes.append(replace(cause, alternatives=_words(alternatives), separate_by=telling))
     return tuple(sorted(causes, key=lambda cause: (-cause.effect, cause.code)))
 
 
@@ -256,7 +260,7 @@ def _effect(search: Search, choices: Choices, of_reference: Choices, code: str) 
         for one, other in zip(with_it, without, strict=True):
             if key not in one or key not in other or one[key].dtype.kind != "f":
                 continue
-            size = float(np.abs(one[key]).max(initial=0.0))
+            size = max(float(np.abs(array[key]).max(initial=0.0)) for array in (one, other))
             apart = float(np.abs(one[key] - other[key]).max(initial=0.0))
             if size and apart / size > largest:
                 largest, on = apart / size, key

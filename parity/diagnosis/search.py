@@ -60,9 +60,9 @@ FACTORS = (
     "l2.penalty",
     "l2.scale",
     "l2.decay",
+    "activity.batch",
+    "momentum.dampening",
 )
-MOST_FACTORS = 3
-"""So many at once are tried as a product."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,44 +196,8 @@ class Search:
                 return
             yield self.try_set(choices, on)
 
-    def alternatives(self, choices: Set, cause: tuple[str, str]) -> list[tuple[str, str]]:
-        """What could stand in the place of one cause, as far as this evidence can tell."""
-        rest = choices - {cause}
-        taken = {code for code, _ in rest}
-        singles = [single for single in self.singles if single[0] not in taken]
-        if self.quick.batch > THIN:
-            singles = list(self._promising(self.try_set(rest), singles, self.quick))
-        return [
-            other
-            for other in singles
-            if other != cause and self.try_set(rest | {other}).explains and self.prove(rest | {other}).explains
-        ]
-
-    def readings(self, choices: Set) -> list[Set]:
-        """Other sets that do as well, where what can be seen is only the product of several factors."""
-        rest = frozenset((code, choice) for code, choice in choices if code not in FACTORS)
-        if rest == choices:
-            return []
-        largest = min(len(choices - rest) + 1, MOST_FACTORS)
-        readings = [rest | product for size in range(1, largest + 1) for product in self._products(size)]
-        for factor in choices - rest:  # two in place of one, however many others there are
-            others = choices - {factor}
-            codes = {code for code, _ in others}
-            readings += [others | pair for pair in self._products(2) if not codes & {code for code, _ in pair}]
-        found = []
-        for reading in self._alike(choices, dict.fromkeys(readings)):
-            if reading == choices or not self.try_set(reading).explains:
-                continue
-            idle = any(self.try_set(reading - {one}).explains for one in reading - rest)
-            if not idle and self.prove(reading).explains:
-                found.append(reading)
-        return sorted(found, key=lambda reading: (len(reading), sorted(reading)))
-
-    def _alike(self, choices: Set, sets: Iterable[Set]) -> Iterator[Set]:
-        """Those of these sets that may do as well as one does; of a large batch, few examples tell most others."""
-        if self.quick.batch <= THIN:
-            yield from sets
-            return
+    def alike(self, choices: Set, sets: Iterable[Set]) -> Iterator[Set]:
+        """Those of these sets that may do as well as one does: the first steps, with few of their examples, tell."""
         thin = self.quick.thin(THIN)
         taken, budgets = self.stand_in.take(thin, dict(choices)), self.stand_in.budgets(thin, dict(choices))
         for other in sets:
@@ -244,7 +208,7 @@ class Search:
     def _rescaled(self, choices: Set) -> Iterator[Set]:
         """The set with one or two of its factors others: taken out, put in, or put in place of one of their code."""
         of_set = dict(choices)
-        options = [[(code, ""), *of_code] for code, of_code in self._factors.items()]
+        options = [[(code, ""), *of_code] for code, of_code in self.factors().items()]
         others = [[one for one in of_code if of_set.get(one[0], "") != one[1]] for of_code in options]
         for count in (1, 2):
             for several in itertools.combinations(others, count):
@@ -253,19 +217,10 @@ class Search:
                     if changed and len(changed) <= MOST_CAUSES:
                         yield frozenset(changed.items())
 
-    @property
-    def _factors(self) -> dict[str, list[tuple[str, str]]]:
+    def factors(self, codes: Iterable[str] = FACTORS) -> dict[str, list[tuple[str, str]]]:
         """Code -> factors; those that were seen to make no difference by themselves make none beside others."""
         idle = {single for (_, one), begins in self._begins.items() if begins is None for single in one}
-        return {code: [one for one in self.singles if one[0] == code and one not in idle] for code in FACTORS}
-
-    def _products(self, size: int) -> list[Set]:
-        """Every set of so many factors."""
-        return [
-            frozenset(product)
-            for several in itertools.combinations(self._factors.values(), size)
-            for product in itertools.product(*several)
-        ]
+        return {code: [one for one in self.singles if one[0] == code and one not in idle] for code in codes}
 
     def _needed(self, proved: Tried) -> Tried:
         """What is left of a set without what explains nothing in it, and with one convention where two are no better.
@@ -277,7 +232,7 @@ class Search:
                 rest = proved.choices - set(idle)
                 codes = {code for code, _ in rest}
                 instead = [rest | {one} for one in self.singles if one[0] not in codes] if count == 2 else []
-                for fewer in (rest, *self._alike(proved.choices, instead)):
+                for fewer in (rest, *self.alike(proved.choices, instead)):
                     if fewer and self.try_set(fewer).explains and (held := self.prove(fewer)).explains:
                         return self._needed(held)
         return proved

@@ -8,6 +8,7 @@ from parity.diagnosis import Cause, Diagnosis
 from parity.diagnosis.explain import Reading, Rejected
 from parity.report.facts import Figure, counted, number, percent, place
 
+READINGS = 4  # shown at most
 ROUNDING = 1e5 * 2.0**-52  # a smaller effect is made of rounding errors, and its digits with them
 
 Pairs = list[tuple[str, str]]
@@ -23,7 +24,9 @@ def sections(diagnosis: Diagnosis | None) -> Iterator[tuple[str, Pairs]]:
         among = f" {index} of {len(diagnosis.causes)}" if len(diagnosis.causes) > 1 else ""
         yield f"Cause{among}: {cause}", list(_cause(cause, diagnosis))
     if diagnosis.readings:
-        yield "The same product", [_reading(one) for one in diagnosis.readings]
+        more = len(diagnosis.readings) - READINGS
+        others = [("or", f"{counted(more, 'other set')} of conventions; the JSON report has all")] if more > 0 else []
+        yield "Other readings", [*map(_reading, diagnosis.readings[:READINGS]), *others]
 
 
 def _cause(cause: Cause, diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:

@@ -92,7 +92,7 @@ def _trial(bench: Workbench, defect: str) -> Outside | None:
         named=tuple(tried.choices for tried in found if tried.choices),
         seconds=time.perf_counter() - began,
         tried=search.tried,
-        experiment=bench.experiment.model_dump_json(exclude_defaults=True),
+        experiment=bench.experiment.model_dump_json(exclude={"examples"}),
         defect=defect,
         place=place,
         seen=_place(unexplained.first[1], layers) if unexplained.first else ("", ""),

@@ -19,6 +19,7 @@ from parity.config import Experiment
 from parity.data import load_dataset
 from parity.diagnosis.evidence import Evidence, take_evidence
 from parity.diagnosis.initial import initial_choices
+from parity.diagnosis.readings import readings
 from parity.diagnosis.search import Search, Set
 from parity.diagnosis.stand_in import StandIn
 from parity.lockstep import draw_weights, start_weights
@@ -30,8 +31,8 @@ LEVELS = ("everything", "gradients", "loss and weights", "weights")
 """How much a candidate tells; `gradients`: all but the optimizer's slots."""
 DETECTED_BY = 2
 """The step by which a mistake that shows must have been seen."""
-MOST_NAMED = 12
-"""Sets that a run cannot tell apart are followed up to so many."""
+AGAIN = 3
+"""Other experiments in which two sets must be the same to be the same in other words."""
 TRIES = 60
 """Experiments drawn in search of one in which a mistake shows."""
 SIDE = "scratch"
@@ -53,6 +54,8 @@ class Trial:
     detected: bool = False
     named: tuple[Set, ...] = ()
     """The sets that explain everything; more than one where the run cannot tell them apart."""
+    in_other_words: bool = False
+    """Whether a set that was named is what was planted, in other words: the same in whatever experiment."""
     seconds: float = 0.0
     tried: int = 0
     experiment: str = field(default="", repr=False)
@@ -69,15 +72,16 @@ class Trial:
 
     @property
     def wrong(self) -> bool:
-        """Something was confirmed, and it is not what was planted."""
-        return bool(self.named) and not self.right
+        """Something was confirmed and is false: not what was planted, nor the same in other words."""
+        return bool(self.named) and not self.right and not self.in_other_words
 
 
 def run_trials(runs: int, size: int, level: str, seed: int, jobs: int) -> Iterator[Trial]:
-    """Plant `size` mistakes at once, `runs` times; with size 1 every choice in turn."""
-    singles = [frozenset([single, BESIDE.get(single, single)]) for single in _all_choices()]
-    work = [(singles[run % len(singles)] if size == 1 else None, size, level, (seed, size, run)) for run in range(runs)]
-    return in_parallel(run_trial, work, jobs)
+    """Plant `size` mistakes at once, `runs` times; with size 1 every choice in turn, in the seed's order."""
+    singles = [frozenset([single, BESIDE.get(single, single)]) for single in all_choices()]
+    order = np.random.default_rng(seed).permutation(len(singles))
+    wanted = [singles[order[run % len(singles)]] if size == 1 else None for run in range(runs)]
+    return in_parallel(run_trial, [(one, size, level, (seed, size, run)) for run, one in enumerate(wanted)], jobs)
 
 
 def in_parallel(trial: Callable[..., _Trial], work: list[tuple[Any, ...]], jobs: int) -> Iterator[_Trial]:
@@ -89,7 +93,7 @@ def in_parallel(trial: Callable[..., _Trial], work: list[tuple[Any, ...]], jobs:
         yield from pool.map(trial, *zip(*work, strict=True), chunksize=4)
 
 
-def _all_choices() -> list[tuple[str, str]]:
+def all_choices() -> list[tuple[str, str]]:
     """Every choice but those that are no mistakes: other ways to the same gradient."""
     choices = load_side(SIDE).side.conventions()
     return [(code, choice) for code in choices for choice in choices[code] if code != "gradient.engine"]
@@ -108,8 +112,28 @@ def run_trial(wanted: Set | None, size: int, level: str, seed: tuple[int, ...]) 
     for _ in range(TRIES):
         trial = Workbench(likely_experiment(random), level).trial(wanted, size, random)
         if trial is not None:
-            return replace(trial, seed=seed)
+            missed = trial.named and not trial.right
+            return replace(trial, seed=seed, in_other_words=bool(missed) and in_other_words(trial, random))
     return Trial(seed, wanted or frozenset(), level, shows=False)
+
+
+def in_other_words(trial: Trial, random: np.random.Generator) -> bool:
+    """Whether a set that was named is what was planted in every experiment, as far as this level tells.
+
+    That it is in this one has been proved, and is no excuse: the run that tells them apart should have been named. So
+    other experiments are drawn, in which all that was planted shows.
+    """
+    named = list(trial.named)
+    benches = (Workbench(likely_experiment(random), trial.level) for _ in range(TRIES))
+    seen = 0
+    for bench in benches:
+        if bench.shows_all(trial.planted):
+            search = Search(bench.stand_in, bench.told(trial.planted))
+            named = [choices for choices in named if search.prove(choices).explains]
+            seen += 1
+        if not named or seen == AGAIN:
+            break
+    return bool(named) and seen == AGAIN
 
 
 class Workbench:
@@ -146,10 +170,15 @@ class Workbench:
             return True
         return not Search(self.stand_in, self.told(planted)).prove(without).explains
 
+    def shows_all(self, planted: Set) -> bool:
+        """Whether each of what is planted shows beside the others, and any two: these can undo each other."""
+        idle = [set(some) for count in (1, 2) for some in itertools.combinations(sorted(planted), count)]
+        return all(self.shows(planted, planted - some) for some in idle)
+
     def plant(self, size: int, random: np.random.Generator) -> Set | None:
         """So many choices of different conventions, each of which shows beside those before it."""
         planted: Set = frozenset()
-        choices = _all_choices()
+        choices = all_choices()
         for index in random.permutation(len(choices)):
             if len(planted) == size:
                 break
@@ -165,8 +194,7 @@ class Workbench:
         planted = wanted if wanted is not None else self.plant(size, random)
         if planted is None:
             return None
-        idle = [set(some) for count in (1, 2) for some in itertools.combinations(sorted(planted), count)]
-        if not all(self.shows(planted, planted - some) for some in idle):  # two can undo each other
+        if not self.shows_all(planted):
             return None
         search = Search(self.stand_in, self.told(planted))
         began = time.process_time()
@@ -175,7 +203,7 @@ class Workbench:
         parts = not search.prove(frozenset()).explains
         detected = bool(of_draw) or (parts and _seen_early(search, planted))
         named = tuple(found.choices for found in search.run()[0] if found.choices) if parts and detected else ()
-        named = _indistinguishable(search, named)
+        named = tuple(readings(search, named)) if named else ()
         if of_draw:
             named = tuple(choices | of_draw for choices in named or ((frozenset(),) if not parts else ()))
         return Trial(
@@ -186,22 +214,8 @@ class Workbench:
             named=named,
             seconds=time.process_time() - began,
             tried=search.tried,
-            experiment=self.experiment.model_dump_json(exclude_defaults=True),
+            experiment=self.experiment.model_dump_json(exclude={"examples"}),
         )
-
-
-def _indistinguishable(search: Search, named: tuple[Set, ...]) -> tuple[Set, ...]:
-    """With what a report names beside each: other readings of a product, and alternatives of each cause."""
-    known = list(named)
-    for found in named[:1]:
-        known += [reading for reading in search.readings(found) if reading not in known]
-    for found in known:  # it grows: two causes may have alternatives at once
-        if len(known) > MOST_NAMED:
-            break
-        for cause in found:
-            others = [found - {cause} | {other} for other in search.alternatives(found, cause)]
-            known += [other for other in others if other not in known]
-    return tuple(known)
 
 
 def _seen_early(search: Search, planted: Set) -> bool:

@@ -223,6 +223,20 @@ def _weights_of(layers):
     return {name for layer in layers for name in layer.weights}
 
 
+def _without_layer(index):
+    """All weights but those of one layer between the first and the last, if there is such a layer."""
+    return _update_only(lambda network: network.weights.keys() - _weights_of(network.layers[index:-1][:1]))
+
+
+def _without_bias(of_layers):
+    """All weights but the biases of `of_layers(layers)`."""
+
+    def chosen(network):
+        return network.weights.keys() - {layer.bias_name for layer in of_layers(network.layers)}
+
+    return _update_only(chosen)
+
+
 def _an_update_an_example(network):
     """For each b: `w -= rate * g[b]`, g[b] taken with the weights that the example before left.
 
@@ -266,6 +280,7 @@ KERAS_CHOICE = {
     "rmsprop.centered": "as_given",
     "learning_rate.scale": "as_given",
     "update.layers": "all",
+    "update.biases": "all",
     "update.each": "batch",
 }
 CHOICES = {
@@ -283,8 +298,16 @@ CHOICES = {
     "learning_rate.scale": {"over_batch": _rate_over_batch, "half": _scale_rate(0.5), "double": _scale_rate(2)},
     "update.layers": {
         "not_first": _update_only(lambda network: _weights_of(network.layers[1:])),
+        "not_second": _without_layer(1),
+        "not_third": _without_layer(2),
         "not_last": _update_only(lambda network: _weights_of(network.layers[:-1])),
         "no_biases": _update_only(lambda network: {layer.kernel_name for layer in network.layers}),
+    },
+    "update.biases": {
+        "not_first": _without_bias(lambda layers: layers[:1]),
+        "not_second": _without_bias(lambda layers: layers[1:-1][:1]),
+        "not_third": _without_bias(lambda layers: layers[2:-1][:1]),
+        "not_last": _without_bias(lambda layers: layers[-1:]),
     },
     "update.each": {"example": _an_update_an_example},
 }

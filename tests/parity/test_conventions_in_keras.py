@@ -89,7 +89,8 @@ def data(code: str) -> dict:
 
 def compiled(keras, code: str, told: dict, given: dict):
     layer = keras.layers.Dense(given["W"].shape[1], **{key: told[key] for key in IN_LAYER & told.keys()})
-    model = keras.Sequential([keras.Input((3,)), layer])
+    below = [keras.layers.Dense(3) for _ in range(3 if code in {"update.layers", "update.biases"} else 0)]
+    model = keras.Sequential([keras.Input((3,)), *below, layer])
     if not code.startswith("init."):
         layer.set_weights([given["W"], given["b"]])
     model.compile(**{key: told[key] for key in IN_COMPILE & told.keys()}, run_eagerly=True)

@@ -11,9 +11,6 @@ from scratch_net.adapter import ScratchSide
 from scratch_net.defects import DEFECTS, DefectiveSide
 from tests.scratch_net.conventions.networks import INPUTS, NETWORKS, batches, experiment, started
 
-LAYERS = ("dense", "dense_1", "dense_2")
-POSITIONS = {"first": {LAYERS[0]}, "last": {LAYERS[-1]}, "any": set(LAYERS), "": {""}}
-
 LOGITS = {"softmax", "labels", "smoothed", "binary"}
 ALL = set(NETWORKS)
 # Where a mistake has no place to be made in, it changes nothing.
@@ -65,8 +62,9 @@ def test_it_begins_where_the_table_says(defect):
     assert {network for network, first in found.items() if first and network not in networks} == set()
     for network, first in found.items():
         if first:
-            key = first[1]
-            assert (key.phase, key.layer in POSITIONS[layer]) == (phase, True), network
+            key, layers = first[1], experiment(network).layer_names
+            position = {"first": {layers[0]}, "last": {layers[-1]}, "any": set(layers), "": {""}}[layer]
+            assert (key.phase, key.layer in position) == (phase, True), network
     assert any(found.values()) == bool(networks)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from parity import selftest
 from parity.cli import main
-from parity.selftest import LEVELS, Outside, Trial
+from parity.selftest import LEVELS, Outside, Trial, all_choices
 
 HALF = frozenset({("l2.penalty", "half")})
 NONE = frozenset()
@@ -40,7 +40,8 @@ def asked(monkeypatch):
 
 def test_everything_is_run_if_nothing_is_named(asked, capsys):
     assert call("--runs", "3", "--seed", "4", "--jobs", "2") == 0
-    assert asked == [(3, size, level, 4, 2) for size in (0, 1, 2, 3, 4, 5, None) for level in LEVELS]
+    runs = {1: len(all_choices())}  # each at least once
+    assert asked == [(runs.get(size, 3), size, level, 4, 2) for size in (0, 1, 2, 3, 4, 5, None) for level in LEVELS]
     said = capsys.readouterr().out
     assert "seed 4" in said
     assert "outside the catalogue" in said
@@ -63,15 +64,15 @@ def test_everything_is_run_if_nothing_is_named(asked, capsys):
     ],
 )
 def test_what_is_named_is_run(asked, arguments, sizes, levels):
-    assert call("--runs", "1", "--jobs", "1", *arguments) == 0
-    assert asked == [(1, size, level, 0, 1) for size in sizes for level in levels]
+    assert call("--runs", "200", "--jobs", "1", *arguments) == 0
+    assert asked == [(200, size, level, 0, 1) for size in sizes for level in levels]
 
 
 @pytest.mark.parametrize(
     ("trial", "arguments", "said"),
     [
-        (Trial((0,), HALF, "weights"), ["--planted", "1"], "0.0% detected, 100.0% needed"),
-        (Trial((0,), HALF, "weights", detected=True), ["--planted", "1"], "0.0% named right, 97.0% needed"),
+        (Trial((0,), HALF, "weights"), ["--planted", "1"], "0.0% (0 of 1) detected, 100.0% needed"),
+        (Trial((0,), HALF, "weights", detected=True), ["--planted", "1"], "0.0% (0 of 1) named right, 97.0% needed"),
         (Trial((0,), NONE, "weights", detected=True), ["--planted", "0"], "1 false alarms"),
         (Trial((0,), HALF, "weights", shows=False), ["--planted", "1"], "nothing was put to the test"),
     ],
@@ -99,7 +100,9 @@ def test_verbose_shows_what_was_not_named_right(monkeypatch, capsys):
     monkeypatch.setattr(selftest, "run_trials", lambda *_: iter([wrong, hidden, right]))
     assert call("--runs", "3", "--planted", "1", "--level", "weights", "-v") == 1
     said = capsys.readouterr().out
-    assert "(3, 1) planted l2.penalty=half; said loss.batch=sum" in said
+    assert "(3, 1) planted l2.penalty=half; said loss.batch=sum, WRONG (" in said
+    assert "2 of 3" in said
+    assert "1 of 2 named wrong: with 95 % confidence below 97.5%" in said
     assert "(3, 2) l2.penalty=half: no experiment found" in said
     assert "(3, 3)" not in said
 
@@ -116,8 +119,26 @@ def test_verbose_shows_a_trial_as_soon_as_it_has_ended(monkeypatch, capsys):
     assert "(3, 1) planted l2.penalty=half; said unexplained" in capsys.readouterr().out
 
 
+def test_what_is_named_in_other_words_is_shown_and_not_wrong(monkeypatch, capsys):
+    named = (frozenset({("loss.batch", "sum")}),)
+    other = Trial((3, 1), HALF, "weights", detected=True, named=named, in_other_words=True)
+    right = Trial((3, 3), HALF, "weights", detected=True, named=(HALF,))
+    monkeypatch.setattr(selftest, "run_trials", lambda *_: iter([other, *[right] * 99]))
+    assert call("--runs", "100", "--planted", "1", "--level", "weights", "-v") == 0
+    said = capsys.readouterr().out
+    assert "said loss.batch=sum, the same in other words (" in said
+    assert "0 of 100 named wrong: with 95 % confidence below 3.0%" in said
+
+
+def test_a_false_alarm_is_shown(monkeypatch, capsys):
+    alarm = Trial((4, 1), NONE, "weights", detected=True, named=(HALF,))
+    monkeypatch.setattr(selftest, "run_trials", lambda *_: iter([alarm]))
+    assert call("--runs", "1", "--planted", "0", "--level", "weights", "-v") == 1
+    assert "(4, 1) planted nothing; said l2.penalty=half" in capsys.readouterr().out
+
+
 def test_a_real_run(capsys):
-    assert call("--runs", "4", "--planted", "0", "--planted", "1", "--level", "everything", "--jobs", "1") == 0
+    assert call("--runs", "2", "--planted", "0", "--planted", "2", "--level", "everything", "--jobs", "1") == 0
     assert "100.0%" in capsys.readouterr().out
 
 

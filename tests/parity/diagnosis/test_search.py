@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from parity.diagnosis import search as module
+from parity.diagnosis.readings import readings
 from parity.diagnosis.search import MOST_CAUSES, Search
 from parity.sides import load_side
 from tests.parity.diagnosis.benches import InPrecision, bench, searched
@@ -134,25 +135,6 @@ def test_the_first_that_is_left_unexplained():
     assert (step, str(key)) == (3, "loss loss (data)")
 
 
-def test_what_cannot_be_told_apart_is_named_beside_it():
-    """Twice the loss or twice the rate: without a penalty, plain weights do not tell which."""
-    search, found = searched(bench("weights", layers=PLAIN), {"loss.factor": "double"})
-    assert {"loss.factor": "double"} in found
-    assert {"learning_rate.scale": "double"} in found
-    cause = ("loss.factor", "double")
-    assert ("learning_rate.scale", "double") in search.alternatives(frozenset({cause}), cause)
-    told = Search(search.stand_in, bench(layers=PLAIN).told(frozenset({cause})))
-    assert told.alternatives(frozenset({cause}), cause) == []
-
-
-def test_readings_of_a_product_of_factors():
-    """Half a loss, with everything told but the loss itself: any factors that make one half do."""
-    search, _ = searched(bench("weights", layers=PLAIN), {"learning_rate.scale": "half"})
-    readings = [dict(reading) for reading in search.readings(frozenset({("learning_rate.scale", "half")}))]
-    assert {"loss.factor": "half"} in readings
-    assert {"loss.factor": "double"} not in readings
-
-
 def test_a_set_that_explains_is_held_against_all_of_the_evidence():
     """In the first steps of full batches, of which there are two, the sum over a full batch is anybody's."""
     on = bench(batch_size=9, steps=4)  # two batches of nine, then one of two
@@ -182,25 +164,6 @@ def test_a_product_whose_factors_each_lead_away_from_it():
     assert min(alone) >= search.try_set(frozenset()).score
 
 
-def test_of_a_large_batch_few_examples_leave_the_same_readings(monkeypatch):
-    found = frozenset([("learning_rate.scale", "half")])
-    search, _ = searched(bench("weights", layers=PLAIN), {"learning_rate.scale": "half"})
-    readings = search.readings(found)
-    monkeypatch.setattr(module, "THIN", 3)  # of six
-    tried, again = search.tried, Search(search.stand_in, search.evidence)
-    assert again.readings(found) == readings
-    assert again.tried < tried
-
-
-def test_a_reading_has_no_idle_factor():
-    on = bench("weights", layers=[{"units": 9, "activation": "tanh"}, {"units": 3}], loss="mse")
-    planted = {"loss.factor": "half", "data.labels": "shifted"}
-    search, _ = searched(on, planted)
-    readings = [dict(reading) for reading in search.readings(frozenset(planted.items()))]
-    assert {"learning_rate.scale": "half", "data.labels": "shifted"} in readings
-    assert not any(reading.get("loss.outputs") == "mean" for reading in readings)  # it is the mean already
-
-
 def test_one_convention_is_named_where_two_others_do_the_same():
     """Half the rate and twice the loss: half the penalty, as far as weights can tell."""
     on = bench("weights")
@@ -211,7 +174,7 @@ def test_one_convention_is_named_where_two_others_do_the_same():
     again = Search(on.stand_in, on.told(more))
     fewer = again._needed(again.prove(more))
     assert fewer.choices == {("l2.penalty", "half"), ("data.labels", "shifted")}
-    assert more in again.readings(fewer.choices)
+    assert more in readings(again, [fewer.choices])
 
 
 def test_a_search_that_takes_too_long_is_given_up_in_the_middle(monkeypatch):

@@ -44,6 +44,7 @@ _KERNEL = (
 _UPDATE = "        self.optimizer.update(self.weights, gradients.whole)"
 _REPORTED = '        """The loss that is told of a step, which need not be the one that its gradient belongs to."""\n        return loss'
 _LOOP = "        for name, w in weights.items():\n            slots"
+_KEPT = "        for name, w in weights.items():\n            if name in list(weights)@:\n                continue\n            slots"
 _PENALTIES = "            for layer in self.layers\n            for name, r in layer.regularizers.items()"
 _PENALTY_GRADIENTS = "r.gradient(layer.weights[name]) for layer in self.layers for name"
 _FORWARD = "self.a = self.activation.forward(self.z)"
@@ -57,6 +58,10 @@ def mse(value: str, gradient: str | None = None) -> list[Edit]:
 
 def kernel(instead: str) -> list[Edit]:
     return [(D, _KERNEL[0], _KERNEL[1].replace("@", instead))]
+
+
+def _without(kept: str) -> str:
+    return _KEPT.replace("@", kept)
 
 
 def reported(words: str) -> list[Edit]:
@@ -247,6 +252,8 @@ CONVENTIONS: dict[str, list[Edit]] = {
     "learning_rate.scale=half": [(O, "w.dtype.type(self.learning_rate)", "w.dtype.type(self.learning_rate / 2)")],
     "learning_rate.scale=double": [(O, "w.dtype.type(self.learning_rate)", "w.dtype.type(self.learning_rate * 2)")],
     "update.layers=not_first": [(O, _LOOP, _LOOP.replace("weights.items()", "list(weights.items())[2:]"))],
+    "update.layers=not_second": [(O, _LOOP, _without("[2:4]"))],
+    "update.layers=not_third": [(O, _LOOP, _without("[4:6]"))],
     "update.layers=not_last": [(O, _LOOP, _LOOP.replace("weights.items()", "list(weights.items())[:-2]"))],
     "update.layers=no_biases": [
         (
@@ -255,6 +262,10 @@ CONVENTIONS: dict[str, list[Edit]] = {
             "        for name, w in weights.items():\n            if name.endswith('bias'):\n                continue\n            slots",
         )
     ],
+    "update.biases=not_first": [(O, _LOOP, _without("[1:2]"))],
+    "update.biases=not_second": [(O, _LOOP, _without("[3:4]"))],
+    "update.biases=not_third": [(O, _LOOP, _without("[5:6]"))],
+    "update.biases=not_last": [(O, _LOOP, _without("[-1:]"))],
     "update.each=example": [
         (
             T,

@@ -19,6 +19,6 @@ def test_what_is_planted_is_found(planted, runs, monkeypatch):
         rates.add(run_outside(runs, "everything", SEED, 1))
     else:
         rates.add(run_trials(runs, planted, "everything", SEED, 1))
-    assert Thresholds().missed(rates) == []
+    assert Thresholds().missed([rates]) == []
     assert len(rates.trials) == runs
     assert len(rates.shown) >= 0.8 * runs

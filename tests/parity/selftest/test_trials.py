@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,10 +10,11 @@ import pytest
 
 from parity.config import validate
 from parity.conventions import catalogue
+from parity.diagnosis.search import Search
 from parity.protocol import Key
 from parity.selftest import LEVELS, outside, run_outside, run_trials, trials
 from parity.selftest.experiments import likely_experiment
-from parity.selftest.trials import Workbench, run_trial, tells
+from parity.selftest.trials import Trial, Workbench, in_other_words, run_trial, tells
 from parity.sides import load_side
 from tests.parity.diagnosis.benches import TABLE
 
@@ -51,7 +53,7 @@ def test_a_trial_sees_what_its_level_tells_and_no_more(level):
 
 
 def test_every_choice_of_the_catalogue_is_planted_but_ways_to_the_same_gradient():
-    planted = trials._all_choices()
+    planted = trials.all_choices()
     listed = {(code, choice.name) for code, entry in catalogue().items() for choice in entry.choices}
     made = {(code, choice) for code, choices in load_side("scratch").side.conventions().items() for choice in choices}
     assert set(planted) == (listed & made) - {pair for pair in made if pair[0] == "gradient.engine"}
@@ -139,13 +141,58 @@ def test_what_shows_in_few_runs_only_is_put_to_the_test_as_well(choice):
     assert (trial.shows, trial.detected, trial.right, trial.wrong) == (True, True, True, False)
 
 
+def test_the_seed_says_in_which_order_each_choice_has_its_turn(monkeypatch):
+    monkeypatch.setattr(trials, "run_trial", lambda wanted, *_: wanted)
+    first, again, other = (list(run_trials(9, 1, "everything", seed, 1)) for seed in (1, 1, 2))
+    assert first == again != other
+
+
+def test_a_trial_is_repeated_from_its_experiment():
+    (trial,) = run_trials(1, 2, "weights", 3, 1)
+    again = Workbench(validate(json.loads(trial.experiment)), "weights")
+    assert again.shows_all(trial.planted)
+    search = Search(again.stand_in, again.told(trial.planted))
+    assert all(search.prove(named).explains for named in trial.named)
+
+
+# A sum of activity penalties beside kernels divided once more is a loss divided twice, where no bias moves: whoever
+# tells no more than weights computes the same in every experiment.
+DIVIDED = frozenset({("activity.batch", "sum"), ("gradient.bias", "missing"), ("gradient.kernel", "mean")})
+TWICE = frozenset({("gradient.bias", "missing"), ("loss.batch", "mean_twice")})
+RATE = frozenset({("gradient.bias", "missing"), ("learning_rate.scale", "over_batch")})
+
+
+@pytest.mark.parametrize(
+    ("named", "level", "same"),
+    [(TWICE, "weights", True), (TWICE, "gradients", False), (RATE, "weights", False), (DIVIDED, "gradients", True)],
+)
+def test_what_is_the_same_in_every_experiment_is_the_same_in_other_words(named, level, same):
+    trial = Trial((0,), DIVIDED, level, detected=True, named=(named,))
+    assert in_other_words(trial, np.random.default_rng(0)) is same
+
+
+def test_what_cannot_be_tried_elsewhere_is_not_taken_for_the_same(monkeypatch):
+    monkeypatch.setattr(trials, "TRIES", 2)  # fewer experiments than must show it
+    trial = Trial((0,), DIVIDED, "weights", detected=True, named=(DIVIDED,))
+    assert not in_other_words(trial, np.random.default_rng(0))
+
+
+def test_a_name_that_only_this_run_cannot_tell_is_wrong(monkeypatch):
+    """The search finds another set; that it is not told beside what was planted is not excused by this run."""
+    other = frozenset({("learning_rate.scale", "double")})
+    monkeypatch.setattr(trials, "readings", lambda *_: [other])
+    trial = run_trial(frozenset({("loss.factor", "double")}), 1, "weights", (1,))
+    assert trial.named == (other,)
+    assert (trial.right, trial.in_other_words, trial.wrong) == (False, False, True)
+
+
 def test_each_choice_is_planted_with_what_it_needs(monkeypatch):
     monkeypatch.setattr(trials, "run_trial", lambda wanted, *_: wanted)
-    choices = trials._all_choices()
+    choices = trials.all_choices()
     planted = list(run_trials(len(choices), 1, "everything", 0, 1))
-    assert all(choice in wanted for choice, wanted in zip(choices, planted, strict=True))
-    assert {len(wanted) for choice, wanted in zip(choices, planted, strict=True) if choice in trials.BESIDE} == {2}
-    assert {len(wanted) for choice, wanted in zip(choices, planted, strict=True) if choice not in trials.BESIDE} == {1}
+    expected = [frozenset([choice, trials.BESIDE.get(choice, choice)]) for choice in choices]
+    assert sorted(map(sorted, planted)) == sorted(map(sorted, expected))
+    assert sum(len(wanted) == 2 for wanted in planted) == len(trials.BESIDE)
 
 
 @pytest.mark.parametrize("level", ["everything", "weights"])

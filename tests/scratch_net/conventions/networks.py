@@ -26,6 +26,7 @@ NETWORKS = {
     "penalized outputs": (_layers("tanh", "linear", activity_regularizer="l2"), "mse", "sgd"),
     "no biases": (_layers("tanh", "linear", use_bias=False), "mse", "sgd"),
     "one output": (_layers("tanh", "linear", 1), "mse", "sgd"),
+    "deep": ([{"units": 4, "activation": "tanh"}, *_layers("tanh", "linear")], "mse", "sgd"),
     "relu": (_layers("relu", "linear"), "mse", "sgd"),
     "linear": (_layers("linear", "linear"), "mse", "sgd"),
     "sigmoid": (_layers("sigmoid", "sigmoid"), "mse", "sgd"),
@@ -53,6 +54,10 @@ def experiment(name):
         {"data": data, "layers": layers, "loss": loss, "optimizer": optimizer, "metrics": ["accuracy"]}
         | {"batch_size": BATCH, "examples": EXAMPLES, "seed": 1}
     )
+
+
+def last_layer(name):
+    return experiment(name).layer_names[-1]
 
 
 def batches(name, dtype="float64"):
@@ -88,7 +93,7 @@ def steps(name, choices, dtype="float64"):
     side, before = started(name, choices, dtype)
     found = []
     for number, (x, y) in enumerate(batches(name, dtype), 1):
-        told = {key: array[None] for key, array in keyed(side.step(x, y), "dense_2").items()}
+        told = {key: array[None] for key, array in keyed(side.step(x, y), last_layer(name)).items()}
         told |= {Key("batch", "x"): x[None], Key("batch", "y"): y[None]}
         found.append(Records(number, told, {Key("update", key): array for key, array in before.items()}))
         before = {key.tensor: array for key, array in found[-1].state_after().items()}

@@ -8,10 +8,10 @@ import pytest
 from parity.conventions import convention
 from parity.protocol import PHASES, execution_order, keyed
 from scratch_net.conventions import CHOICES, data, gradient, optimizer, precision
-from tests.scratch_net.conventions.networks import NETWORKS, batches, started, steps
+from tests.scratch_net.conventions.networks import NETWORKS, batches, last_layer, started, steps
 
 FAMILIES = (precision, data, gradient, optimizer)
-LAYERS = ("dense", "dense_1", "dense_2")
+LAYERS = ("dense", "dense_1", "dense_2", "dense_3")
 
 ALL = frozenset(NETWORKS)
 LOGITS = frozenset({"softmax", "labels", "smoothed", "binary"})
@@ -64,8 +64,14 @@ SEEN = {
     "learning_rate.scale=half": ("adam", 1, "update dense/kernel", ALL),
     "learning_rate.scale=double": ("rmsprop", 1, "update dense/kernel", ALL),
     "update.layers=not_first": ("sgd", 1, "update dense/kernel", ALL),
+    "update.layers=not_second": ("sgd", 1, "update dense_1/kernel", ALL),
+    "update.layers=not_third": ("deep", 1, "update dense_2/kernel", {"deep"}),
     "update.layers=not_last": ("sgd", 1, "update dense_2/kernel", ALL),
     "update.layers=no_biases": ("sgd", 1, "update dense/bias", BIASED),
+    "update.biases=not_first": ("sgd", 1, "update dense/bias", BIASED),
+    "update.biases=not_second": ("sgd", 1, "update dense_1/bias", BIASED),
+    "update.biases=not_third": ("deep", 1, "update dense_2/bias", {"deep"}),
+    "update.biases=not_last": ("sgd", 1, "update dense_2/bias", BIASED),
     "update.each=example": ("sgd", 1, "update optimizer/iterations", ALL),
 }
 
@@ -127,7 +133,7 @@ def test_asked_again_a_network_computes_what_it_computed(choice, dtype):
         records, side = steps(name, _choices(choice), dtype)
         for one in records:
             for said in (side.replay(one), side.retrace(one)):
-                for key, array in keyed(said, "dense_2", 1).items():
+                for key, array in keyed(said, last_layer(name), 1).items():
                     assert array.tobytes() == one.arrays[key].tobytes(), (name, one.first_step, key)
                     assert array.dtype == (np.int64 if key.tensor == "optimizer/iterations" else dtype), (name, key)
 
@@ -150,7 +156,7 @@ def test_any_two_choices_go_together(choice):
             side, before = started(name, {**_choices(choice), other: second})
             for x, y in both:
                 with np.errstate(all="ignore"):
-                    said = keyed(side.step(x, y), "dense_2")
+                    said = keyed(side.step(x, y), last_layer(name))
                 assert all(np.isfinite(array).all() for array in said.values()), (other, second)
             assert {key: w.shape for key, w in side.weights().items()} == {
                 key: before[key].shape for key in side.weights()

@@ -174,7 +174,7 @@ def test_a_mistake_is_the_mistake_as_written(choice, name):
 
 def test_every_mistake_is_written_out():
     table = {f"{code}={choice}" for code, choices in CHOICES.items() for choice in choices}
-    below = {f"update.layers={choice}" for choice in CHOICES["update.layers"]}
+    below = {f"{code}={choice}" for code in ("update.layers", "update.biases") for choice in CHOICES[code]}
     below |= {"update.each=example", "learning_rate.scale=over_batch"}
     assert {choice for choice, _ in WRONG} | below == table
 
@@ -192,12 +192,22 @@ def test_a_rate_over_the_batch_is_over_the_very_batch():
 
 @pytest.mark.parametrize(
     ("choice", "kept"),
-    [("not_first", WEIGHTS[:2]), ("not_last", WEIGHTS[-2:]), ("no_biases", WEIGHTS[1::2])],
+    [
+        ("update.layers=not_first", WEIGHTS[:2]),
+        ("update.layers=not_second", WEIGHTS[2:4]),
+        ("update.layers=not_third", []),
+        ("update.layers=not_last", WEIGHTS[-2:]),
+        ("update.layers=no_biases", WEIGHTS[1::2]),
+        ("update.biases=not_first", WEIGHTS[1:2]),
+        ("update.biases=not_second", WEIGHTS[3:4]),
+        ("update.biases=not_third", []),
+        ("update.biases=not_last", WEIGHTS[-1:]),
+    ],
 )
 @pytest.mark.parametrize("name", ["sgd", "nesterov", "adam", "centered"])
 def test_what_is_not_updated_keeps_its_value_and_the_rest_takes_keras_step(choice, kept, name):
     (keras, *_), _ = steps(name, {})
-    (other, *_), _ = steps(name, {"update.layers": choice})
+    (other, *_), _ = steps(name, dict([choice.split("=")]))
     for key, array in other.arrays.items():
         weight = "/".join(key.tensor.split("/")[:2])
         unchanged = key.phase == "update" and weight in kept

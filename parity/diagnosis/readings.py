@@ -1,0 +1,143 @@
+"""What else explains as much: the sets of conventions that this evidence cannot tell from one that was proved.
+
+A part of a set is exchanged for another:
+
+    one convention for another
+    one factor for two
+    all factors for any few others: only their product is seen
+
+Each set that takes the candidate's steps, with nothing in it that explains nothing, is a reading of what was found; and
+so is what several such exchanges at once make of it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from parity.diagnosis.search import FACTORS, Search, Set
+from parity.diagnosis.stand_in import Told
+from parity.protocol import Array
+
+MOST = 12
+"""Exchanges are put together until there are so many readings."""
+MOST_FACTORS = 3
+"""So many at once are tried as a product."""
+
+SAME = 1e-4
+"""So near are two factors that are one, in either precision."""
+
+# Conventions that are factors, also of what is told beside the update.
+ALL_FACTORS = (*FACTORS, "l2.gradient", "l2.reported", "loss.reported")
+
+
+def readings(search: Search, found: Sequence[Set]) -> list[Set]:
+    """The sets that were found, and then every other that does as well."""
+    first, scales = found[0], _Scales(search, found[0])
+    sets = itertools.chain(_exchanged(search, first), _split(search, first), _other_products(search, first))
+    known = [first, *_as_good(search, first, [*found[1:], *filter(scales.allow, sets)])]
+    exchanges = [(first - other, other - first) for other in known[1:]]
+    for one in known:  # it grows
+        if len(known) > MOST:
+            break
+        more = (one - part | instead for part, instead in exchanges if part <= one)
+        known += _as_good(search, first, (other for other in more if len(dict(other)) == len(other)), known)
+    return known
+
+
+def _as_good(search: Search, choices: Set, sets: Iterable[Set], known: Iterable[Set] = ()) -> list[Set]:
+    """Those of these sets that do as well as one does."""
+    new = dict.fromkeys(other for other in sets if other != choices and other not in known)
+    return [
+        other
+        for other in search.alike(choices, new)
+        if _explains(search, other) and not any(_explains(search, other - {one}) for one in other)
+    ]
+
+
+def _explains(search: Search, choices: Set) -> bool:
+    return search.try_set(choices).explains and search.prove(choices).explains
+
+
+class _Scales:
+    """By how much factors scale what is told, as far as they do no more: those of a product multiply.
+
+    A bias that has no penalty moves as its gradient and the rate say, so that most products of other factors can be
+    ruled out without trying them.
+    """
+
+    def __init__(self, search: Search, choices: Set) -> None:
+        self.search, self.rest = search, _others(choices)
+        self.told = search.stand_in.take(search.quick, dict(self.rest))
+        options = [one for of_code in search.factors(ALL_FACTORS).values() for one in of_code]
+        self.of = {one: self._scale(self.rest | {one}) for one in {*options, *choices - self.rest}}
+        self.needed = self._scale(choices)
+
+    def allow(self, choices: Set) -> bool:
+        """Whether a set may do as well; one that has other conventions beside its factors may."""
+        factors = choices - self.rest
+        if not self.rest <= choices or not factors <= self.of.keys():
+            return True
+        off = sum(self.of[one] for one in factors) - self.needed
+        return bool((np.isnan(off) | (np.abs(off) < SAME)).all())
+
+    def _scale(self, choices: Set) -> Array:
+        """The logarithm of the factor by which each tensor of each step is scaled; NaN where more has changed."""
+        return np.concatenate(list(self._scales(self.search.stand_in.take(self.search.quick, dict(choices)))))
+
+    def _scales(self, told: Told) -> Iterator[Array]:
+        for piece, plain, other in zip(self.search.quick.pieces, self.told, told, strict=True):
+            before = piece.states_before()
+            for key in self.search.keys:
+                if key not in plain or key not in other or plain[key].dtype.kind != "f":
+                    continue
+                start = before.get(key, 0.0)
+                one, scaled = ((array - start).reshape(len(array), -1) for array in (plain[key], other[key]))
+                with np.errstate(all="ignore"):
+                    factor = (one * scaled).sum(axis=1) / (one * one).sum(axis=1)
+                    rest = np.abs(scaled - factor[:, None] * one).max(axis=1, initial=0.0)
+                    same = (rest <= SAME * np.abs(one).max(axis=1, initial=0.0)) & (factor > 0)
+                    yield np.where(same, np.log(factor), np.nan)
+
+
+def _others(choices: Set) -> Set:
+    """Conventions that are no factors."""
+    return frozenset((code, choice) for code, choice in choices if code not in ALL_FACTORS)
+
+
+def _exchanged(search: Search, choices: Set) -> Iterator[Set]:
+    """One convention in another's place."""
+    for cause in choices:
+        rest = choices - {cause}
+        taken = {code for code, _ in rest}
+        yield from (rest | {single} for single in search.singles if single[0] not in taken)
+
+
+def _split(search: Search, choices: Set) -> Iterator[Set]:
+    """Two factors in place of one, however many others there are."""
+    pairs = _products(search, 2)
+    for cause in choices:
+        if cause[0] in ALL_FACTORS:
+            rest = choices - {cause}
+            taken = {code for code, _ in rest}
+            yield from (rest | pair for pair in pairs if not taken & {code for code, _ in pair})
+
+
+def _other_products(search: Search, choices: Set) -> Iterator[Set]:
+    """Any few factors in place of all."""
+    rest = _others(choices)
+    if rest != choices:
+        for size in range(1, min(len(choices - rest) + 1, MOST_FACTORS) + 1):
+            yield from (rest | product for product in _products(search, size))
+
+
+def _products(search: Search, size: int) -> list[Set]:
+    """Every set of so many factors."""
+    factors = search.factors(ALL_FACTORS).values()
+    return [
+        frozenset(product)
+        for several in itertools.combinations(factors, size)
+        for product in itertools.product(*several)
+    ]

@@ -1,0 +1,85 @@
+"""What a run cannot tell from what was found is named beside it, and nothing else is."""
+
+from __future__ import annotations
+
+from parity.diagnosis import readings as module, search as search_module
+from parity.diagnosis.readings import readings
+from parity.diagnosis.search import Search
+from tests.parity.diagnosis.benches import bench, searched
+
+PLAIN = [{"units": 9, "activation": "tanh"}, {"units": 3, "activation": "softmax"}]
+NO_PENALTY = {"layers": PLAIN}
+PENALISED_OUTPUTS = [PLAIN[0] | {"activity_regularizer": {"l2": 0.01}}, PLAIN[1]]
+
+
+def said(level, planted, **settings):
+    """What is named where this is planted, first what is found."""
+    search, found = searched(bench(level, **settings), planted)
+    return [dict(one) for one in readings(search, [frozenset(one.items()) for one in found])]
+
+
+def test_twice_the_loss_or_twice_the_rate():
+    """Without a penalty, plain weights do not tell which; the loss does."""
+    planted = {"loss.factor": "double"}
+    assert {"learning_rate.scale": "double"} in said("weights", planted, **NO_PENALTY)
+    assert said("everything", planted, **NO_PENALTY) == [planted]
+
+
+def test_a_product_of_factors():
+    """Half a loss, with everything told but the loss itself: any factors that make one half do."""
+    named = said("weights", {"learning_rate.scale": "half"}, **NO_PENALTY)
+    assert {"loss.factor": "half"} in named
+    assert {"loss.factor": "double"} not in named
+
+
+def test_a_factor_that_is_taken_back_in_what_is_told():
+    """Twice the loss that is minimised, half of it told: twice the rate."""
+    named = said("loss and weights", {"learning_rate.scale": "double"}, **NO_PENALTY)
+    assert {"loss.factor": "double", "loss.reported": "half"} in named
+
+
+def test_one_factor_or_two_beside_other_causes():
+    """Every kernel divided once more, and a sum of activity penalties: the loss divided twice, where no bias moves."""
+    planted = {"activity.batch": "sum", "gradient.kernel": "mean", "gradient.bias": "missing", "loss.factor": "double"}
+    named = said("weights", planted, layers=PENALISED_OUTPUTS, optimizer={"class_name": "SGD", "learning_rate": 0.05})
+    assert named[0] != planted
+    assert planted in named
+    assert planted not in said("gradients", {"loss.batch": "mean_twice", "gradient.bias": "missing"})
+
+
+def test_several_exchanges_at_once():
+    """A loss or a rate; a bias without a gradient or without an update: each with each."""
+    named = said("weights", {"loss.factor": "double", "gradient.bias": "missing"}, **NO_PENALTY)
+    for factor in ("loss.factor", "learning_rate.scale"):
+        for bias in ({"gradient.bias": "missing"}, {"update.layers": "no_biases"}):
+            assert {factor: "double", **bias} in named
+
+
+def test_each_is_proved_and_nothing_of_it_is_idle():
+    on = bench("weights", layers=[{"units": 9, "activation": "tanh"}, {"units": 3}], loss="mse")
+    search, found = searched(on, {"loss.factor": "half", "data.labels": "shifted"})
+    named = readings(search, [frozenset(one.items()) for one in found])
+    assert {"learning_rate.scale": "half", "data.labels": "shifted"} in map(dict, named)
+    assert not any(("loss.outputs", "mean") in one for one in named)  # it is the mean already
+    assert len(named) == len(set(named))
+    for one in named:
+        assert search.prove(one).explains
+        assert not any(search.prove(one - {part}).explains for part in one)
+
+
+def test_of_a_large_batch_few_examples_leave_the_same_readings(monkeypatch):
+    found = frozenset([("learning_rate.scale", "half")])
+    search, _ = searched(bench("weights", **NO_PENALTY), {"learning_rate.scale": "half"})
+    named = readings(search, [found])
+    monkeypatch.setattr(search_module, "THIN", 3)  # of six
+    again = Search(search.stand_in, search.evidence)
+    assert readings(again, [found]) == named
+
+
+def test_they_are_followed_up_to_a_limit(monkeypatch):
+    found = frozenset({("loss.factor", "double"), ("gradient.bias", "missing")})
+    search = Search((on := bench("weights", **NO_PENALTY)).stand_in, on.told(found))
+    every = readings(search, [found])
+    monkeypatch.setattr(module, "MOST", 1)
+    assert readings(search, [found]) == every[: len(readings(search, [found]))]
+    assert len(readings(search, [found])) < len(every)
