@@ -28,6 +28,7 @@ from parity.data import Dataset, Schedule
 from parity.declared import made_with
 from parity.errors import CannotJudgeError, ExitCode, SideError, UsageError
 from parity.lockstep import draw_weights, start_weights
+from parity.paths import is_file
 from parity.protocol import Array, Key
 from parity.result import Crash, Result
 from parity.run import Progress
@@ -245,9 +246,7 @@ def check_interpreter(python: str, option: str) -> None:
             check=False,
         )
     except OSError as error:
-        inside = next(
-            (path for path in (Path(python, "bin", "python"), Path(python, "python.exe")) if path.exists()), ""
-        )
+        inside = next(filter(is_file, (Path(python, "bin", "python"), Path(python, "python.exe"))), "")
         meant = f"did you mean {inside}?" if inside else "give the path of a Python, as `which python` says it there"
         raise UsageError(f"{asked}: cannot be started: {error.strerror}; {meant}") from None
     except subprocess.TimeoutExpired:

@@ -7,6 +7,7 @@ that, and what it carries without telling is in the right state as well.
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from parity.data import Dataset, Schedule, load_dataset
 from parity.errors import SideError, UsageError
 from parity.lockstep import Walk, batches, chunk_length, draw_weights, start_weights
 from parity.one_thread import one_thread
+from parity.paths import is_folder
 from parity.protocol import Array, Key, Records, word_of
 from parity.run import Progress, diff, told_examples
 from parity.sides import STAND_IN, LoadedSide, SideLike, load_side
@@ -76,7 +78,7 @@ def record(
     experiment = told_examples(experiment, len(dataset))
     if is_trace(out) and not resume:
         raise UsageError(f"{out}: there is a trace already; go on with it (--resume) or name another folder")
-    if out.exists() and not out.is_dir():
+    if os.path.lexists(out) and not is_folder(out):
         raise UsageError(f"{out}: is no folder")
     done = []
     for precision in experiment.precisions:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from parity.config.errors import ConfigError, mistakes_in
 from parity.config.experiment import Experiment, inconsistencies
 from parity.errors import UsageError, nearest
+from parity.paths import is_folder
 
 _LARGEST = 64 * 2**20  # bytes of an experiment file; anything near it is not one
 
@@ -29,7 +30,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
             raise ConfigError(path, [f"larger than {_LARGEST >> 20} MiB; is this an experiment file?"])
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        beside = (found.name for found in path.parent.iterdir()) if path.parent.is_dir() else ()
+        beside = (found.name for found in path.parent.iterdir()) if is_folder(path.parent) else ()
         raise ConfigError(path, [f"no such file{nearest(path.name, beside)}"]) from None
     except OSError as error:
         raise ConfigError(path, [f"cannot be read: {error.strerror}"]) from None
