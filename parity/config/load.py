@@ -109,8 +109,9 @@ def _resolve_paths(table: dict[str, Any], folder: Path) -> dict[str, Any]:
     data = table.get("data")
     if isinstance(data, dict) and isinstance(data.get("path"), str):
         data["path"] = str(folder / Path(data["path"]).expanduser())
-    if isinstance(table.get("initial_weights"), str):
-        table["initial_weights"] = str(folder / Path(table["initial_weights"]).expanduser())
+    for key in ("initial_weights", "initial_state"):
+        if isinstance(table.get(key), str):
+            table[key] = str(folder / Path(table[key]).expanduser())
     return table
 
 

@@ -189,8 +189,9 @@ def described(value: Any) -> Any:
     """An experiment as far as it bears on what the reference computes: all that is not a default, no file names."""
     if isinstance(value, Experiment):
         told = {name: described(getattr(value, name)) for name in _said(value) - _APART}
-        if isinstance(value.initial_weights, str):  # its numbers are in the npz
-            told["initial_weights"] = "a file"
+        for key in ("initial_weights", "initial_state"):
+            if isinstance(getattr(value, key), str):  # its numbers are in the npz
+                told[key] = "a file"
         return dict(sorted(told.items()))
     if isinstance(value, BaseModel):
         return {name: described(getattr(value, name)) for name in sorted(_said(value) - {"path"})}

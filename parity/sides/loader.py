@@ -157,7 +157,7 @@ def _find(target: str) -> Any:
         except (Exception, SystemExit) as error:  # whatever a stranger's code raises
             raise SideError.raised(f"side {target!r}", "when it was imported", error) from error
     if not hasattr(module, attribute):
-        names = [name for name in vars(module) if not name.startswith("_")]
+        names = [name for name, value in vars(module).items() if name[0] != "_" and not isinstance(value, ModuleType)]
         msg = f"side {target!r}: {where} has no {attribute!r}" + nearest(attribute, names)
         raise UsageError(msg)
     return getattr(module, attribute)

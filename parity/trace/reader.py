@@ -84,6 +84,11 @@ class Trace:
         idle = {name for name in arrays.keys() - tensors.keys() if name.startswith("optimizer:") and tensors}
         return self._state(path, {name: array for name, array in arrays.items() if name not in idle})
 
+    def state(self) -> dict[str, Array]:
+        """Optimizer slots before the first step, also those of which no step tells anything, by name."""
+        arrays = read_arrays(self.folder / START)
+        return {key_of(name).tensor: array for name, array in arrays.items() if name.startswith("optimizer:")}
+
     def drawn(self) -> dict[Key, Array] | None:
         """The weights that the side draws by itself, none where it draws none; None where that was not recorded."""
         path = self.folder / DRAWN
