@@ -75,6 +75,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--only", default="", metavar="PREFIX", help="conventions whose code begins so")
+    parser.add_argument("-v", "--verbose", action="store_true", help="also those that are alike")
     arguments = parser.parse_args()
     choices = load_side(SIDE).side.conventions()
     left_out = ("init.", "gradient.engine")
@@ -87,7 +88,7 @@ def main() -> None:
             found.append(trial)
             if not trial.shows:
                 print(f"{trial.planted}: never shows in loss and weights", flush=True)
-            elif not trial.alike:
+            elif not trial.alike or arguments.verbose:
                 told = "; ".join(f"{verdict} {' '.join(causes) or 'unexplained'}" for verdict, causes in trial.answers)
                 print(f"{trial.planted}: {told}", flush=True)
     shown = [trial for trial in found if trial.shows]

@@ -75,7 +75,7 @@ def checked(experiment: Experiment, inputs: int, given: Mapping[str, Array]) -> 
         if name not in shapes:
             there = ", ".join([ITERATIONS, *(f"dense/kernel/{slot}" for slot in experiment.optimizer.slots)])
             msg = f"initial_state: {name}: {optimizer} as it is set remembers nothing of that name, but {there}"
-            raise UsageError(msg + nearest(name, shapes))
+            raise UsageError(f"{msg}{nearest(name, shapes)}; to begin afresh leave initial_state out")
         if array.shape != shapes[name]:
             raise UsageError(f"initial_state: {name} has shape {array.shape}; expected {shapes[name]}")
         if array.dtype.kind not in "fiu":
@@ -83,7 +83,8 @@ def checked(experiment: Experiment, inputs: int, given: Mapping[str, Array]) -> 
     taken = given.get(ITERATIONS, np.array(0))
     if not (taken >= 0 and taken % 1 == 0 and taken < 2**53):
         raise UsageError(f"initial_state: {ITERATIONS} counts the steps that were taken; received {taken}")
-    slots = {name: np.array(given[name]) if name in given else np.zeros(shape) for name, shape in shapes.items()}
+    slots = {name: given.get(name, np.zeros(shape)) for name, shape in shapes.items()}
+    slots = {name: np.array(array, None if array.dtype.kind == "f" else np.float64) for name, array in slots.items()}
     return slots | {ITERATIONS: np.array(taken, np.int64)}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
+import numpy as np
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -37,10 +38,12 @@ def inconsistencies(given: Mapping[str, Any]) -> list[str]:
 
 
 class _Arrays:
-    """Arrays, equal to nobody but themselves: experiments are compared."""
+    """Arrays that nobody writes, equal to nobody but themselves: experiments are compared, and shown to sides."""
 
     def __init__(self, arrays: Mapping[str, Any]) -> None:
-        self.arrays = dict(arrays)
+        self.arrays = {name: np.array(array) for name, array in arrays.items()}
+        for array in self.arrays.values():
+            array.flags.writeable = False
 
 
 class Experiment(Frozen):
@@ -91,7 +94,7 @@ class Experiment(Frozen):
     @property
     def state(self) -> Mapping[str, Any] | None:
         """What `initial_state` stands for, once it was read: all slots by name, and `optimizer/iterations`."""
-        return None if self._state is None or self.initial_state is None else self._state.arrays
+        return None if self._state is None or self.initial_state is None else dict(self._state.arrays)
 
     @model_validator(mode="before")
     @classmethod

@@ -37,6 +37,8 @@ def test_in_the_experiment_or_in_a_file_and_zero_where_it_is_not_named(tmp_path)
     assert inline.keys() == slots | {"optimizer/iterations"}
     assert inline["optimizer/iterations"] == 40
     assert inline["dense/kernel/momentum"].tolist() == MOMENTUM
+    assert not any(array.flags.writeable for array in inline.values())  # it is shown to both sides
+    assert inline["dense/kernel/momentum"].dtype == inline["dense/bias/momentum"].dtype == np.float64
     assert not any(inline[name].any() for name in slots - {"dense/kernel/momentum"})
     np.savez(tmp_path / "state.npz", **GIVEN)
     (tmp_path / "experiment.json").write_text(json.dumps(TABLE | {"initial_state": "state.npz"}))
@@ -50,7 +52,7 @@ def test_in_the_experiment_or_in_a_file_and_zero_where_it_is_not_named(tmp_path)
     ("given", "message"),
     [
         ({"dense/kernel/momentun": MOMENTUM}, r"momentun: Adam as it is set.*did you mean 'dense/kernel/momentum'"),
-        ({"dense/kernel/velocity_hat": MOMENTUM}, "Adam as it is set remembers nothing of that name, but optimizer/it"),
+        ({"dense/kernel/velocity_hat": MOMENTUM}, "Adam as it is set remembers nothing.*initial_state out"),
         ({"optimizer/learning_rate": 0.1}, "optimizer/learning_rate: Adam as it is set remembers nothing of that name"),
         ({"dense/kernel/momentum": MOMENTUM[0]}, r"momentum has shape \(2,\); expected \(3, 2\)"),
         ({"dense/kernel/momentum": [[1, 2], [3]]}, "every row of an array needs the same length"),
