@@ -94,6 +94,10 @@ class KerasSide:
     def initial_state(self) -> dict[str, Array]:
         return self._values(self.capture.slots)
 
+    def set_state(self, state: Mapping[str, Array]) -> None:
+        for name, array in state.items():
+            self.capture.slots[name].assign(array)
+
     def weights(self) -> dict[str, Array]:
         return self._values(self.capture.weights)
 

@@ -66,13 +66,13 @@ def named_weights(model: Any) -> dict[str, Any]:
     return {f"{layer.name}/{variable.name}": variable for layer in model.layers for variable in layer.weights}
 
 
-def named_slots(model: Any) -> dict[str, Any]:
-    """`dense/kernel/momentum`, `optimizer/iterations`, ... -> variable.
+def named_slots(model: Any, optimizer: Any = None) -> dict[str, Any]:
+    """`dense/kernel/momentum`, `optimizer/iterations`, ... -> variable, of the model's or of another optimizer.
 
     Keras calls a slot by the path of its weight, `/` replaced by `_`, and its own name behind
     (keras/src/optimizers/base_optimizer.py, add_variable_from_reference).
     """
-    optimizer = model.optimizer
+    optimizer = optimizer or model.optimizer
     rate = optimizer._learning_rate  # noqa: SLF001  # the variable; `learning_rate` gives its value
     own = {id(optimizer.iterations): "optimizer/iterations", id(rate): "optimizer/learning_rate"}
     prefixes = {variable.path.replace("/", "_") + "_": name for name, variable in named_weights(model).items()}

@@ -22,18 +22,20 @@ from pydantic import BaseModel, ValidationError, create_model
 
 from keras_ref import saved
 from parity.config.errors import mistakes_in
+from parity.config.experiment import ITERATIONS
 from parity.config.given import GivenModel, Opaque
 from parity.config.initializers import Initializer
 from parity.config.layers import Dense, Layer
 from parity.config.losses import Loss
 from parity.config.optimizers import Optimizer
 from parity.errors import UsageError
+from parity.protocol import Array
 
 _LAYER, _LOSS, _OPTIMIZER, _INITIALIZER = (
     create_model("Part", part=(tuple[kind], ...))  # type: ignore[valid-type]  # a part as one of several names itself
     for kind in (Layer, Loss, Optimizer, Initializer)
 )
-FRESH = "{} has taken {} steps before; both sides begin with a fresh one, as an experiment has no place for its state"
+FRESH = "{} has taken {} steps before; both sides begin with a fresh one, as its variables cannot be told apart"
 METRIC = "an experiment knows accuracy alone; a metric does not train"
 XLA = "compared is the model as Keras runs it without XLA"
 
@@ -51,7 +53,6 @@ class Serialized:
     loss: Any
     compiled: Mapping[str, Any]
     """The other arguments of `compile`."""
-    steps_taken: int
 
 
 def read(source: Any) -> GivenModel:
@@ -71,7 +72,7 @@ def read(source: Any) -> GivenModel:
 
 
 def _of_file(path: Path) -> GivenModel:
-    config, variables, steps_taken = saved.read(path)
+    config, variables, remembered = saved.read(path)
     inner, compiled = config.get("config"), config.get("compile_config")
     if not isinstance(inner, Mapping) or not isinstance(inner.get("layers"), list):
         raise UsageError(f"{path}: holds no model of layers")
@@ -89,7 +90,6 @@ def _of_file(path: Path) -> GivenModel:
         optimizer=compiled["optimizer"],
         loss=compiled["loss"],
         compiled=compiled,
-        steps_taken=steps_taken,
     )
     settings, inexpressible, left_out = _settings(model)
     if inexpressible:
@@ -99,18 +99,38 @@ def _of_file(path: Path) -> GivenModel:
             "Load it in Python and compare a network of your own with it: parity.diff(model, x, y, candidate=MyNet)"
         )
         raise UsageError(msg)
+    weights = _weights_of_file(path, settings["layers"], math.prod(size or 0 for size in model.inputs), variables)
     return GivenModel(
         name=model.name,
         settings=settings,
-        weights=_weights_of_file(path, settings["layers"], math.prod(size or 0 for size in model.inputs), variables),
+        weights=weights,
         inputs=model.inputs,
+        state=_state_of_file(path, settings["optimizer"], weights, remembered),
         left_out=left_out,
     )
 
 
-def _weights_of_file(
-    path: Path, layers: Iterable[Dense], inputs: int, variables: saved.Variables
-) -> dict[str, np.ndarray[Any, Any]]:
+def _state_of_file(
+    path: Path, optimizer: Any, weights: Mapping[str, Array], remembered: list[Array]
+) -> dict[str, Array]:
+    """Counter and slots; Keras makes Adam's first two weight by weight, all others slot by slot."""
+    slots = optimizer.slots
+    groups = [slots[:2], slots[2:]] if optimizer.class_name == "Adam" else [(slot,) for slot in slots]
+    shapes = {ITERATIONS: (), "optimizer/learning_rate": ()}
+    shapes |= {f"{name}/{slot}": weights[name].shape for group in groups for name in weights for slot in group}
+    if remembered and [array.shape for array in remembered] != [*shapes.values()]:
+        told = f"its optimizer holds {len(remembered)} variables, which are not the {len(shapes)} of"
+        raise UsageError(f"{path}: {told} {optimizer.class_name} as it was compiled: {', '.join(shapes)}")
+    return _unless_new(dict(zip(shapes, remembered, strict=False)))
+
+
+def _unless_new(state: dict[str, Array]) -> dict[str, Array]:
+    """Nothing of an optimizer that has taken no step: that is what both sides begin with anyway."""
+    state.pop("optimizer/learning_rate", None)  # a setting
+    return state if any(array.any() for array in state.values()) else {}
+
+
+def _weights_of_file(path: Path, layers: Iterable[Dense], inputs: int, variables: saved.Variables) -> dict[str, Array]:
     """Keras numbers the layers of a file by their class: dense, dense_1, ..."""
     weights = {}
     for at, layer in enumerate(layers):
@@ -143,7 +163,6 @@ def _of_model(keras: Any, model: Any) -> GivenModel:
     function = str(getattr(model.loss, "__name__", ""))
     if getattr(keras.losses, function, None) is model.loss:
         loss = function  # of Keras' own; its serialised form does not say whose it is
-    steps_taken = int(model.optimizer.iterations)
     serialized = Serialized(
         name=model.name,
         kind="Sequential" if type(model) is keras.Sequential else type(model).__name__,
@@ -152,16 +171,17 @@ def _of_model(keras: Any, model: Any) -> GivenModel:
         optimizer=_serialized(keras, model.optimizer),
         loss=loss,
         compiled={**given, "jit_compile": model.jit_compile},
-        steps_taken=steps_taken,
     )
     settings, inexpressible, left_out = _settings(serialized)
+    state, why_not = _state_of_model(model)
     found = GivenModel(
         name=model.name,
         settings=settings,
         weights={},
         inputs=tuple(inputs[1:]) if inputs else None,
+        state=state,
         inexpressible=inexpressible,
-        left_out=left_out,
+        left_out=(*left_out, *why_not),
         precision="float64" if model.compute_dtype == "float64" else "float32",
     )
     if inexpressible:
@@ -171,6 +191,17 @@ def _of_model(keras: Any, model: Any) -> GivenModel:
         return replace(found, side=side, weights=side.initial())
     weights = {f"{layer.name}/{weight.name}": np.array(weight) for layer in model.layers for weight in layer.weights}
     return replace(found, weights=weights)
+
+
+def _state_of_model(model: Any) -> tuple[dict[str, Array], tuple[tuple[str, str], ...]]:
+    """What its optimizer remembers; why not, where the names of its variables are not those of the weights."""
+    from keras_ref.build import named_slots  # noqa: PLC0415  # starts TensorFlow's deterministic settings
+
+    try:
+        return _unless_new({name: np.array(slot) for name, slot in named_slots(model).items()}), ()
+    except ValueError:
+        taken = int(model.optimizer.iterations)
+        return {}, (("optimizer state", FRESH.format(type(model.optimizer).__name__, taken)),) * (taken > 0)
 
 
 def _serialized(keras: Any, made: Any) -> Any:
@@ -203,8 +234,6 @@ def _settings(model: Serialized) -> tuple[dict[str, Any], tuple[str, ...], tuple
     left_out += [(f"metric {_name(metric)}", METRIC) for metric in metrics if metric not in known]
     if model.compiled.get("jit_compile") is True:
         left_out.append(("jit_compile=True", XLA))
-    if model.steps_taken:
-        left_out.append(("optimizer state", FRESH.format(_name(model.optimizer), model.steps_taken)))
     settings = {"layers": layers, "loss": loss, "optimizer": optimizer, "metrics": ["accuracy"] if known else []}
     return settings, tuple(wrong), tuple(left_out)
 

@@ -78,6 +78,10 @@ class Keras2Side:
     def initial_state(self) -> dict[str, Array]:
         return {name: slot.numpy() for name, slot in self._slots.items()}
 
+    def set_state(self, state: Mapping[str, Array]) -> None:
+        for name, array in state.items():
+            self._slots[name].assign(array)
+
     def weights(self) -> dict[str, Array]:
         return {name: weight.numpy() for name, weight in self._weights.items()}
 

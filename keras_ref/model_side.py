@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from keras_ref import runtime
+from keras_ref.build import named_slots
 from keras_ref.runtime import tf
 from parity.config import Experiment
 from parity.errors import UsageError
@@ -20,7 +21,7 @@ from parity.protocol import Array
 
 
 class ModelSide:
-    """A side by the protocol of `parity.protocol`. The optimizer is a fresh one, so that the model keeps its own."""
+    """A side by the protocol of `parity.protocol`. The optimizer is another one, so that the model keeps its own."""
 
     lasting = True
 
@@ -70,6 +71,11 @@ class ModelSide:
 
     def initial_state(self) -> dict[str, Array]:
         return {}
+
+    def set_state(self, state: Mapping[str, Array]) -> None:
+        for name, slot in named_slots(self.model, self.optimizer).items():
+            if name in state:
+                slot.assign(state[name])
 
     def weights(self) -> dict[str, Array]:
         return self.initial()

@@ -6,6 +6,7 @@ says, no code of it or of others runs.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
@@ -28,8 +29,8 @@ _HDF5 = b"\x89HDF\r\n\x1a\n"
 _BROKEN = (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, NotImplementedError, zipfile.BadZipFile)
 
 
-def read(path: Path) -> tuple[Mapping[str, Any], Variables, int]:
-    """The model's serialised form, its variables by their place in the file, and the steps its optimizer has taken.
+def read(path: Path) -> tuple[Mapping[str, Any], Variables, list[npt.NDArray[Any]]]:
+    """The model's serialised form, its variables by their place in the file, and those of its optimizer.
 
     Raises:
         UsageError: not such a file, or one that is broken or hostile.
@@ -52,7 +53,7 @@ def read(path: Path) -> tuple[Mapping[str, Any], Variables, int]:
         if not isinstance(config, Mapping):
             raise ValueError("config.json is no object")  # noqa: TRY004  # told below
         variables = _variables(content)
-        steps = _steps_taken(variables)
+        remembered = _of_optimizer(variables)
     except RecursionError:
         raise UsageError(f"{path}: not a readable .keras file: nested too deeply") from None
     except _BROKEN as error:
@@ -64,7 +65,7 @@ def read(path: Path) -> tuple[Mapping[str, Any], Variables, int]:
         except _BROKEN as error:
             raise UsageError(f"{path}: not a readable .keras file: {_said(error)}") from None
 
-    return config, variable, steps
+    return config, variable, remembered
 
 
 def _member(archive: zipfile.ZipFile, name: str, largest: float = math.inf) -> bytes:
@@ -101,12 +102,13 @@ def _variables(content: bytes) -> Variables:
     return variable
 
 
-def _steps_taken(variables: Variables) -> int:
-    """Keras saves the optimizer's counter first; none where it had not been built."""
-    try:
-        return int(variables("optimizer/vars/0"))
-    except KeyError:
-        return 0
+def _of_optimizer(variables: Variables) -> list[npt.NDArray[Any]]:
+    """In the order in which Keras made them: counter, rate, slots; none where it had not been built."""
+    found: list[npt.NDArray[Any]] = []
+    with contextlib.suppress(KeyError):
+        while True:
+            found.append(variables(f"optimizer/vars/{len(found)}"))
+    return found
 
 
 def _said(error: BaseException) -> str:

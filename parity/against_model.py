@@ -21,6 +21,7 @@ from parity.result import Crash, Result, Run
 from parity.run import Progress, environment, train
 from parity.sensitivity import Sensitivity
 from parity.sides import SideLike, load_side
+from parity.state import common_state
 from parity.tolerance import Tolerances
 from parity.verdict import Judge
 from parity.watch import Watch
@@ -108,9 +109,11 @@ def diff_model(
     began = time.perf_counter()
     experiment = experiment.model_copy(update={"examples": len(dataset)})
     sides = load_side(reference), load_side(candidate, timeout)
+    experiment, afresh = common_state(experiment, sides, dataset.x.shape[1])
     (precision,) = experiment.precisions
     schedule = Schedule.of(experiment, len(dataset))
     judge = ModelJudge(experiment, precision, replays=False)
+    judge.missing |= {"optimizer state": afresh} if afresh else {}
     started, interrupted, crash = time.perf_counter(), False, None
     try:
         watch = _JudgeAlone(judge)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from functools import partial
@@ -30,6 +31,7 @@ from parity.report.terminal import Progress
 from parity.result import Result
 from parity.run import BOTH_LANES, diff as run_diff
 from parity.sides import BUILT_IN, LoadedSide, SideLike, read_model
+from parity.state import with_state
 from parity.trace.keep import ALL, Keep
 
 Changes = Mapping[str, Any] | Iterable[str | tuple[str, Any]]
@@ -135,7 +137,7 @@ def diff(
                     compare,
                     python=None if python is None else str(python),
                     reference_python=None if reference_python is None else str(reference_python),
-                    keep=None if keep_traces is None else Path(keep_traces),
+                    keep=None if keep_traces is None else _path("keep_traces", keep_traces),
                     recording=bar.of,
                 )
             elif keep_traces is not None:
@@ -215,9 +217,9 @@ def record(
         with Progress(quiet=not progress) as bar:
             keep = Keep(around=first_divergence(checked, side, reference, bar, **given, timeout=timeout))
     with Progress(quiet=not progress) as bar:
-        begun = None if start_from is None else Path(start_from)
+        begun = None if start_from is None else _path("start_from", start_from)
         options: dict[str, Any] = {"keep": keep, "start_from": begun, "timeout": timeout, "resume": resume}
-        return run_record(checked, side, Path(out), progress=bar, **options, **given)
+        return run_record(checked, side, _path("out", out), progress=bar, **options, **given)
 
 
 def compare(
@@ -253,8 +255,8 @@ def compare(
     """
     with Progress(quiet=not progress) as bar:
         result = run_compare(
-            Path(reference),
-            Path(candidate),
+            _path("reference", reference),
+            _path("candidate", candidate),
             steps=steps,
             precision=precision,
             tolerance=tolerances(tolerance),
@@ -269,6 +271,13 @@ def compare(
 
 def _shown(result: Result) -> Comparison:
     return Comparison(**{field.name: getattr(result, field.name) for field in fields(result)})
+
+
+def _path(name: str, given: Any) -> Path:
+    if not isinstance(given, str | PathLike):
+        msg = f"{name}: expected the path of a folder, received {type(given).__name__}: {given!r:.60}"
+        raise UsageError(msg)
+    return Path(given)
 
 
 def _lanes(lane: str) -> tuple[Lane, ...]:
@@ -353,7 +362,10 @@ def _experiment(given: Any, arrays: tuple[Any, Any] | None, overrides: list[Any]
 def _changed(experiment: Experiment, overrides: list[Any]) -> Experiment:
     if not overrides:
         return experiment
-    return load_experiment(experiment.model_dump(mode="json", exclude={"examples"}), overrides)
+    table = experiment.model_dump(mode="json", exclude={"examples"}, exclude_unset=True)  # what is a default stays one
+    changed = load_experiment(table, overrides)
+    state = experiment.state if changed.initial_state == experiment.initial_state else None
+    return changed if state is None else changed.with_state(state)
 
 
 def _of_model(model: GivenModel, arrays: tuple[Any, Any] | None, overrides: list[Any]) -> Experiment:
@@ -367,12 +379,14 @@ def _of_model(model: GivenModel, arrays: tuple[Any, Any] | None, overrides: list
     if not fits or any(size not in (None, given) for size, given in zip(model.inputs or (), shape, strict=False)):
         msg = f"x holds examples of shape {shape}; the model {model.name!r} takes {model.inputs}"
         raise UsageError(msg)
+    table |= {"initial_state": "memory"} if model.state else {}
     if not model.inexpressible:
-        return _changed(load_experiment(table), overrides)
+        changed = _changed(load_experiment(table), overrides)
+        return with_state(changed, math.prod(shape), model.state)
     shapes = {name: array.shape for name, array in model.weights.items()}
     table |= {"weight_shapes": shapes, "inexpressible": model.inexpressible, "precision": model.precision}
     found = load_experiment(table, overrides, ModelExperiment)
     if found.precision != model.precision:
         msg = f"the model {model.name!r} computes in {model.precision} and is compared as it is; leave precision out"
         raise UsageError(msg)
-    return found
+    return with_state(found, math.prod(shape), model.state)

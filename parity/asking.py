@@ -13,6 +13,8 @@ from parity.errors import SideError, UnrecordedError
 from parity.protocol import Array, Key, Records, keyed
 from parity.sides import LoadedSide
 from parity.sides.told import check
+from parity.state import give_state, with_state
+from parity.trace.side import same_bits
 
 _OF_BATCH = ("batch", "forward", "gradient")
 """Phases in which some first axes are the examples of the batch, of which a later one can have fewer."""
@@ -23,17 +25,25 @@ Taken = tuple[dict[Key, Array], Failure | None]
 
 def own_experiment(experiment: Experiment) -> Experiment:
     """The experiment for one side: what is not immutable in it is a copy, so that no side changes it for another."""
-    given = experiment.initial_weights
-    return experiment.model_copy(update={"initial_weights": dict(given)}) if isinstance(given, dict) else experiment
+    keys = ("initial_weights", "initial_state")
+    given = {key: dict(value) for key in keys if isinstance(value := getattr(experiment, key), dict)}
+    return experiment.model_copy(update=given) if given else experiment
 
 
 def start_side(side: LoadedSide, experiment: Experiment, weights: Mapping[str, Array]) -> dict[Key, Array]:
-    """Start a side; returns weights and slots before the first step: of a stranger the weights that it says it has."""
+    """Start a side; returns weights and slots before the first step: of a stranger the weights that it says it has.
+
+    Those of a recorded side are the ones that it began with.
+    """
     if side.guard is not None:
         side.guard.tells = {}
+    kernel = next(iter(weights.values()))
+    experiment = with_state(experiment, len(kernel))
     side.call("start", 0, own_experiment(experiment), {name: array.copy() for name, array in weights.items()})
+    give_state(side, experiment, kernel.dtype)
     slots = side.call("initial_state", 0) if side.can("initial_state") else {}
-    begins = weights if side.guard is None else {**weights, **_other_weights(experiment, side, weights)}
+    tells = side.guard is not None or side.can("spans")
+    begins = {**weights, **_other_weights(experiment, side, weights)} if tells else weights
     return {Key("update", name): np.array(array) for name, array in {**slots, **begins}.items()}
 
 
@@ -41,8 +51,10 @@ def _other_weights(experiment: Experiment, side: LoadedSide, weights: Mapping[st
     """The weights that a side says it begins with, where they are other numbers than it was given.
 
     In another precision they are the same numbers: a network may compute in float64 what it is given in float32, and
-    one that computes in float32 shows it in every step.
+    one that computes in float32 shows it in every step. A recorded side has them in the precision of the run.
     """
+    same = same_bits if side.can("spans") else _same
+
     try:
         said = side.call("weights", 0)
     except SideError:  # the protocol asks for weights after a step
@@ -52,7 +64,7 @@ def _other_weights(experiment: Experiment, side: LoadedSide, weights: Mapping[st
     return {
         name: told[key].astype(given.dtype)
         for name, given in weights.items()
-        if (key := Key("update", name)) in told and not _same(told[key], given)
+        if (key := Key("update", name)) in told and not same(told[key], given)
     }
 
 

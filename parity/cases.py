@@ -22,6 +22,7 @@ from parity.config import ConfigError, Experiment, load_experiment
 from parity.config.base import Frozen
 from parity.config.errors import mistakes_in
 from parity.config.load import read_mapping
+from parity.paths import is_file
 from parity.protocol import Key, Lane, Part, Phase
 from parity.report import facts
 from parity.result import Result
@@ -113,7 +114,7 @@ def load_case(folder: Path) -> Case:
         ConfigError: neither case.toml nor experiment.toml, or mistakes in case.toml.
     """
     path = folder / CASE
-    if not path.exists() and (folder / EXPERIMENT).is_file():
+    if not is_file(path) and is_file(folder / EXPERIMENT):
         return Case(title=folder.name, about="", run=(CaseRun(name="", expect=Expected(verdict=Verdict.PARITY)),))
     try:
         return Case.model_validate(read_mapping(path))

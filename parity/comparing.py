@@ -7,6 +7,7 @@ are not known, and are NaN, so that nothing can use them unseen.
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from parity.data import Dataset, Schedule
 from parity.declared import diff_declared
 from parity.errors import UsageError
 from parity.result import Result
-from parity.run import diff
+from parity.run import diff, not_recorded
 from parity.sides import BUILT_IN, load_side
+from parity.state import checked, slot_shapes
 from parity.trace import Trace, TraceSide, is_trace
-from parity.trace.manifest import MANIFEST
+from parity.trace.manifest import MANIFEST, START
 
 _MOST_UNKNOWN = 2**30
 """Bytes of examples that may be unknown: a manifest can claim any number of examples."""
@@ -60,10 +62,13 @@ def compare(
     experiment = _experiment(traces, steps, chosen)
     experiment = experiment.model_copy(update={"tolerance": (*experiment.tolerance, *tolerance)})
     dataset = _dataset(traces[0], experiment)
+    experiment = _with_state(traces[0], experiment, dataset.x.shape[1])
     told: dict[str, Any] = {"reference": names[0], "candidate": names[1], "dataset": dataset}
-    if experiment.declare:
-        return diff_declared(experiment, experiment.declare, **told, **options)
-    return diff(experiment, **told, **options)
+    compare = partial(diff_declared, choices=experiment.declare) if experiment.declare else diff
+    result = compare(experiment, **told, **options)
+    for run in result.runs if precision is None else ():
+        run.judge.missing |= not_recorded(sides)
+    return result
 
 
 def _trace_side(folder: str) -> TraceSide:
@@ -84,9 +89,22 @@ def _experiment(traces: list[Trace], steps: int | None, precisions: list[Precisi
             "epochs": None,
             "steps": min(steps or planned, planned),
             "precision": "both" if len(precisions) > 1 else precisions[0],
-            "initial_weights": None,  # the traces hold them
+            "initial_weights": None,  # the traces hold them, like the optimizer's state
+            "initial_state": None,
         }
     )
+
+
+def _with_state(trace: Trace, experiment: Experiment, inputs: int) -> Experiment:
+    """With what the reference's optimizer remembered before the first step, if it had taken steps before."""
+    known = slot_shapes(experiment, inputs)
+    recorded = {name: array for name, array in trace.state().items() if name in known}
+    if not any(array.any() for array in recorded.values()):
+        return experiment
+    try:
+        return experiment.with_state(checked(experiment, inputs, recorded))
+    except UsageError as error:
+        raise UsageError(f"{trace.folder / START}: {error}") from None
 
 
 def _examples(trace: Trace) -> int:

@@ -28,10 +28,12 @@ from parity.data import Dataset, Schedule
 from parity.declared import made_with
 from parity.errors import CannotJudgeError, ExitCode, SideError, UsageError
 from parity.lockstep import draw_weights, start_weights
+from parity.paths import is_file
 from parity.protocol import Array, Key
 from parity.result import Crash, Result
 from parity.run import Progress
 from parity.sides import BUILT_IN, LoadedSide, SideLike, load_side
+from parity.state import with_state
 from parity.trace import Manifest, TraceSide, TraceWriter, is_trace, open_traces
 
 OLDEST = (3, 11)
@@ -44,6 +46,18 @@ if sys.version_info >= (3, 4):
     from importlib.util import find_spec
     print(" ".join(name for name in sys.argv[1:] if find_spec(name) is None))
 """
+_RECORDS = """
+import os, threading
+parent = os.dup(0)
+os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # what the side may read
+def end_with_parent():
+    os.read(parent, 1)  # nothing is ever written: this returns when whoever started us is gone, however it went
+    os._exit(1)
+threading.Thread(target=end_with_parent, daemon=True).start()
+from parity.cli import main
+main()
+"""
+"""`python -m parity`, which does not outlive this process."""
 _SECONDS_TO_ANSWER = 60
 _SECONDS_BETWEEN = 0.3
 """From one look at how far the recording is to the next."""
@@ -137,6 +151,9 @@ class _OtherProcess:
             del table["initial_weights"]
         elif isinstance(given := table.get("initial_weights"), str):
             table["initial_weights"] = str(Path(given).absolute())
+        if state := with_state(self.experiment, self.dataset.x.shape[1]).state:
+            np.savez(self.folder / "state.npz", **state)
+            table["initial_state"] = "state.npz"
         return table
 
     def start_of(self, side: LoadedSide, handed: Mapping[str, Array] | None) -> Path | None:
@@ -176,14 +193,14 @@ class _OtherProcess:
             raise UsageError(f"{option} {python}: the {role} {side} is a trace, which nobody trains: leave it out")
         check_interpreter(python, option)
         out, log = self.traces / role, self.folder / f"{role}.log"
-        words = [python, "-P", "-m", "parity", "record", str(self.folder / "experiment.json"), "--quiet"]
+        words = [python, "-P", "-c", _RECORDS, "record", str(self.folder / "experiment.json"), "--quiet"]
         words += ["--side", side, "--out", str(out)]
         words += [] if begins is None else ["--start-from", str(begins)]
         words += [] if self.timeout is None else ["--timeout", str(self.timeout)]
         with (
             log.open("wb") as said,
             subprocess.Popen(  # noqa: S603  # the interpreter that was asked for
-                words, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT, env=self._environment()
+                words, stdin=subprocess.PIPE, stdout=said, stderr=subprocess.STDOUT, env=self._environment()
             ) as process,
         ):
             try:
@@ -245,9 +262,7 @@ def check_interpreter(python: str, option: str) -> None:
             check=False,
         )
     except OSError as error:
-        inside = next(
-            (path for path in (Path(python, "bin", "python"), Path(python, "python.exe")) if path.exists()), ""
-        )
+        inside = next(filter(is_file, (Path(python, "bin", "python"), Path(python, "python.exe"))), "")
         meant = f"did you mean {inside}?" if inside else "give the path of a Python, as `which python` says it there"
         raise UsageError(f"{asked}: cannot be started: {error.strerror}; {meant}") from None
     except subprocess.TimeoutExpired:

@@ -63,6 +63,9 @@ def start_weights(
             expected = shapes.get(name, f"one of {', '.join(shapes)}")
             msg = f"initial_weights: {name} has shape {array.shape}; expected {expected}"
             raise UsageError(msg)
+        with np.errstate(over="ignore"):
+            if (np.isinf(array.astype(precision)) & np.isfinite(array)).any():
+                raise UsageError(f"initial_weights: {name} is too large for {precision}")
     found: Mapping[str, Array] = next((weights for weights in drawn if weights is not None), {})
     if missing := sorted(set(shapes) - set(given) - set(found)):
         msg = f"no side draws initial weights; give initial_weights for {', '.join(missing)}"

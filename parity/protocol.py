@@ -228,6 +228,12 @@ class Side(Protocol):
     def initial_state(self) -> Mapping[str, Array]:
         """Optimizer slots before the first step, in the names of `optimizer`."""
 
+    def set_state(self, state: Mapping[str, Array]) -> None:
+        """Called after `start` where the optimizer has taken steps before: all slots, in the names of `optimizer`.
+
+        `optimizer/iterations` is how many. Without this method both sides begin with an optimizer that is new.
+        """
+
     def replay(self, reference: Records) -> Mapping[str, Any]:
         """The local lane: each phase recomputed from the reference's own inputs to that phase."""
 

@@ -7,8 +7,9 @@ that, and what it carries without telling is in the right state as well.
 
 from __future__ import annotations
 
+import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ from typing import Any
 import numpy as np
 
 from parity.config import Experiment, Precision
-from parity.data import Dataset, Schedule, load_dataset
+from parity.data import Chunk, Dataset, Schedule, load_dataset
 from parity.errors import SideError, UsageError
 from parity.lockstep import Walk, batches, chunk_length, draw_weights, start_weights
 from parity.one_thread import one_thread
+from parity.paths import is_folder
 from parity.protocol import Array, Key, Records, word_of
 from parity.run import Progress, diff, told_examples
 from parity.sides import STAND_IN, LoadedSide, SideLike, load_side
@@ -27,6 +29,9 @@ from parity.trace import Manifest, Trace, TraceWriter, is_trace, open_traces
 from parity.trace.keep import ALL, Keep
 from parity.trace.manifest import START, array_name
 from parity.trace.side import same_bits
+
+IN_START = {"initial_weights", "initial_state"}
+"""What of an experiment is in start.npz."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ def record(
     experiment = told_examples(experiment, len(dataset))
     if is_trace(out) and not resume:
         raise UsageError(f"{out}: there is a trace already; go on with it (--resume) or name another folder")
-    if out.exists() and not out.is_dir():
+    if os.path.lexists(out) and not is_folder(out):
         raise UsageError(f"{out}: is no folder")
     done = []
     for precision in experiment.precisions:
@@ -117,7 +122,7 @@ class _Recording:
             self.drawn = {} if own is None else start_weights(experiment, [own], inputs, precision, handed)
         manifest = Manifest(
             side=side.name,
-            experiment=experiment.model_dump(mode="json", exclude={"initial_weights"}, exclude_none=True),
+            experiment=experiment.model_dump(mode="json", exclude=IN_START, exclude_none=True),
             precision=precision,
             environment={
                 "python": platform.python_version(),
@@ -148,10 +153,11 @@ class _Recording:
         waiting: list[Records] = []
         try:
             for first, last in spans:
-                for chunk in self.schedule.chunks(length, first, last):
+                for chunk in _first_alone(self.schedule.chunks(length, first, last)):
                     x, y = batches(self.dataset, chunk)
                     taken, failure = walk.take(chunk, x, y)
                     if len(taken) and not isinstance(failure, KeyboardInterrupt):  # then whole chunks can be resumed
+                        self._check_weights(taken)
                         records = self._with_batches(taken, x[: len(taken)], y[: len(taken)])
                         if waiting and not _fits(waiting, records, length):
                             whole, waiting = waiting, []  # before: an interrupted write is not begun again
@@ -181,6 +187,14 @@ class _Recording:
         self._check_again(self.written.folder / file.name, then, now)
         if len(records) > common:
             self._file(records.rest(common))
+
+    def _check_weights(self, taken: Records) -> None:
+        """A trace without weights could not be read."""
+        if untold := [name for name in self.weights if Key("update", name) not in taken.arrays]:
+            raise UsageError(
+                f"{self.side.name}: weights() leaves out {', '.join(untold)}; a trace has every weight after every "
+                "step. What shows its loss alone is compared by parity diff"
+            )
 
     def _with_batches(self, records: Records, x: Array, y: Array) -> Records:
         given = {Key("batch", "x"): x, Key("batch", "y"): y}
@@ -215,6 +229,16 @@ def _begun_with(folder: Path, precision: Precision) -> dict[str, Array]:
             f"{folder}: was recorded in {', '.join(traces)}; there are no weights to begin with in {precision}"
         )
     return {key.tensor: array for key, array in traces[precision].start().items() if word_of(key)[0] == "weights"}
+
+
+def _first_alone(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+    """The same steps, the first of them by itself: what is wrong with all of them is told at once."""
+    for at, chunk in enumerate(chunks):
+        if at == 0 and len(chunk) > 1:
+            yield Chunk(chunk.first_step, chunk.rows[:1])
+            yield Chunk(chunk.first_step + 1, chunk.rows[1:])
+        else:
+            yield chunk
 
 
 def _fits(waiting: list[Records], records: Records, length: int) -> bool:

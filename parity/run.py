@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 
+import numpy as np
+
 from parity.arbiter import Arbitration, arbitrate
 from parity.config import Experiment, Precision
 from parity.data import Dataset, Schedule, load_dataset
@@ -20,8 +22,11 @@ from parity.one_thread import one_thread
 from parity.protocol import Array, Lane
 from parity.result import Crash, Result, Run
 from parity.sides import STAND_IN, LoadedSide, SideLike, load_side
+from parity.state import check_began, common_state
 from parity.trace import TraceSide
 from parity.trace.keep import Keep
+from parity.trace.manifest import PRECISIONS
+from parity.trace.side import same_bits
 from parity.untold import UNDRAWN
 from parity.verdict import BEGINS, Divergence, Judge
 from parity.watch import Watch
@@ -75,8 +80,8 @@ def diff(
     """
     began = time.perf_counter()
     dataset = load_dataset(experiment) if dataset is None else dataset
-    experiment = told_examples(experiment, len(dataset))
     sides = load_side(reference, timeout), load_side(candidate, timeout)
+    experiment, left_out = _as_compared(told_examples(experiment, len(dataset)), sides, dataset)
     stand_in = _like(stand_in, sides[0])
     timings = {"load": time.perf_counter() - began}
     runs: list[Run] = []
@@ -86,6 +91,7 @@ def diff(
     for precision in experiment.precisions:
         schedule = Schedule.of(experiment, len(dataset))
         judge = Judge(experiment, precision, schedule=schedule, replays=sides[1].can("replay"))
+        judge.missing |= left_out
         planned = _compared_steps(schedule, sides, judge)
         watch: Watch | None = None
         started = time.perf_counter()
@@ -140,6 +146,32 @@ def diff(
     )
 
 
+def _as_compared(
+    experiment: Experiment, sides: Iterable[LoadedSide], dataset: Dataset
+) -> tuple[Experiment, dict[str, str]]:
+    """The experiment as both sides can train it; what of it is left out for that, and why.
+
+    A precision that is only a default is left out where a side was not recorded in it.
+    """
+    experiment, afresh = common_state(experiment, sides, dataset.x.shape[1])
+    left_out = {"optimizer state": afresh} if afresh else {}
+    traces = [side.side for side in sides if side.can("spans")]
+    common = [one for one in experiment.precisions if all(one in trace.precisions for trace in traces)]
+    if "precision" in experiment.model_fields_set or not common or len(common) == len(experiment.precisions):
+        return experiment, left_out
+    return experiment.model_copy(update={"precision": common[0]}), left_out | not_recorded(traces)
+
+
+def not_recorded(traces: Iterable[TraceSide]) -> dict[str, str]:
+    """The precision that not all were recorded in, and who was not."""
+    return {
+        other: f"not judged: {trace.folder} was recorded in {trace.precisions[0]} alone"
+        for trace in traces
+        for other in PRECISIONS
+        if other not in trace.precisions
+    }
+
+
 def _explained(
     experiment: Experiment,
     sides: tuple[LoadedSide, LoadedSide],
@@ -150,7 +182,7 @@ def _explained(
     searching: Callable[[int], None],
 ) -> tuple[Diagnosis, bool]:
     """Why they part, and whether the search was interrupted."""
-    if why := _inexplicable(experiment, first):
+    if why := _inexplicable(experiment, first, recorded=sides[1].can("spans")):
         return Diagnosis((), precision, 0, 0, 0.0, unable=why), False
     try:
         return diagnose(experiment, load_side(STAND_IN), *sides, dataset, weights, first.step, searching), False
@@ -158,9 +190,9 @@ def _explained(
         return Diagnosis((), precision, 0, 0, 0.0, unable="interrupted while causes were looked for"), True
 
 
-def _inexplicable(experiment: Experiment, first: Divergence) -> str:
+def _inexplicable(experiment: Experiment, first: Divergence, *, recorded: bool) -> str:
     """Why it is no use to look for causes among formulas; empty where it is."""
-    if first.note.startswith(BEGINS):
+    if first.note.startswith(BEGINS) and not recorded:  # of a recorded side it is what it draws
         return "the two trained from different weights: nothing that comes after can be compared"
     no_number = math.isnan(first.candidate) and not math.isnan(first.reference)
     if no_number and "crossentropy" not in experiment.loss.class_name.lower():  # of which an unclipped one can be NaN
@@ -207,7 +239,7 @@ def _arbitrated(
     try:
         weights = _weights_float64(experiment, sides, dataset, handed)
         return arbitrate(experiment, sides, dataset.astype("float64"), weights, judge)
-    except UsageError as why:  # a recorded side was not recorded in float64
+    except UsageError as why:  # a recorded side was not recorded in float64, or from other weights
         assert judge.first is not None
         return Arbitration(judge.first.step, judge.first.key, why_not=str(why))
 
@@ -215,18 +247,44 @@ def _arbitrated(
 def _weights_float64(
     experiment: Experiment, sides: Iterable[LoadedSide], dataset: Dataset, handed: Mapping[str, Array] | None
 ) -> Mapping[str, Array]:
-    inputs = dataset.x.shape[1]
-    return start_weights(experiment, _drawn(experiment, sides, inputs, "float64"), inputs, "float64", handed)
+    return _begun(experiment, tuple(sides), _drawn(experiment, sides, dataset, "float64"), dataset, handed)
 
 
 def _drawn(
-    experiment: Experiment, sides: Iterable[LoadedSide], inputs: int, precision: Precision
+    experiment: Experiment, sides: Iterable[LoadedSide], dataset: Dataset, precision: Precision
 ) -> list[Mapping[str, Array] | None]:
     """What each side draws, and where none does what the built-in network draws."""
+    inputs = dataset.x.shape[1]
     drawn = [draw_weights(side, experiment, inputs, precision) for side in sides]
     if all(weights is None for weights in drawn):
         drawn.append(draw_weights(load_side(STAND_IN), experiment, inputs, precision))
     return drawn
+
+
+def _begun(
+    experiment: Experiment,
+    sides: tuple[LoadedSide, ...],
+    drawn: Iterable[Mapping[str, Array] | None],
+    dataset: Dataset,
+    handed: Mapping[str, Array] | None,
+) -> dict[str, Array]:
+    """The weights both sides start from; of a recorded reference those that it began with.
+
+    Raises:
+        UsageError: it began with others than the experiment names, or with another optimizer state.
+    """
+    inputs = dataset.x.shape[1]
+    precision: Precision = "float64" if dataset.x.dtype == np.float64 else "float32"
+    reference = sides[0]
+    if not reference.can("spans"):
+        return start_weights(experiment, drawn, inputs, precision, handed)
+    began = reference.side.began(precision)
+    start = start_weights(experiment, [began], inputs, precision, handed)
+    if other := [name for name in start if not same_bits(start[name], began[name])]:
+        told = f"{reference.name}: began with other weights than the experiment names: {other[0]} differs"
+        raise UsageError(f"{told}; to begin with those of the recording, --set initial_weights=none")
+    check_began(reference.name, experiment, reference.side.trace(precision).state(), inputs)
+    return start
 
 
 def _common_start(
@@ -237,15 +295,18 @@ def _common_start(
     handed: Mapping[str, Array] | None,
 ) -> dict[str, Array]:
     """The weights both sides start from; what both of them draw by themselves is compared."""
-    inputs = dataset.x.shape[1]
-    drawn = _drawn(experiment, sides, inputs, judge.precision)
+    drawn = _drawn(experiment, sides, dataset, judge.precision)
+    start = _begun(experiment, sides, drawn, dataset, handed)
     if drawn[0] is not None and drawn[1] is not None:
         # A recorded side tells what it began with, which says nothing of how it would have drawn what it was given.
-        given = (handed or given_weights(experiment)) if any(side.can("spans") for side in sides) else {}
+        given = set((handed or given_weights(experiment)) if any(side.can("spans") for side in sides) else {})
+        if sides[1].can("spans") and not sides[1].side.draws(judge.precision):
+            # What it began with is held against what it was to begin with when its first step is.
+            given |= {name for name, array in drawn[0].items() if same_bits(array, start[name])}
         judge.take_start({name: array for name, array in drawn[0].items() if name not in given}, drawn[1])
     if drawn[1] is None:
         judge.missing["initial weights"] = UNDRAWN
-    return start_weights(experiment, drawn, inputs, judge.precision, handed)
+    return start
 
 
 def _compared_steps(schedule: Schedule, sides: tuple[LoadedSide, LoadedSide], judge: Judge) -> int:

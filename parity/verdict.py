@@ -37,10 +37,11 @@ AUDITED = (
     "reference is what the NumPy network, which computes what the reference does, makes of the candidate's own "
     "recorded inputs"
 )
-BEGINS = "weights() told this before the first step: start does not begin with the weights that it was given"
 OVERFLOWS = (
     "it differs at step {}, where finite numbers may overflow: rounding and the order of sums decide what comes out"
 )
+BEGINS = "told before the first step: it does not begin with the weights that it was given"
+BEGINS_STATE = "told before the first step: its optimizer does not begin with what it was given, or with zeros"
 FIXED = "held against the fixed tolerance {}, not against what rounding can explain"
 
 
@@ -276,18 +277,20 @@ class Judge:
             self.evidence = _evidence(self.first, pair)
 
     def _hold_beginning(self, pair: Pair) -> None:
-        """Both sides were given the same weights: one that begins with others trains another network. Step 0."""
+        """Both sides were given the same weights and slots: one that begins with others trains differently. Step 0."""
         for key in execution_order(pair.free_before.keys() & pair.reference.before.keys(), self.experiment.layer_names):
             given, told = pair.reference.before[key], pair.free_before[key]
             if given.shape != told.shape or np.array_equal(given, told, equal_nan=True):
                 continue
+            if key.tensor == "optimizer/learning_rate":  # a setting, which the update shows
+                continue
+            at = np.unravel_index(int(np.abs(told - given).argmax()), given.shape)
+            index, note = tuple(map(int, at)), BEGINS_STATE
             if key.tensor.count("/") == 1 and key.layer != "optimizer":  # a weight: a slot is told by initial_state
-                at = np.unravel_index(int(np.abs(told - given).argmax()), given.shape)
-                index, transposed = tuple(map(int, at)), np.array_equal(told, given.T)
-                note = BEGINS + ("; these are their transpose" if transposed else "")
-                values = float(given[index]), float(told[index])
-                self._diverge(Divergence(0, key, "free", self.precision, index, *values, 0.0, note))
+                note = BEGINS + ("; these are their transpose" if np.array_equal(told, given.T) else "")
                 self.missing.pop("initial weights", None)  # which says that it begins with those it is given
+            values = float(given[index]), float(told[index])
+            self._diverge(Divergence(0, key, "free", self.precision, index, *values, 0.0, note))
 
     def hold_to_itself(self, pair: Pair) -> None:
         """The free lane: every step of it must be what the candidate makes of the state that the step began with.

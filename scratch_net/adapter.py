@@ -130,6 +130,12 @@ class ScratchSide:
         slots = {name: slot.copy() for name, slot in optimizer.slots.items()}
         return slots | counter_words(optimizer, self.network.dtype)
 
+    def set_state(self, state: Mapping[str, Array]) -> None:
+        optimizer = self.network.optimizer
+        for name in state.keys() & optimizer.slots.keys():
+            optimizer.slots[name][...] = state[name]
+        optimizer.iterations = int(state["optimizer/iterations"])
+
     def weights(self) -> dict[str, Array]:
         return {name: w.copy() for name, w in self.network.weights.items()}
 

@@ -50,6 +50,7 @@ def _recorded(case: Path | None) -> dict[str, str] | None:
     if case is None:
         return None
     from parity.gate import baseline  # noqa: PLC0415
+    from parity.paths import is_folder  # noqa: PLC0415
 
-    folder = case if case.is_dir() else case.parent
+    folder = case if is_folder(case) else case.parent
     return baseline.read(folder, f"parity gate {folder} --update").contents.environment

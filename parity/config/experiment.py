@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+import numpy as np
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from parity.config.base import Frozen
@@ -19,6 +20,7 @@ from parity.errors import UsageError
 
 Precision = Literal["float32", "float64"]
 Metric = Literal["accuracy"]
+ITERATIONS = "optimizer/iterations"
 Numbers = float | tuple[float, ...] | tuple[tuple[float, ...], ...]
 
 
@@ -33,6 +35,15 @@ def inconsistencies(given: Mapping[str, Any]) -> list[str]:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         found.append(f"layer names must differ; given twice: {', '.join(twice)}")
     return found
+
+
+class _Arrays:
+    """Arrays that nobody writes, equal to nobody but themselves: experiments are compared, and shown to sides."""
+
+    def __init__(self, arrays: Mapping[str, Any]) -> None:
+        self.arrays = {name: np.array(array) for name, array in arrays.items()}
+        for array in self.arrays.values():
+            array.flags.writeable = False
 
 
 class Experiment(Frozen):
@@ -61,10 +72,29 @@ class Experiment(Frozen):
 
     `memory` are arrays handed over in Python, such as those of a model.
     """
+    initial_state: dict[str, Numbers] | str | None = None
+    """What the optimizer remembers of steps it has taken before (`"dense/kernel/momentum" = [[...]]`), and how many
+    these are (`"optimizer/iterations" = 40`), or an npz file of both; what is not named is zero.
+
+    `memory` are arrays handed over in Python, such as those of a model.
+    """
     declare: dict[str, str] = {}  # noqa: RUF012  # pydantic copies it
     """Conventions in which the candidate is meant to differ: `"l2.penalty" = "half"`."""
     tolerance: tuple[Tolerance, ...] = ()
     """Fixed tolerances in place of derived budgets; of several that match a tensor the last one holds."""
+
+    _state: _Arrays | None = PrivateAttr(default=None)
+
+    def with_state(self, state: Mapping[str, Any]) -> Self:
+        """The same with what `initial_state` stands for in memory."""
+        copy = self.model_copy(update={"initial_state": self.initial_state or "memory"})
+        copy._state = _Arrays(state)  # noqa: SLF001  # its own
+        return copy
+
+    @property
+    def state(self) -> Mapping[str, Any] | None:
+        """What `initial_state` stands for, once it was read: all slots by name, and `optimizer/iterations`."""
+        return None if self._state is None or self.initial_state is None else dict(self._state.arrays)
 
     @model_validator(mode="before")
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy.typing as npt
@@ -47,6 +47,8 @@ class GivenModel:
     weights: Mapping[str, npt.NDArray[Any]]
     inputs: tuple[int | None, ...] | None
     """Shape of an example; None where any size will do, or nobody knows."""
+    state: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    """What its optimizer remembers, by the names of `initial_state`; empty where it has taken no step."""
     inexpressible: tuple[str, ...] = ()
     """What an experiment cannot say, each by name with the reason."""
     left_out: tuple[tuple[str, str], ...] = ()

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from parity.config.errors import ConfigError, mistakes_in
 from parity.config.experiment import Experiment, inconsistencies
 from parity.errors import UsageError, nearest
+from parity.paths import is_folder
 
 _LARGEST = 64 * 2**20  # bytes of an experiment file; anything near it is not one
 
@@ -29,7 +30,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
             raise ConfigError(path, [f"larger than {_LARGEST >> 20} MiB; is this an experiment file?"])
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        beside = (found.name for found in path.parent.iterdir()) if path.parent.is_dir() else ()
+        beside = (found.name for found in path.parent.iterdir()) if is_folder(path.parent) else ()
         raise ConfigError(path, [f"no such file{nearest(path.name, beside)}"]) from None
     except OSError as error:
         raise ConfigError(path, [f"cannot be read: {error.strerror}"]) from None
@@ -108,8 +109,9 @@ def _resolve_paths(table: dict[str, Any], folder: Path) -> dict[str, Any]:
     data = table.get("data")
     if isinstance(data, dict) and isinstance(data.get("path"), str):
         data["path"] = str(folder / Path(data["path"]).expanduser())
-    if isinstance(table.get("initial_weights"), str):
-        table["initial_weights"] = str(folder / Path(table["initial_weights"]).expanduser())
+    for key in ("initial_weights", "initial_state"):
+        if isinstance(table.get(key), str):
+            table[key] = str(folder / Path(table[key]).expanduser())
     return table
 
 

@@ -32,6 +32,11 @@ class SGD(_Optimizer):
     momentum: MomentumFactor = 0.0
     nesterov: bool = False
 
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """What is remembered of each weight, in the order in which Keras makes it."""
+        return ("momentum",) if self.momentum else ()
+
 
 class Adam(_Optimizer):
     class_name: Literal["Adam"] = "Adam"
@@ -41,6 +46,11 @@ class Adam(_Optimizer):
     epsilon: NonNegative = 1e-7
     amsgrad: bool = False
 
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """As of SGD."""
+        return ("momentum", "velocity", "velocity_hat") if self.amsgrad else ("momentum", "velocity")
+
 
 class RMSprop(_Optimizer):
     class_name: Literal["RMSprop"] = "RMSprop"
@@ -49,6 +59,11 @@ class RMSprop(_Optimizer):
     momentum: MomentumFactor = 0.0
     epsilon: NonNegative = 1e-7
     centered: bool = False
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """As of SGD."""
+        return ("velocity", *["momentum"] * (self.momentum > 0), *["average_gradient"] * self.centered)
 
 
 CLASSES = (SGD, Adam, RMSprop)

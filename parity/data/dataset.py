@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from parity.config import Experiment, Precision
 from parity.config.given import ModelExperiment
-from parity.data.sources import read
+from parity.data.sources import check_room, read
 from parity.errors import UsageError
 
 
@@ -36,10 +37,29 @@ class Dataset:
 
     def astype(self, precision: Precision) -> Dataset:
         """The same examples in another precision; both arrays read-only, so that no side can spoil the other's."""
-        x = np.array(self.x, precision)
-        y = self.y.copy() if self.y.dtype.kind in "iu" else np.array(self.y, precision)
+        x = _in_precision("x", self.x, precision)
+        y = self.y.copy() if self.y.dtype.kind in "iu" else _in_precision("y", self.y, precision)
         x.flags.writeable = y.flags.writeable = False
         return Dataset(x, y)
+
+
+def _in_precision(name: str, values: npt.NDArray[Any], precision: Precision) -> npt.NDArray[Any]:
+    with np.errstate(over="ignore"):
+        found = np.array(values, precision)
+    if (beyond := np.isinf(found) & np.isfinite(values)).any():  # a trace may hold infinities of its own
+        where = np.argwhere(beyond)[0].tolist()
+        msg = f"data: {name} is too large for {precision} at {where}: {values[tuple(where)]}"
+        raise UsageError(msg)
+    return found
+
+
+def _scaled(x: npt.NDArray[Any], scale: float) -> npt.NDArray[np.float64]:
+    with np.errstate(over="ignore"):
+        scaled = x.astype(np.float64) / scale
+    if not np.isfinite(scaled).all():
+        msg = f"data.scale = {scale}: x, divided by it, is too large for float64"
+        raise UsageError(msg)
+    return scaled
 
 
 def _are_labels(values: npt.NDArray[Any], classes: int) -> bool:
@@ -58,6 +78,7 @@ def _encoded(labels: npt.NDArray[Any], classes: int) -> npt.NDArray[np.float64]:
             f"received {labels.min()} to {labels.max()}"
         )
         raise UsageError(msg)
+    check_room(classes, classes)
     return np.eye(classes)[labels[:, 0].astype(np.intp)]
 
 
@@ -100,10 +121,12 @@ def load_dataset(experiment: Experiment, arrays: tuple[Any, Any] | None = None) 
         raise UsageError(msg)
     x, y = x[: settings.samples], y[: settings.samples]
     if isinstance(experiment, ModelExperiment):  # its layers know what shape they want
-        return Dataset(x.astype(np.float64) / settings.scale, y)
-    x = x.reshape(len(x), -1).astype(np.float64) / settings.scale
+        return Dataset(_scaled(x, settings.scale), y)
+    x = _scaled(x.reshape(len(x), -1), settings.scale)
 
     units = experiment.layers[-1].units
+    for inputs, layer in itertools.pairwise((x.shape[1], *(layer.units for layer in experiment.layers))):
+        check_room(inputs + 1, layer)
     sparse = experiment.loss.class_name == "SparseCategoricalCrossentropy"
     if settings.one_hot is not None:
         y = _encoded(y, settings.one_hot)

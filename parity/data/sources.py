@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import math
 import os
 import struct
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -17,6 +19,7 @@ import numpy.typing as npt
 
 from parity.config import data as config
 from parity.errors import UsageError
+from parity.paths import is_file, is_folder
 
 Arrays = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 MNIST_VARIABLE = "PARITY_MNIST"
@@ -59,7 +62,7 @@ def read_npz(path: Path, *names: str) -> dict[str, npt.NDArray[Any]]:
     Raises:
         UsageError: not an npz file, or without one of these arrays.
     """
-    if not path.is_file():
+    if not is_file(path):
         msg = f"{path}: no such file"
         raise UsageError(msg)
     try:
@@ -92,13 +95,13 @@ def mnist(settings: config.Mnist) -> Arrays:
     places = _mnist_places(settings.path)
     stem = {"train": "train", "test": "t10k"}[settings.split]
     for place in places:
-        archive = place / "mnist.npz" if place.is_dir() else place
-        if archive.is_file():
+        archive = place / "mnist.npz" if is_folder(place) else place
+        if is_file(archive):
             stored = read_npz(archive, f"x_{settings.split}", f"y_{settings.split}")
             return stored[f"x_{settings.split}"], stored[f"y_{settings.split}"]
         for suffix in (".gz", ""):
             pair = [place / f"{stem}-{part}-ubyte{suffix}" for part in ("images-idx3", "labels-idx1")]
-            if all(path.is_file() for path in pair):
+            if all(map(is_file, pair)):
                 return read_idx(pair[0]), read_idx(pair[1])
     looked = ", ".join(str(place) for place in places)
     msg = (
@@ -157,8 +160,20 @@ def arrays(settings: config.Arrays) -> Arrays:
         raise UsageError(msg) from None
 
 
+def check_room(*shape: int) -> None:
+    """Whether numbers of such a shape can be counted; NumPy raises ValueError of those that cannot.
+
+    Raises:
+        MemoryError: they cannot.
+    """
+    if math.prod(shape) > sys.maxsize // 8:
+        raise MemoryError(f"{' x '.join(map(str, shape))} numbers")
+
+
 def regression(settings: config.Regression) -> Arrays:
     """A noisy linear map."""
+    check_room(settings.samples, settings.features + settings.targets)
+    check_room(settings.features, settings.targets)
     random = np.random.default_rng(settings.seed)
     x = random.standard_normal((settings.samples, settings.features))
     coefficients = random.standard_normal((settings.features, settings.targets))
@@ -169,6 +184,7 @@ def regression(settings: config.Regression) -> Arrays:
 
 def classification(settings: config.Classification) -> Arrays:
     """Normal clouds."""
+    check_room(settings.samples + settings.classes, settings.features)
     random = np.random.default_rng(settings.seed)
     centres = 2 * random.standard_normal((settings.classes, settings.features))
     labels = random.integers(0, settings.classes, settings.samples)

@@ -64,7 +64,7 @@ def _changed(experiment: Experiment) -> Iterator[tuple[str, Experiment]]:
 def _differ(experiment: Experiment, search: Search, dataset: Dataset, one: Set, other: Set) -> bool:
     """Whether a candidate that tells as much would show in this experiment which of the two it is."""
     side, inputs = search.stand_in.side, dataset.x.shape[1]
-    told = experiment.model_copy(update={"examples": len(dataset), "initial_weights": None})
+    told = experiment.model_copy(update={"examples": len(dataset), "initial_weights": None, "initial_state": None})
     drawn = draw_weights(side, told, inputs, "float64")
     weights = start_weights(told, [drawn], inputs, "float64")
     made = LoadedSide(side.name, side.side.with_conventions(dict(one)))

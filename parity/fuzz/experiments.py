@@ -47,6 +47,7 @@ TABLE: dict[str, Any] = {
     "data": {"source": "arrays", "x": [[0, 1], [1, 0], [0.5, 2]], "y": [1, 0, 2], "one_hot": 3},
     "layers": [{"class_name": "Dense", "config": {"units": 3, "activation": "softmax"}}],
     "initial_weights": {"dense/bias": [0.5, 0, 0.25]},
+    "initial_state": {"dense/bias/velocity": [0.5, 0, 0.25], "optimizer/iterations": 4},
     "loss": "categorical_crossentropy",
     "optimizer": {"class_name": "RMSprop", "rho": 0.8},
     "tolerance": [{"tensor": "dense*", "rtol": 1e-3, "atol": 0}],

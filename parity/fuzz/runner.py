@@ -15,7 +15,8 @@ from typing import Protocol
 from parity import cli
 from parity.errors import ExitCode
 
-SECONDS = 20
+SECONDS, WAITING = 20, 300
+"""Processor time that a run may take; and time by the clock, which a busy machine stretches, for one that waits."""
 BYTES = 2**30
 """How much more memory than the process has already a run may ask for."""
 
@@ -67,7 +68,7 @@ def judged(given: str, code: int, out: str, err: str, *, lines: int | None = 1) 
     ended = {-1: "no end"}.get(code) or str(ExitCode(code).name.lower())
     wrong = ""
     if code == -1:
-        wrong = f"not finished after {SECONDS} s"
+        wrong = f"not finished after {SECONDS} s of work or {WAITING} s of waiting"
     elif "Traceback" in err:
         wrong = "a traceback"
     elif "Warning" in err:
@@ -90,16 +91,19 @@ def _limits() -> Iterator[None]:
 
     before = resource.getrlimit(resource.RLIMIT_AS)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if _LINUX else 0
-    kept = signal.signal(signal.SIGALRM, too_long)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    timers = ((signal.SIGPROF, signal.ITIMER_PROF, SECONDS), (signal.SIGALRM, signal.ITIMER_REAL, WAITING))
+    kept = [signal.signal(number, too_long) for number, _, _ in timers]
+    for _, timer, seconds in timers:
+        signal.setitimer(timer, seconds)
     if used:
         resource.setrlimit(resource.RLIMIT_AS, (used + BYTES, before[1]))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, kept)
+        for (number, timer, _), before_it in zip(timers, kept, strict=True):
+            signal.setitimer(timer, 0)
+            signal.signal(number, before_it)
 
 
 _LINUX = Path("/proc/self/statm").exists()  # elsewhere there is no limit of memory, only of time

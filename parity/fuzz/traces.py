@@ -29,6 +29,7 @@ EXPERIMENT = {
     "batch_size": 3,
     "steps": 8,
     "precision": "float64",
+    "initial_state": {"optimizer/iterations": 3, "dense/bias/momentum": [0.5, 0, -0.25]},
 }
 HOSTILE: tuple[Any, ...] = (
     *(None, True, -1, 0, 1, 3, 2**31, 2**63, 10**30, 1e308, -0.5, "", "x", "batch", "weights:dense/kernel"),

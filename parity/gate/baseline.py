@@ -26,6 +26,7 @@ from parity.config import Experiment, Precision
 from parity.config.base import Frozen, NonNegative
 from parity.config.errors import mistakes_in
 from parity.errors import CannotJudgeError
+from parity.paths import is_file
 from parity.protocol import Array, Key, Part, Phase, Records
 
 JSON, NPZ = "baseline.json", "baseline.npz"
@@ -188,8 +189,9 @@ def described(value: Any) -> Any:
     """An experiment as far as it bears on what the reference computes: all that is not a default, no file names."""
     if isinstance(value, Experiment):
         told = {name: described(getattr(value, name)) for name in _said(value) - _APART}
-        if isinstance(value.initial_weights, str):  # its numbers are in the npz
-            told["initial_weights"] = "a file"
+        for key in ("initial_weights", "initial_state"):
+            if isinstance(getattr(value, key), str):  # its numbers are in the npz
+                told[key] = "a file"
         return dict(sorted(told.items()))
     if isinstance(value, BaseModel):
         return {name: described(getattr(value, name)) for name in sorted(_said(value) - {"path"})}
@@ -233,8 +235,8 @@ def read(folder: Path, update: str) -> Baseline:
         BaselineError: there is none, or what there is cannot be used.
     """
     path = folder / JSON
-    if not path.is_file() or not (folder / NPZ).is_file():
-        missing = path if not path.is_file() else folder / NPZ
+    if not is_file(path) or not is_file(folder / NPZ):
+        missing = path if not is_file(path) else folder / NPZ
         msg = f"{missing}: there is no baseline; to make one (with TensorFlow installed): {update}"
         raise BaselineError(msg)
     try:

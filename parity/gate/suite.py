@@ -34,6 +34,7 @@ from parity.errors import CannotJudgeError, ExitCode, SideError, UsageError, nea
 from parity.gate import baseline as stored
 from parity.gate.baseline import Baseline, BaselineError
 from parity.gate.judging import Held, StaleError, explain, hold
+from parity.paths import is_file, is_folder
 from parity.result import Result
 from parity.sides import STAND_IN
 from parity.verdict import Verdict
@@ -158,10 +159,12 @@ def jobs(
 
 
 def _jobs_in(folder: Path, candidate: str | None, precision: Precision | None) -> Iterator[Job]:
-    alone = (folder / EXPERIMENT).is_file()
-    inside = [folder] if alone else sorted({*cases(folder), *(path.parent for path in folder.glob(f"*/{EXPERIMENT}"))})
+    alone = is_file(folder / EXPERIMENT)
+    there = is_folder(folder)
+    found = {*cases(folder), *(path.parent for path in folder.glob(f"*/{EXPERIMENT}"))} if there else ()
+    inside = [folder] if alone else sorted(found)
     if not inside:
-        what = "no such folder" if not folder.is_dir() else f"no {EXPERIMENT} in it, or in a folder in it"
+        what = "no such folder" if not there else f"no {EXPERIMENT} in it, or in a folder in it"
         msg = f"{folder}: {what}; a case is a folder with {EXPERIMENT}, and {CASE} if it expects more than parity"
         raise UsageError(msg)
     for place in inside:

@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import IO, TYPE_CHECKING, Any
 
 from parity.errors import UsageError, nearest
+from parity.paths import is_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,14 +80,14 @@ def parse_targets(texts: Iterable[str], *, several: bool = False) -> list[Target
             msg += f"; did you mean {form}=FILE?" if form in FORMATS else nearest(form, FORMATS)
             msg += f" (without a file: ${SUMMARY}, which is not set)" if form == "github" else ""
             raise UsageError(msg)
-        if path != "-" and not Path(path).parent.is_dir():
+        if path != "-" and not is_folder(Path(path).parent):
             msg = f"--report {text}: there is no folder {Path(path).parent}"
             raise UsageError(msg)
         pages = several and FORMATS[form].pages
         if pages and path == "-":
             msg = f"--report {text}: several results are several pages; name a folder, or a file for the index"
             raise UsageError(msg)
-        if Path(path).is_dir() and not (pages and Path(path).suffix != ".html"):
+        if is_folder(path) and not (pages and Path(path).suffix != ".html"):
             msg = f"--report {text}: {path} is a folder; name a file"
             raise UsageError(msg)
         if path in {target.path for target in targets}:

@@ -32,7 +32,10 @@ def following(result: Result) -> Iterator[Following]:
         return
     if (first := result.first_divergence) is not None:
         if first.note.startswith(BEGINS):
-            yield Following(f"have start() of {result.candidate} begin with copies of the weights that it is given")
+            if is_trace(Path(result.candidate)):
+                yield Following(f"record {result.candidate} again, from the weights that the reference began with")
+            else:
+                yield Following(f"have start() of {result.candidate} begin with copies of the weights that it is given")
         narrow = ["--steps", str(max(first.step, 1)), "--precision", first.precision]
         why = "only as far as where it begins" + (", with every tensor and a report" if result.command else "")
         yield _narrowed(result, why, *narrow, "-v", "--report", "markdown=divergence.md", without=_NARROWED)

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from parity.config.given import GivenModel
 from parity.errors import ParityError, SideError, UsageError, nearest
+from parity.paths import is_file, is_folder
 from parity.sides.guard import Guard
 
 BUILT_IN = {"keras": "keras_ref.adapter:KerasSide", "scratch": "scratch_net.adapter:ScratchSide"}
@@ -66,6 +67,8 @@ class LoadedSide:
                 return function(*arguments)
             return self.guard.call(function, arguments, at, anew=method == "start")
         except (Exception, SystemExit) as error:  # whatever a stranger's code raises
+            if isinstance(error, MemoryError) and self.guard is None:
+                raise  # that of the experiment: it asks for more than there is
             if isinstance(error, ParityError) and not isinstance(error, SideError):
                 raise  # told in plain words already
             told = error if isinstance(error, SideError) else SideError.raised(self.name, at, error, function)
@@ -109,8 +112,8 @@ def _choices(text: str) -> dict[str, str]:
 
 
 def _module_from_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        near = sorted(found.name for found in path.parent.glob("*.py"))[:8] if path.parent.is_dir() else []
+    if not is_file(path):
+        near = sorted(found.name for found in path.parent.glob("*.py"))[:8] if is_folder(path.parent) else []
         msg = f"{path}: no such file" + (f"; in that folder are {', '.join(near)}" if near else "")
         raise UsageError(msg)
     spec = importlib.util.spec_from_file_location(path.stem, path)
@@ -154,7 +157,7 @@ def _find(target: str) -> Any:
         except (Exception, SystemExit) as error:  # whatever a stranger's code raises
             raise SideError.raised(f"side {target!r}", "when it was imported", error) from error
     if not hasattr(module, attribute):
-        names = [name for name in vars(module) if not name.startswith("_")]
+        names = [name for name, value in vars(module).items() if name[0] != "_" and not isinstance(value, ModuleType)]
         msg = f"side {target!r}: {where} has no {attribute!r}" + nearest(attribute, names)
         raise UsageError(msg)
     return getattr(module, attribute)
@@ -183,7 +186,7 @@ def load_side(spec: SideLike, timeout: float | None = None) -> LoadedSide:
         name = getattr(spec, "__qualname__", None) or type(spec).__qualname__
         of_object = Guard(name, timeout)
         return LoadedSide(name, of_object.call(_made, (name, spec), "when it was made"), of_object)
-    if spec and spec not in _SHORT and (folder := Path(spec)).is_dir():
+    if spec and spec not in _SHORT and is_folder(folder := Path(spec)):
         from parity.trace import TraceSide  # noqa: PLC0415  # most sides are none
 
         return LoadedSide(spec, TraceSide(folder))

@@ -12,8 +12,14 @@ from pathlib import Path
 from parity.errors import UsageError
 from parity.sides import read_model
 from parity.starter import of_model
+from parity.starter.of_model import EXPERIMENT, NETWORK
 
-EXPERIMENT, NETWORK = "experiment.toml", "mynet.py"
+OF_MODEL = {
+    EXPERIMENT: "",
+    of_model.WEIGHTS: "its weights, from which both networks start",
+    of_model.STATE: "what its optimizer remembers of the steps it has taken, with which both go on",
+    NETWORK: "a frame for your own network: what to fill in is step",
+}
 
 
 def write(folder: str | PathLike[str], model: str | PathLike[str] | None = None) -> list[str]:
@@ -30,11 +36,9 @@ def write(folder: str | PathLike[str], model: str | PathLike[str] | None = None)
         notes, commands = [], [["parity", "diff", EXPERIMENT, "--candidate", f"{NETWORK}:MyNet"]]
     else:
         given = read_model(Path(model))
-        text, network, weights = of_model.files(given, Path(model))
-        told = {EXPERIMENT: f"the model {given.name}, on generated data: name your own in [data]"}
-        told[of_model.WEIGHTS] = "its weights, from which both networks start"
-        told[NETWORK] = "a frame for your own network: what to fill in is step"
-        files = {EXPERIMENT: text.encode(), of_model.WEIGHTS: weights, NETWORK: network.encode()}
+        files = of_model.files(given, Path(model))
+        told = {name: what for name, what in OF_MODEL.items() if name in files}
+        told[EXPERIMENT] = f"the model {given.name}, on generated data: name your own in [data]"
         notes = [f"left out: {what}: {why}" for what, why in given.left_out]
         commands = [["parity", "diff", EXPERIMENT], ["parity", "diff", EXPERIMENT, "--candidate", f"{NETWORK}:MyNet"]]
     _write(place, files)

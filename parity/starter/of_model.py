@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 
 from parity.config import validate
+from parity.config.experiment import ITERATIONS
 from parity.config.given import GivenModel
 
-WEIGHTS = "weights.npz"
+EXPERIMENT, WEIGHTS, STATE, NETWORK = "experiment.toml", "weights.npz", "optimizer.npz", "mynet.py"
 
 
-def files(model: GivenModel, source: Path) -> tuple[str, str, bytes]:
-    """The experiment, a frame for a network beside it, and the npz file of its initial weights."""
+def files(model: GivenModel, source: Path) -> dict[str, bytes]:
+    """The experiment, a frame for a network beside it, and npz files of its weights and of its optimizer's state."""
     from jinja2 import Environment  # noqa: PLC0415  # heavy, and only this needs it
 
     experiment = validate({"data": {"source": "memory"}, **model.settings}, source)
@@ -34,6 +35,8 @@ def files(model: GivenModel, source: Path) -> tuple[str, str, bytes]:
         name=model.name,
         file=_line(source.name),
         weights=WEIGHTS,
+        state=STATE if model.state else "",
+        taken=int(model.state.get(ITERATIONS, 0)),
         left_out=[(_line(what), _line(why)) for what, why in model.left_out],
         loss=said["loss"],
         metrics=said["metrics"],
@@ -43,10 +46,18 @@ def files(model: GivenModel, source: Path) -> tuple[str, str, bytes]:
     )
     environment.trim_blocks = True
     shapes = [(_quoted(name), array.shape) for name, array in model.weights.items()]
-    network = environment.from_string(_template("of_model.py.jinja")).render(file=_quoted(source.name), shapes=shapes)
+    network = environment.from_string(_template("of_model.py.jinja")).render(
+        file=_quoted(source.name), shapes=shapes, state=list(model.state)
+    )
+    written = {EXPERIMENT: text.encode(), WEIGHTS: _npz(model.weights)}
+    written |= {STATE: _npz(model.state)} if model.state else {}
+    return written | {NETWORK: network.encode()}
+
+
+def _npz(arrays: Mapping[str, Any]) -> bytes:
     stored = io.BytesIO()
-    np.savez(stored, **model.weights)  # type: ignore[arg-type]  # names as keywords
-    return text, network, stored.getvalue()
+    np.savez(stored, **arrays)
+    return stored.getvalue()
 
 
 def _template(name: str) -> str:

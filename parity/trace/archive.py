@@ -13,9 +13,11 @@ import struct
 import tokenize
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -30,10 +32,24 @@ _UNREADABLE = (
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file under another name and give it its own when it is whole."""
+    """Write a file under another name and give it its own when it is whole.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    with _whole(path) as stream:
+        stream.write(content)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[IO[bytes]]:
     unfinished = unfinished_name(path)
-    unfinished.write_bytes(content)
-    unfinished.replace(path)
+    try:
+        with unfinished.open("wb") as stream:
+            yield stream
+        unfinished.replace(path)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def unfinished_name(path: Path) -> Path:
@@ -43,13 +59,11 @@ def unfinished_name(path: Path) -> Path:
 
 def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
     """The same for arrays; the same arrays make the same bytes."""
-    unfinished = unfinished_name(path)
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     if objects := [name for name, array in contiguous.items() if array.dtype.hasobject]:
         raise ValueError(f"{', '.join(objects)}: holds objects, which would be pickled")
-    with unfinished.open("wb") as stream:  # NumPy 2.0 would take allow_pickle for an array's name
+    with _whole(path) as stream:  # NumPy 2.0 would take allow_pickle for an array's name
         np.savez(stream, **contiguous)  # type: ignore[arg-type]  # names, none of them one of its own options
-    unfinished.replace(path)
 
 
 def check_plain(path: Path, what: str = "file") -> os.stat_result:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from parity.config import Experiment, Precision, validate
 from parity.config.errors import ConfigError
 from parity.errors import UsageError
+from parity.paths import is_file, is_folder
 from parity.protocol import Key, Phase, keyed, word_of
 from parity.trace.archive import check_plain, write_whole
 
@@ -72,7 +73,7 @@ class Manifest(_Strict):
 
 def is_trace(path: Path) -> bool:
     """Whether a folder is meant to be a trace, in one precision or in several."""
-    return path.is_dir() and any((path / part / MANIFEST).is_file() for part in ("", *PRECISIONS))
+    return is_folder(path) and any(is_file(path / part / MANIFEST) for part in ("", *PRECISIONS))
 
 
 def array_name(key: Key) -> str:

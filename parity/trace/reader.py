@@ -11,6 +11,7 @@ import numpy as np
 
 from parity.config import Experiment, Precision
 from parity.errors import UsageError
+from parity.paths import is_file
 from parity.protocol import Array, Key, Records
 from parity.trace.archive import check_plain, read_arrays
 from parity.trace.manifest import (
@@ -83,6 +84,11 @@ class Trace:
         idle = {name for name in arrays.keys() - tensors.keys() if name.startswith("optimizer:") and tensors}
         return self._state(path, {name: array for name, array in arrays.items() if name not in idle})
 
+    def state(self) -> dict[str, Array]:
+        """Optimizer slots before the first step, also those of which no step tells anything, by name."""
+        arrays = read_arrays(self.folder / START)
+        return {key_of(name).tensor: array for name, array in arrays.items() if name.startswith("optimizer:")}
+
     def drawn(self) -> dict[Key, Array] | None:
         """The weights that the side draws by itself, none where it draws none; None where that was not recorded."""
         path = self.folder / DRAWN
@@ -137,10 +143,10 @@ def open_traces(folder: Path) -> dict[Precision, Trace]:
     Raises:
         UsageError: none is there, or one cannot be read.
     """
-    if (folder / MANIFEST).exists() or (folder / MANIFEST).is_symlink():
+    if os.path.lexists(folder / MANIFEST):
         traces = [Trace.open(folder)]
     else:
-        parts = [folder / precision for precision in PRECISIONS if (folder / precision / MANIFEST).exists()]
+        parts = [folder / precision for precision in PRECISIONS if is_file(folder / precision / MANIFEST)]
         if not parts:
             raise UsageError(
                 f"{folder}: no trace is there: neither {MANIFEST} nor float64/{MANIFEST}, float32/{MANIFEST}"

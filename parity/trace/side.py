@@ -18,7 +18,7 @@ from parity.trace.reader import Span, Trace, open_traces
 # the rest says how long, under what name and how strictly.
 _FREE = {
     *("name", "data", "batch_size", "shuffle", "drop_remainder", "epochs", "steps", "examples", "precision", "seed"),
-    *("initial_weights", "declare", "tolerance"),
+    *("initial_weights", "initial_state", "declare", "tolerance"),
 }
 
 
@@ -64,19 +64,26 @@ class TraceSide:
             raise UsageError(f"{self.folder}: was recorded in {other}, not in {precision}; ask for --precision {other}")
         return self.traces[precision]
 
+    def began(self, precision: Precision) -> dict[str, Array]:
+        """The weights before the first step."""
+        return _weights(self.trace(precision).start())
+
+    def draws(self, precision: Precision) -> bool:
+        """Whether what it draws by itself was recorded beside what it began with."""
+        return self.trace(precision).drawn() is not None
+
     def initial_weights(self, experiment: Experiment, inputs: int, precision: Precision) -> dict[str, Array] | None:  # noqa: ARG002  # the protocol's
         """What the side draws by itself; where that was not recorded, what it began with."""
         trace = self.trace(precision)
         if (drawn := trace.drawn()) == {}:
             return None
-        start = trace.start() if drawn is None else drawn
-        return {key.tensor: array for key, array in start.items() if word_of(key)[0] == "weights"}
+        return _weights(trace.start() if drawn is None else drawn)
 
     def start(self, experiment: Experiment, weights: Mapping[str, Array]) -> None:
-        """Begin again, if it is this experiment and these are the weights that were begun with.
+        """Begin again, if it is this experiment; the weights are those that it began with, whatever is given.
 
         Raises:
-            UsageError: they are not.
+            UsageError: it is another.
         """
         precision: Precision = "float64" if next(iter(weights.values())).dtype == np.float64 else "float32"
         self._trace, self._next, self._file = self.trace(precision), 1, None
@@ -88,20 +95,23 @@ class TraceSide:
                 f"{given!r:.80} here"
             )
         self._start = self._trace.start()
-        for name, array in weights.items():
-            recorded = self._start.get(Key("update", name))
-            if recorded is None or not same_bits(recorded, array):
-                raise UsageError(
-                    f"{self._trace.folder}: began with other weights: {name} differs; begin with those of the "
-                    "other side (start.npz of its recording has them), or give both the same initial_weights"
-                )
+        began = self.weights()
+        if odd := [name for name, array in weights.items() if name not in began or began[name].shape != array.shape]:
+            raise UsageError(f"{self._trace.folder}: began with weights of another shape: {odd[0]} differs")
+
+    def set_state(self, state: Mapping[str, Array]) -> None:
+        """What it began with is recorded, and told by `initial_state`."""
 
     def initial_state(self) -> dict[str, Array]:
         return {key.tensor: array for key, array in self._start.items() if word_of(key)[0] == "optimizer"}
 
     def weights(self) -> dict[str, Array]:
-        arrays = self._in_file(self._next - 1).step(self._next - 1 - self._records.first_step)
-        return {key.tensor: array for key, array in arrays.items() if word_of(key)[0] == "weights"}
+        """After the last step; before the first those that it began with."""
+        if self._next == 1:
+            arrays = self._start
+        else:
+            arrays = self._in_file(self._next - 1).step(self._next - 1 - self._records.first_step)
+        return _weights(arrays)
 
     def step(self, x: Array, y: Array) -> dict[str, Any]:
         said = self.steps(x[None], y[None])
@@ -182,6 +192,10 @@ class TraceSide:
         if not same_bits(given, recorded):
             step = next(i for i in range(len(given)) if not same_bits(given[i], recorded[i]))
             raise UsageError(f"{self._path}: was recorded with other data: {name} of step {first + step} differs")
+
+
+def _weights(arrays: Mapping[Key, Array]) -> dict[str, Array]:
+    return {key.tensor: array for key, array in arrays.items() if word_of(key)[0] == "weights"}
 
 
 def same_bits(one: Array, other: Array) -> bool:

@@ -27,7 +27,10 @@ class TraceWriter:
 
     def start(self, state: Mapping[Key, Array]) -> None:
         """Weights and slots before the first step."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{self.folder}: cannot be made: {error.strerror}") from None
         write_arrays(self.folder / START, {array_name(key): array for key, array in state.items()})
         self.manifest.write(self.folder)
 

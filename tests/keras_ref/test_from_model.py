@@ -406,8 +406,8 @@ def test_what_does_not_train_is_left_out_and_said():
     model.fit(VECTORS, NUMBERS, batch_size=11, verbose=0)
     result = parity.diff(model, VECTORS, NUMBERS, progress=False)
     told = {item.what: item.why for item in result.not_compared}
-    assert {"metric mae", "optimizer state"} <= told.keys()
-    assert "Adam has taken 2 steps before" in told["optimizer state"]
+    assert "metric mae" in told
+    assert "optimizer state" not in told  # both sides go on with it
     assert result.verdict is parity.Verdict.PARITY
 
 

@@ -67,6 +67,19 @@ def experiment(request, tmp_path):
     }[request.param]
 
 
+@pytest.mark.parametrize("given", [3, None, ["a", "b"], b"bytes"])
+def test_what_is_no_path_is_told(given, tmp_path):
+    received = f"expected the path of a folder, received {type(given).__name__}"
+    for call in (
+        lambda: parity.compare(given, tmp_path),
+        lambda: parity.compare(tmp_path, given),
+        lambda: parity.record(SETTINGS, side="scratch", out=given, progress=False),
+        lambda: parity.record(SETTINGS, side="scratch", out=tmp_path, start_from=given or 3, progress=False),
+    ):
+        with pytest.raises(parity.UsageError, match=received if given else "expected the path of a folder"):
+            call()
+
+
 def test_an_experiment_in_every_form_is_the_same(experiment):
     result = diff(experiment, candidate=HALF)
     plain = diff(SETTINGS, candidate=HALF)

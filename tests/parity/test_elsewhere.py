@@ -72,7 +72,7 @@ class Killed(Bare):
 class Hangs(Bare):
     def fourth(self):
         (Path(__file__).parent / "began").write_text(str(os.getpid()))
-        time.sleep(20)
+        time.sleep(60)
 """
 
 
@@ -265,7 +265,9 @@ def ended(process):
         return True
 
 
-def test_ctrl_c_ends_the_other_process_too(bare, tmp_path):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill -9"])
+@pytest.mark.usefixtures("bare")
+def test_what_ends_this_process_ends_the_other_too(tmp_path, how):
     words = [HERE, "-m", "parity", "diff", "experiment.json", "--reference", "scratch", "--candidate", "bare.py:Hangs"]
     (tmp_path / "experiment.json").write_text(parity.load_experiment(TABLE).model_dump_json())
     root = Path(parity.__file__).parent.parent
@@ -276,14 +278,22 @@ def test_ctrl_c_ends_the_other_process_too(bare, tmp_path):
             assert time.monotonic() < until
             assert process.poll() is None, process.stderr.read()
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == ExitCode.INTERRUPTED
-        assert process.stderr.read().decode().strip() == "parity: interrupted"
+        process.send_signal(how)
+        killed = how == signal.SIGKILL
+        assert process.wait(30) == (-signal.SIGKILL if killed else ExitCode.INTERRUPTED)
+        assert process.stderr.read().decode().strip() == ("" if killed else "parity: interrupted")
     until = time.monotonic() + 20  # it was told to end, and is ending
     while not ended(int((tmp_path / "began").read_text())):
         assert time.monotonic() < until
         time.sleep(0.05)
-    assert not list((tmp_path / "temporary").iterdir())
+    assert killed or not list((tmp_path / "temporary").iterdir())
+
+
+def test_what_a_side_reads_is_not_what_tells_it_to_end(bare, tmp_path):
+    (tmp_path / "bare.py").write_text(
+        f"{BARE}\n    def read(self): pass\n\nclass Reads(Bare):\n    def fourth(self): assert sys.stdin.read() == ''\n"
+    )
+    assert diff(f"{bare}Reads", python=HERE).crash is None
 
 
 def test_a_recording_that_begins_as_another_says_what_the_side_draws(tmp_path):

@@ -61,6 +61,7 @@ def test_killed_recordings_are_whole_and_gone_on_with(tmp_path):
     [
         ("raise KeyError('x')", "a traceback"),
         ("while True: pass", "not finished"),
+        ("import os; os.read(os.pipe()[0], 1)", "not finished"),
         ("bytearray(3 * 2**30)", "no verdict"),
         ("import warnings; warnings.warn('x')", "a warning"),
         ("print('PARITY')", ""),
@@ -69,6 +70,7 @@ def test_killed_recordings_are_whole_and_gone_on_with(tmp_path):
 )
 def test_what_goes_wrong_is_seen(command, wrong, monkeypatch):
     monkeypatch.setattr(runner, "SECONDS", 1)
+    monkeypatch.setattr(runner, "WAITING", 3 if "os.read" in command else 60)
 
     def body(cli, arguments, name):
         import click

@@ -19,7 +19,19 @@ from parity.measure import measure
 from parity.protocol import Key, Records, execution_order
 from parity.sides import load_side
 from parity.untold import untold
-from parity.verdict import AGAIN, ALONE, AUDITED, BEGINS, FIXED, OUTSIDE, Divergence, Judge, Summary, Verdict
+from parity.verdict import (
+    AGAIN,
+    ALONE,
+    AUDITED,
+    BEGINS,
+    BEGINS_STATE,
+    FIXED,
+    OUTSIDE,
+    Divergence,
+    Judge,
+    Summary,
+    Verdict,
+)
 
 # Layer names in the opposite of alphabetical order: "first" is never alphabetical.
 DATA = {"data": {"source": "regression", "features": 3, "samples": 24}, "loss": "mse", "optimizer": "sgd"}
@@ -529,9 +541,18 @@ def test_one_that_begins_with_other_weights_diverges_before_the_first_step():
     )
     assert none.first is None
     assert begins(KERNEL, put((2, 3), 5), first_step=7).first is None  # that is in the middle of a run
-    assert begins(Key("update", "z/kernel/momentum"), put((2, 3), 5)).first is None  # slots are no weights
     assert begins(Key("update", "optimizer/learning_rate"), put((), 5)).first is None
     assert begins(KERNEL, lambda array: array[:-1]).first is None  # nothing to hold element by element
+
+
+@pytest.mark.parametrize(("slot", "index"), [("z/kernel/momentum", (2, 3)), ("optimizer/iterations", ())])
+def test_one_whose_optimizer_remembers_something_else_diverges_before_the_first_step(slot, index):
+    """Every operation of it may be right, and every step what it makes of its own state."""
+    key = Key("update", slot)
+    judge = begins(key, put(index, 5))
+    first = judge.first
+    assert (first.step, first.key, first.lane, first.index, first.note) == (0, key, "free", index, BEGINS_STATE)
+    assert (first.reference, first.candidate, judge.verdict) == (0, 5, Verdict.DIVERGED)
 
 
 def test_a_beginning_with_the_transpose_is_named():

@@ -334,6 +334,37 @@ def test_inputs_that_are_not_finite(tmp_path):
     assert "x is not finite at [2, 1, 0]: -inf" in refused(arrays_in(tmp_path, x, np.ones(3)))
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"scale": 1e-320}, "data.scale = 1e-320: x, divided by it, is too large for float64"),
+        ({"x": [[1e308]]}, r"data: x is too large for float32 at \[0, 0\]: 1e\+308"),
+        ({"y": [1e39]}, r"data: y is too large for float32 at \[0, 0\]: 1e\+39"),
+    ],
+)
+def test_numbers_that_are_too_large(more, said):
+    data = {"source": "arrays", "x": [[1.0]], "y": [1.0], **more}
+    experiment = validate({"data": data, "layers": [{"units": 1}], "loss": "mse", "optimizer": "sgd"})
+    with pytest.raises(UsageError, match=said):
+        load_dataset(experiment).astype("float32")
+
+
+@pytest.mark.parametrize(
+    ("data", "units"),
+    [
+        ({"source": "regression", "features": 3, "samples": 10**30}, 1),
+        ({"source": "regression", "features": 10**30, "targets": 10**30, "samples": 1}, 1),
+        ({"source": "classification", "features": 3, "classes": 10**30}, 1),
+        ({"source": "classification", "features": 3, "classes": 2, "one_hot": 10**30}, 1),
+        ({"source": "regression", "features": 3}, 10**30),
+    ],
+)
+def test_more_than_can_be_counted(data, units):
+    experiment = validate({"data": data, "layers": [{"units": units}, {"units": 1}], "loss": "mse", "optimizer": "sgd"})
+    with pytest.raises(MemoryError):
+        load_dataset(experiment)
+
+
 def test_both_precisions_hold_the_same_examples_and_cannot_be_spoilt(tmp_path):
     found = load(arrays_in(tmp_path, RANDOM.random((4, 2)), [0, 1, 1, 0]), units=2, loss=SPARSE)
     for precision in ("float32", "float64"):

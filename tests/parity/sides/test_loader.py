@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
-from parity.errors import UsageError
-from parity.sides import load_side
+from parity.errors import SideError, UsageError
+from parity.sides import LoadedSide, load_side
+from parity.sides.guard import Guard
 
 NET = """
 class Net:
@@ -138,3 +139,13 @@ def test_a_file_that_fails_says_so_without_a_traceback(tmp_path, content, said):
     with pytest.raises(ParityError, match=said) as caught:
         load_side(f"{path}:Net")
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(("guard", "raised"), [(None, MemoryError), (Guard("mine"), SideError)])
+def test_no_memory_left_is_the_experiments_fault_not_a_built_in_sides(guard, raised):
+    class Greedy:
+        def start(self, *_):
+            raise MemoryError("12 GiB")
+
+    with pytest.raises(raised):
+        LoadedSide("greedy", Greedy(), guard).call("start", 0)

@@ -17,7 +17,7 @@ from parity.recording import record
 from parity.report.following import following
 from parity.run import diff
 from parity.trace.keep import Keep
-from parity.verdict import Verdict
+from parity.verdict import BEGINS, Verdict
 
 EXPERIMENT = {
     "name": "the l2 question in the small",
@@ -184,17 +184,76 @@ def test_traces_of_different_runs_are_not_compared(tmp_path, traces, change, mes
     assert message in str(caught.value)
 
 
-def test_other_initial_weights_and_precisions(tmp_path, traces):
-    record(validate(EXPERIMENT | {"seed": 3, "precision": "float32"}), "scratch", tmp_path / "seed")
-    with pytest.raises(UsageError, match="began with other weights"):
-        compare(traces / "some" / "plain", tmp_path / "seed")
-    record(validate(EXPERIMENT | {"precision": "float64"}), "scratch", tmp_path / "float64")
+SMALL = EXPERIMENT | {
+    "layers": [{"units": 4, "activation": "tanh", "kernel_initializer": "he_normal"}, {"units": 1}],
+    "precision": "float64",
+    "steps": 2,
+}
+
+
+def test_other_initial_weights_are_a_divergence_before_the_first_step(tmp_path):
+    experiment = validate(SMALL)
+    record(experiment, "scratch", tmp_path / "plain")
+    record(experiment, "scratch[init.fan=swapped]", tmp_path / "swapped")
+    record(validate(SMALL | {"seed": 3}), "scratch", tmp_path / "seed")
+    for name, causes in (("swapped", {"init.fan=swapped"}), ("seed", set())):
+        folder = tmp_path / name
+        recorded = compare(tmp_path / "plain", folder)
+        for result in (recorded, diff(experiment, reference="scratch", candidate=str(folder))):
+            first = result.first_divergence
+            assert (result.verdict, result.exit_code) == (Verdict.DIVERGED, 1)
+            assert (first.step, str(first.key), first.note) == (0, "update dense/kernel", BEGINS)
+            assert (first.reference, first.candidate) != (0, 0)
+            assert first.reference != first.candidate
+            assert {str(cause) for cause in result.diagnosis.causes} == causes
+            told = [item.why for item in following(result)]
+            assert told[0] == f"record {folder} again, from the weights that the reference began with"
+        if not causes:
+            assert recorded.diagnosis.unable.startswith("every step the candidate takes is what the reference takes")
+
+
+def test_other_weights_than_the_experiment_names(tmp_path):
+    """Those of a candidate are a divergence, with a square kernel that was recorded transposed named as that."""
+    kernel = np.arange(9.0).reshape(3, 3) / 10
+    table = SMALL | {"layers": [{"units": 3, "activation": "tanh"}, {"units": 1}]}
+    experiment = validate(table | {"initial_weights": {"dense/kernel": kernel.tolist()}})
+    record(validate(table | {"initial_weights": {"dense/kernel": kernel.T.tolist()}}), "scratch", tmp_path / "turned")
+    for steps in (1, 2):
+        short = experiment.model_copy(update={"steps": steps})
+        result = diff(short, reference="scratch", candidate=str(tmp_path / "turned"), explain=False)
+        first = result.first_divergence
+        assert (result.verdict, first.step) == (Verdict.DIVERGED, 0)
+        assert (first.index, first.note) == ((0, 2), f"{BEGINS}; these are their transpose")
+        assert (first.reference, first.candidate) == (0.2, 0.6)
+    with pytest.raises(UsageError, match="turned: began with other weights than the experiment names: dense/kernel"):
+        diff(experiment, reference=str(tmp_path / "turned"), candidate="scratch")
+
+
+def test_a_recording_of_one_precision_is_judged_in_that_unless_another_was_asked_for(tmp_path, traces):
+    record(validate(SMALL | {"precision": "float32"}), "scratch", tmp_path / "coarse")
+    record(validate(SMALL), "scratch", tmp_path / "fine")
+    left_alone = {name: value for name, value in SMALL.items() if name != "precision"}
+    for folder, judged, left_out in (("coarse", "float32", "float64"), ("fine", "float64", "float32")):
+        trace = str(tmp_path / folder)
+        for side in ({"reference": "scratch", "candidate": trace}, {"reference": trace, "candidate": "scratch"}):
+            result = diff(validate(left_alone), **side)
+            assert result.verdict is Verdict.PARITY
+            assert [run.precision for run in result.runs] == [judged] == [result.experiment.precision]
+            why = {item.what: item.why for item in result.not_compared}[left_out]
+            assert why == f"not judged: {trace} was recorded in {judged} alone"
+            for asked in ("both", left_out):
+                with pytest.raises(UsageError, match=f"was recorded in {judged}, not in {left_out}"):
+                    diff(validate(SMALL | {"precision": asked}), **side)
     with pytest.raises(UsageError, match="there is no precision that both were recorded in"):
-        compare(tmp_path / "float64", tmp_path / "seed")
-    with pytest.raises(UsageError, match="was recorded in float64, not in float32"):
-        diff(validate(EXPERIMENT | {"precision": "float32"}), reference="scratch", candidate=str(tmp_path / "float64"))
-    result = compare(tmp_path / "float64", traces / "some" / "plain")
+        compare(tmp_path / "coarse", tmp_path / "fine")
+    record(validate(left_alone), "scratch", tmp_path / "both")
+    result = compare(tmp_path / "both", tmp_path / "fine")
     assert [run.precision for run in result.runs] == ["float64"]
+    assert any(
+        item.what == "float32" and "fine was recorded in float64 alone" in item.why for item in result.not_compared
+    )
+    asked = compare(tmp_path / "both", tmp_path / "fine", precision="float64")
+    assert not any(item.what == "float32" for item in asked.not_compared)
 
 
 def test_a_reference_that_the_network_cannot_stand_for_judges_nothing(traces):

@@ -274,3 +274,29 @@ def test_an_interrupt_leaves_what_was_recorded(tmp_path):
     assert f"recorded is {trace.last_step} steps in trace. --resume goes on" in err
     for file in trace.manifest.files:
         trace.records(file)
+
+
+@pytest.mark.parametrize(
+    ("said", "untold"),
+    [
+        ("{}", "dense/kernel, dense/bias, dense_1/kernel, dense_1/bias"),
+        ("{'dense/kernel': self.w['dense/kernel']}", "dense/bias, dense_1/kernel, dense_1/bias"),
+    ],
+)
+def test_a_side_without_weights_is_refused_at_its_first_step(tmp_path, experiment, said, untold):
+    class LossAlone:
+        taken = 0
+
+        def start(self, _, weights):
+            self.w = weights
+
+        def step(self, *_):
+            LossAlone.taken += 1
+            return 1.5
+
+        def weights(self):
+            return eval(said)  # noqa: S307  # of the table above
+
+    with pytest.raises(UsageError, match=f"LossAlone: weights\\(\\) leaves out {untold}"):
+        record(experiment, LossAlone, tmp_path / "trace")
+    assert LossAlone.taken == 1
