@@ -38,12 +38,17 @@ from rich.table import Table
 from tests.mutants import Mutant, mutants_of
 
 HERE = Path(__file__).parent
-MODULES = ("measure", "budget.local", "budget.losses", "budget.rounding", "verdict", "tolerance")
+MODULES = (
+    *("measure", "unbounded", "budget.local", "budget.losses", "budget.overflow", "budget.rounding"),
+    *("verdict", "tolerance"),
+)
 TESTS = (
     "test_measure.py",
     "budget/test_gamma.py",
     "budget/test_formulas.py",
     "budget/test_local.py",
+    "budget/test_overflow.py",
+    "test_unbounded.py",
     "test_verdict.py",
     "test_traps.py",
     "test_tolerance.py",

@@ -41,14 +41,16 @@ class Overflow:
 
     def of(self, key: Key, records: Records, rows: Rows) -> Array | bool:
         """Whether each element may overflow in the chosen steps; broadcasts to them."""
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            try:
+                return np.asarray(np.isinf(_MARGIN * self.largest(key, records, rows)))
+            except KeyError:  # nobody recorded what it depends on: it has no budget either
+                return False
+
+    def largest(self, key: Key, records: Records, rows: Rows) -> Array | float:
+        """The largest number that may be met on the way to each element, 0 where none can overflow."""
         phases = {"forward": self._forward, "loss": self._of_loss, "gradient": self._gradient}
-        if key.phase not in phases:
-            return False
-        try:
-            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                return np.asarray(np.isinf(_MARGIN * phases[key.phase](key, _Finite(records, rows))))
-        except KeyError:  # nobody recorded what it depends on: it has no budget either
-            return False
+        return phases[key.phase](key, _Finite(records, rows)) if key.phase in phases else 0.0
 
     def _forward(self, key: Key, of: Operands) -> Array | float:
         if key.tensor.endswith("/output"):

@@ -186,6 +186,42 @@ def test_two_ulp_in_one_kernel_element_are_found(founding, precision, monkeypatc
     assert found.difference == 2 * np.spacing(np.array(abs(found.reference), precision))
 
 
+class Bare:
+    """The same, and tells loss and weights alone."""
+
+    def __init__(self):
+        self._side = Planted()
+
+    def start(self, experiment, weights):
+        self._side.start(experiment, weights)
+
+    def step(self, x, y):
+        return self._side.step(x, y)["loss"]
+
+    def weights(self):
+        return self._side.weights()
+
+
+FIGURES = [  # docs/your-own-network.md; the envelope of another machine may round otherwise
+    ("layers.0.kernel_regularizer.l2", 1e-12, 1e-4),
+    ("layers.1.kernel_regularizer.l2", 1e-12, 1e-3),
+    ("learning rate", 1e-13, 1e-4),
+    ("one kernel element", 128, 2048),
+]
+
+
+@pytest.mark.parametrize(("what", "float64", "float32"), FIGURES)
+def test_the_figures_of_loss_and_weights_alone(founding, what, float64, float32, monkeypatch):
+    monkeypatch.setattr(Planted, "what", what, raising=False)
+    for precision, figure in (("float64", float64), ("float32", float32)):
+        given = founding.model_copy(update={"precision": precision})
+        for error, verdict in ((10 * figure, Verdict.DIVERGED), (figure / 100, Verdict.PARITY)):
+            monkeypatch.setattr(Planted, "error", error, raising=False)
+            result = diff(given, reference="scratch", candidate=f"{__name__}:Bare", explain=False)
+            assert result.verdict is verdict, (precision, error)
+            assert verdict is Verdict.PARITY or result.first_divergence.step == 1
+
+
 def test_every_report_says_it(founding):
     result = diff(founding, reference="scratch")
     said = as_json.as_dict(result)["sensitivity"]

@@ -118,6 +118,24 @@ def test_nothing_is_asked_where_all_is_within_its_budget_or_has_an_ordinary_size
     assert asked == []
 
 
+ROOT = FAR**0.5
+
+
+@pytest.mark.parametrize(
+    ("apart", "used", "open_"),
+    [
+        (1e150, 2, False), (ROOT * (1 - 1e-15), 2, False), (ROOT, 2, True), (1e160, 1.5, True),
+        (1e160, 1 + 1e-15, True), (1e160, 1, False), (1e160, 0.5, False),
+    ],
+)  # fmt: skip
+def test_it_is_asked_where_the_two_are_beyond_the_budget_and_far_apart(apart, used, open_):
+    """Beyond it, and by no less than the root of the largest number."""
+    unbounded, asked = asking()
+    rows, at = measured(np.zeros((1, 1)), np.full((1, 1), apart), lambda _: apart / used, unbounded)
+    assert (at, asked) == ((0, [[0]]) if open_ else (None, []))
+    assert rows["used"]["value"][0] == (0 if open_ else pytest.approx(used))
+
+
 def test_only_the_elements_that_differ_and_have_no_bound_are_left_out():
     unbounded, asked = asking()
     rows, at = measured(R, C, lambda steps: np.zeros((len(steps), 1)), unbounded)
@@ -140,6 +158,13 @@ def test_what_has_a_bound_beside_it_is_judged():
     assert at == 1
     assert rows["used"]["value"].tolist() == [0, 1.5, math.inf, FAR]
     assert (rows["used"]["index"][1], rows["beyond"].tolist()) == (0, [0, 1, 1, 1])
+
+
+def test_told_is_the_first_step_that_has_such_an_element():
+    which = np.zeros((3, 3), bool)
+    which[1:, 2] = True
+    rows, at = measured(R, C, lambda _: 0.0, asking(which)[0])
+    assert (at, rows["used"]["value"].tolist()) == (2, [0, math.inf, 0, 0])
 
 
 def test_where_all_that_differs_has_a_bound_nothing_changes():

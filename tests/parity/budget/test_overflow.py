@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 from parity.budget import LocalBudget, Overflow
 from parity.config import Experiment
 from parity.protocol import Key, Records
+from tests.parity.budget.test_formulas import LOSSES, STEPS, experiment_of as formulas_of, records_of
 
 LARGEST = float(np.finfo(np.float32).max)
 ROW = np.array([0])
@@ -76,6 +77,15 @@ def test_a_layer(x, kernel, bias, use_bias):
     found = of(experiment, key, {Key("batch", "x"): x}, before)
     for row, unit in np.ndindex(2, 2):
         check(found[row, unit], [*products(x[row], kernel[:, unit]), *([bias[unit]] if use_bias else [])])
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("bias", [0.6, 0.3])
+def test_a_bias_is_a_term_like_the_others(sign, bias):
+    x, kernel = np.full((1, 3), 0.2), np.full((3, 2), LARGEST)
+    before = {Key("update", "dense/kernel"): kernel, Key("update", "dense/bias"): np.full(2, sign * bias * LARGEST)}
+    found = of(experiment_of(), Key("forward", "dense/pre_activation"), {Key("batch", "x"): x}, before)
+    assert found.tolist() == [[bias == 0.6] * 2]
 
 
 @given(arrays(3, 3), arrays(3, 2), arrays(3, 2))
@@ -188,7 +198,12 @@ def test_what_has_a_fixed_order_or_is_not_recorded():
     huge = np.full((3, 2), LARGEST)
     for key in (Key("update", "dense/kernel"), Key("batch", "x"), Key("metrics", "accuracy")):
         assert not of(experiment, key, {key: huge}, {Key("update", "dense/kernel"): huge})
-    assert not np.any(of(experiment, Key("forward", "dense/output"), {Key("forward", "dense/output"): huge}))
+    told, before = (
+        {Key("batch", "x"): huge.T},
+        {Key("update", "dense/kernel"): huge, Key("update", "dense/bias"): [0, 0]},
+    )
+    assert np.all(of(experiment, Key("forward", "dense/pre_activation"), told, before))
+    assert not np.any(of(experiment, Key("forward", "dense/output"), told, before))
     assert not of(experiment, Key("forward", "dense/pre_activation"), {Key("batch", "x"): huge.T})
 
 
@@ -201,3 +216,99 @@ def test_a_difference_that_overflows_takes_no_budget_from_the_rest_of_a_softmax(
     ordinary = arrays | {key: a, Key("forward", "dense/pre_activation"): np.array([[[1.0, 1, -1e3]]])}
     np.testing.assert_allclose(found, LocalBudget(experiment, "float32").of(key, Records(1, ordinary, {}), ROW))
     assert (found[0, 0, :2] > found[0, 0, 2]).all()
+
+
+def by_hand(experiment, records, step, key):
+    """The largest number on the way to each element, written a second time: one step, one example, one element."""
+    now, before, name = records.step(step), records.states_before(), key.layer
+    layers = {layer.name: layer for layer in experiment.layers}
+    names = list(layers)
+
+    def inputs(layer):
+        at = names.index(layer)
+        return now[Key("batch", "x")] if at == 0 else now[Key("forward", f"{names[at - 1]}/output")]
+
+    def weight(tensor):
+        return np.abs(before[Key("update", tensor)][step])
+
+    def penalty(tensor):
+        layer, _, place = tensor.partition("/")
+        regularizer = getattr(layers[layer], {"output": "activity"}.get(place, place) + "_regularizer")
+        values = np.abs(now[Key("forward", tensor)]) if place == "output" else weight(tensor)
+        return sum(float(v) ** 2 if getattr(regularizer, "l2", 0) else float(v) for v in values.reshape(-1))
+
+    def penalized():
+        for layer in experiment.layers:
+            for place in ("kernel", "bias", "activity"):
+                if getattr(layer, f"{place}_regularizer") is not None and (place != "bias" or layer.use_bias):
+                    yield f"{layer.name}/{'output' if place == 'activity' else place}"
+
+    y, last = now[Key("batch", "y")], names[-1]
+    p, loss = now[Key("forward", f"{last}/output")], experiment.loss
+    squares, skips = "Squared" in loss.class_name, layers[last].activation in {"softmax", "sigmoid"}
+    skips = skips and not squares
+    z = now[Key("forward", f"{last}/pre_activation")] if skips else p
+    normalizes = loss.class_name == "CategoricalCrossentropy"
+
+    def quotient(row):
+        return sum(abs(row)) / abs(sum(row)) ** 2 / 1e-7 if normalizes else 0.0
+
+    def data():
+        if squares:
+            return sum(float(d) ** 2 for d in (p - y).reshape(-1))
+        if skips or getattr(loss, "from_logits", False):
+            factor = 1 + (1.0 if y.dtype.kind == "i" else max(abs(y.reshape(-1))))
+            return factor * sum(abs(v) + max(abs(row)) for row in z for v in row)
+        return sum(quotient(row) for row in p)  # one quotient for each example
+
+    if key.phase == "loss":
+        if key.tensor != "loss":
+            return penalty(key.tensor)
+        of_data = data() if key.part != "penalty" else 0.0
+        return of_data + sum(penalty(tensor) for tensor in penalized() if key.part != "data")
+    if key.phase == "forward":
+        if key.tensor.endswith("output"):
+            return 0.0
+        bias = weight(f"{name}/bias") if layers[name].use_bias else 0.0
+        kernel = weight(f"{name}/kernel")
+        return np.array([[sum(abs(row) * column) for column in kernel.T] for row in inputs(name)]) + bias
+    if key.phase != "gradient":
+        return 0.0
+    what = key.tensor.partition("/")[2]
+    a, da = (np.abs(now[Key(phase, f"{name}/output")]) for phase in ("forward", "gradient"))
+    dz = np.abs(now[Key("gradient", f"{name}/pre_activation")])
+    if what == "pre_activation":
+        return np.array(
+            [
+                row + (sum(row * other) if layers[name].activation == "softmax" else 0)
+                for row, other in zip(da, a, strict=True)
+            ]
+        )
+    if what == "output":
+        found = 2 * a if layers[name].activity_regularizer is not None else 0.0
+        if name == last:
+            if squares:
+                return found + 2 * np.abs(p - y)
+            return found + (0.0 if skips else np.array([[quotient(row)] for row in p]))
+        above = names[names.index(name) + 1]
+        up, kernel = np.abs(now[Key("gradient", f"{above}/pre_activation")]), weight(f"{above}/kernel")
+        return found + np.array([[sum(row * line) for line in kernel] for row in up])
+    extra = 2 * weight(key.tensor) if getattr(layers[name], f"{what}_regularizer") is not None else 0.0
+    if key.part == "penalty":
+        return extra
+    columns = np.abs(inputs(name)).T
+    of_data = np.array([[sum(x * d) for d in dz.T] for x in columns]) if what == "kernel" else [sum(d) for d in dz.T]
+    return np.asarray(of_data) + (0.0 if key.part == "data" else extra)
+
+
+@pytest.mark.parametrize("hidden", ["tanh", "softmax"])
+@pytest.mark.parametrize("penalties", [True, False])
+@pytest.mark.parametrize(("loss", "settings", "last"), LOSSES)
+def test_the_largest_number_on_the_way(loss, settings, last, penalties, hidden):
+    experiment = formulas_of((loss, settings), last, hidden, penalties=penalties, depth=2)
+    records, overflow = records_of(experiment), Overflow(LocalBudget(experiment, "float64"))
+    for key, array in records.arrays.items():
+        found = np.broadcast_to(overflow.largest(key, records, np.arange(STEPS)), array.shape)
+        for step in range(STEPS):
+            wanted = np.broadcast_to(by_hand(experiment, records, step, key), array.shape[1:])
+            np.testing.assert_allclose(found[step], wanted, rtol=1e-12, atol=0, err_msg=str((key, step)))
