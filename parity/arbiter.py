@@ -2,8 +2,9 @@
 
 The operands that the reference recorded are widened, which is exact, and the phase is computed anew in float64: what
 rounding then leaves is half a billionth of what it is in float32, so that the result stands for the exact one. It comes
-from the built-in NumPy network with Keras' choices, and counts only where that network, given the reference's operands
-in float64, gives what the reference gives (the same tensor, within its budget, in every step up to this one).
+from the built-in NumPy network with the choices that the reference is known to make, mostly Keras', and counts only
+where that network, given the reference's operands in float64, gives what the reference gives (the same tensor, within
+its budget, in every step up to this one).
 
 Each side is then held against the exact value by the whole budget of the difference: more than its own share, so no
 side is blamed for rounding as it must. What has to be equal to the last bit has no budget: there a side may be off by
@@ -105,7 +106,7 @@ def _arbitrated(
     if evidence.candidate.shape != records.arrays[key].shape:
         msg = "the two sides' arrays are not of one shape"
         raise _CannotSayError(msg)
-    arbiter = load_side(STAND_IN)
+    arbiter = _made_as(sides[0])
     if not _agrees(experiment, sides[0], arbiter, dataset, weights, first):
         msg = "the built-in NumPy network does not compute it as the reference does in float64"
         raise _CannotSayError(msg)
@@ -143,6 +144,14 @@ def _arbitrated(
         candidate_float64=float(again[index]),
         limit=float((limit_float64 if outcome is Outcome.FUNCTION else limit)[index]),
     )
+
+
+def _made_as(reference: LoadedSide) -> LoadedSide:
+    """The NumPy network with the choices that the reference is known to make, declared ones for instance."""
+    arbiter = load_side(STAND_IN)
+    if not reference.can("makes"):
+        return arbiter
+    return LoadedSide(arbiter.name, arbiter.side.with_conventions(reference.side.makes()))
 
 
 def _agrees(

@@ -108,6 +108,9 @@ class ScratchSide:
     def with_conventions(self, choices: Mapping[str, str]) -> ScratchSide:
         return ScratchSide({**self.choices, **choices})
 
+    def makes(self) -> dict[str, str]:
+        return dict(self.choices)
+
     def conventions(self) -> dict[str, tuple[str, ...]]:
         return {code: tuple(choices) for code, choices in conventions.CHOICES.items()}
 

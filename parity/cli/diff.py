@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @click.option(
     "--declare",
     multiple=True,
-    metavar="CODE=CHOICE",
+    metavar="CODE=CHOICE[,...]",
     help="A difference that is meant: passes if the candidate differs in just that. Repeatable.",
 )
 @click.option(
@@ -123,7 +123,7 @@ def diff(
             changes=overrides,
             lane=lane,
             explain=explain,
-            declare=dict(_pair(text) for text in declare) or None,
+            declare=dict(_pair(text) for texts in declare for text in texts.split(",")) or None,
             tolerance=from_options(rtol, atol, ulp),
             envelope=envelope,
             gradcheck=gradcheck,

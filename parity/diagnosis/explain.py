@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +23,8 @@ from parity.errors import SideError
 from parity.lockstep import common_spans, draw_weights
 from parity.protocol import Array, Key, execution_order
 from parity.sides import LoadedSide
+
+REJECTED = 3  # told at most
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,8 @@ def diagnose(
         )
     found, best = search.run()
     if not found:
-        return ended(rejected=tuple(_rejected(experiment, one) for one in best[:3]))
+        nearer = (one for one in best if one.choices not in (makes, frozenset()))
+        return ended(rejected=_nearest(experiment, [search.try_set(makes, search.evidence), *nearer]))
     first, *others = readings(search, [one.choices for one in found])
     causes = _causes(search, dataset, found[0], makes, others)
     return ended((*drawn, *causes), readings=_readings(search, dataset, first, others))
@@ -265,6 +268,15 @@ def _effect(search: Search, choices: Choices, of_reference: Choices, code: str) 
             if size and apart / size > largest:
                 largest, on = apart / size, key
     return largest, on
+
+
+def _nearest(experiment: Experiment, best: Iterable[Tried]) -> tuple[Rejected, ...]:
+    """What came nearest; of sets that leave the same over where they leave something first, the nearest."""
+    found: dict[tuple[int, Key, float], Rejected] = {}
+    for tried in best:
+        rejected = _rejected(experiment, tried)
+        found.setdefault((rejected.step, rejected.first_unexplained, rejected.used), rejected)
+    return tuple(found.values())[:REJECTED]
 
 
 def _rejected(experiment: Experiment, tried: Tried) -> Rejected:

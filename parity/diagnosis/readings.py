@@ -30,7 +30,7 @@ SAME = 1e-4
 """So near are two factors that are one, in either precision."""
 
 # Conventions that are factors, also of what is told beside the update.
-ALL_FACTORS = (*FACTORS, "l2.gradient", "l2.reported", "loss.reported")
+ALL_FACTORS = (*FACTORS, "l2.gradient", "loss.reported")
 
 
 def readings(search: Search, found: Sequence[Set]) -> list[Set]:

@@ -49,7 +49,8 @@ WORST = 1e30  # what an infinite difference counts for
 
 Set = frozenset[tuple[str, str]]
 
-# Conventions that are factors of the update: of what the data gives to it, of what a penalty gives, of both.
+# Conventions that are factors of the update, of what the data gives to it, of what a penalty gives, of both, and of the
+# penalty that is told: an update may look right for being twice wrong, and a loss as well.
 FACTORS = (
     "loss.batch",
     "loss.outputs",
@@ -60,9 +61,14 @@ FACTORS = (
     "l2.penalty",
     "l2.scale",
     "l2.decay",
+    "l2.reported",
     "activity.batch",
     "momentum.dampening",
 )
+
+
+# What makes no difference by itself and does beside others: a whole penalty is told of one that is halved.
+RESTORING = {("l2.reported", "whole")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,8 +224,8 @@ class Search:
                         yield frozenset(changed.items())
 
     def factors(self, codes: Iterable[str] = FACTORS) -> dict[str, list[tuple[str, str]]]:
-        """Code -> factors; those that were seen to make no difference by themselves make none beside others."""
-        idle = {single for (_, one), begins in self._begins.items() if begins is None for single in one}
+        """Code -> factors; those that were seen to make no difference by themselves make none beside others, mostly."""
+        idle = {single for (_, one), begins in self._begins.items() if begins is None for single in one} - RESTORING
         return {code: [one for one in self.singles if one[0] == code and one not in idle] for code in codes}
 
     def _needed(self, proved: Tried) -> Tried:

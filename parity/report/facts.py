@@ -80,9 +80,10 @@ def percent(used: float) -> str:
 
 
 def place(key: Key) -> str:
-    """`loss, dense_1/kernel (penalty)`."""
+    """`loss, dense_1/kernel (penalty part)`, and `loss` for that of the whole network."""
     part = "" if key.part == "whole" else f" ({key.part} part)"
-    return f"{key.phase}, {key.tensor}{part}"
+    tensor = "" if key.tensor == key.phase else f", {key.tensor}"
+    return f"{key.phase}{tensor}{part}"
 
 
 def _declared_headline(result: Result) -> str | None:

@@ -93,6 +93,13 @@ class Below(_Changed):
 class FarAbove(_Changed):
     change = staticmethod(shifted(20))
 
+class Secretive(ScratchSide):
+    "Halves the penalty and does not say so."
+    def __init__(self):
+        super().__init__({"l2.penalty": "half"})
+    def makes(self):
+        return {}
+
 class LastBit(ScratchSide):
     "Weights off by 3 ulp, in float32."
     def replay(self, reference):
@@ -159,9 +166,17 @@ def test_against_keras(run):
     assert run("keras", "Coarse", steps=2).arbiter.outcome is Outcome.CANDIDATE
 
 
-def test_the_arbiter_must_know_the_reference(run):
-    """A reference with a convention of its own is nothing that the network with Keras' choices could speak for."""
+def test_what_the_reference_is_known_to_make_the_arbiter_makes(run):
+    """A declared difference, for instance: the candidate is the one that has another penalty."""
     found = run("scratch[l2.penalty=half]", "scratch").arbiter
+    assert found.outcome is Outcome.FUNCTION
+    assert found.exact == pytest.approx(found.reference)
+    assert found.candidate_float64 == pytest.approx(2 * found.exact)
+
+
+def test_the_arbiter_must_know_the_reference(run):
+    """A reference with a convention of its own is nothing that another network could speak for."""
+    found = run("Secretive", "scratch").arbiter
     assert found.outcome is None
     assert "does not compute it as the reference does" in found.why_not
 

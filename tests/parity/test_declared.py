@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from parity.cli import main
 from parity.config import ConfigError, validate
 from parity.declared import diff_declared
 from parity.errors import ExitCode
@@ -40,6 +42,16 @@ def test_what_differs_in_just_what_was_declared_passes(candidate, declare):
     assert result.verdict is Verdict.PARITY
     assert result.exit_code is ExitCode.PARITY
     assert "by nothing else" in headline(result)
+
+
+def test_several_are_declared_as_they_are_given_to_a_side(tmp_path):
+    both = "l2.penalty=half,loss.factor=half"
+    (tmp_path / "experiment.json").write_text(json.dumps(TABLE))
+    words = ["diff", f"{tmp_path}/experiment.json", "--reference", "scratch", "--candidate", f"scratch[{both}]", "-q"]
+    for declared, code in (([both], 0), (both.split(","), 0), (["l2.penalty=half"], 1)):
+        with pytest.raises(SystemExit) as ended:
+            main([*words, *(word for one in declared for word in ("--declare", one))])
+        assert (ended.value.code or 0) == code
 
 
 def test_against_keras_and_for_a_network_that_only_trains():

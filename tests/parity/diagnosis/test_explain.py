@@ -161,6 +161,31 @@ def test_what_the_catalogue_does_not_hold_stays_unexplained(defect, step, key):
     assert all(one.used > 1 for one in found.rejected)
 
 
+def test_what_stays_unexplained_beside_a_reference_with_a_choice_of_its_own():
+    """Its choice, which the candidate makes as well, comes first: not Keras', with what these leave."""
+    candidate = LoadedSide("candidate", DefectiveSide({"l2.penalty": "half"}, "bias_sign"))
+    found = said(bench(), candidate, scratch(l2__penalty="half"))
+    assert not found.explained
+    first, *others = found.rejected
+    assert first.choices == ("l2.penalty=half",)
+    assert (first.step, str(first.first_unexplained)) == (1, "gradient dense_1/bias")
+    assert all(one.choices not in {(), first.choices} for one in others)
+
+
+def test_sets_that_leave_the_same_are_told_once():
+    found = said(bench(), LoadedSide("candidate", DefectiveSide({"l2.penalty": "half"}, "bias_sign")))
+    left = [(one.first_unexplained, one.step, one.used) for one in found.rejected]
+    assert len(left) == len(set(left)) >= 2
+
+
+def test_an_effect_is_told_where_the_candidate_has_nothing_but_zeros():
+    """A bias that begins at zero and is never updated: all of what it would be is missing."""
+    (cause,) = said(bench(), scratch(update__biases="not_last")).causes
+    assert str(cause) == "update.biases=not_last"
+    assert cause.effect == 1
+    assert str(cause.effect_on) == "update dense_1/bias"
+
+
 class Once(ScratchSide):
     """Does not start a second time."""
 

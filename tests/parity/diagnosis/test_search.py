@@ -32,6 +32,19 @@ FOUND = {
     ),
     "a gradient that looks right under a loss that is not": ("everything", {}, {"loss.reported": "double"}),
     "a penalty that is told and not minimised": ("everything", {}, {"l2.gradient": "absent"}),
+    "a whole penalty told of one that is halved": (  # either alone leaves more than none of them does
+        "everything",
+        {
+            "data": {"source": "classification", "samples": 25, "features": 7, "classes": 2},
+            "layers": [
+                {"units": 4, "activation": "relu", "kernel_regularizer": {"l2": 0.1}},
+                {"units": 4, "activation": "relu"},
+                {"units": 1, "activation": "sigmoid"},
+            ],
+            "loss": "BinaryCrossentropy",
+        },
+        {"l2.penalty": "half", "l2.reported": "whole"},
+    ),
     "two that cancel in every weight": (
         "everything",
         {"layers": PLAIN},
