@@ -394,6 +394,10 @@ def test_more_than_can_be_counted(data, units):
         load_dataset(experiment)
 
 
+def test_advice_to_encode_labels_is_given_for_labels_alone(tmp_path):
+    assert "one_hot" not in refused(arrays_in(tmp_path, np.ones((3, 2)), [0, 0.5, 2]), 3)
+
+
 def test_both_precisions_hold_the_same_examples_and_cannot_be_spoilt(tmp_path):
     found = load(arrays_in(tmp_path, RANDOM.random((4, 2)), [0, 1, 1, 0]), units=2, loss=SPARSE)
     for precision in ("float32", "float64"):
