@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from parity.casebook import report, run_case
+from parity.casebook import _figure_line, report, run_case
 from parity.cases import Expected, Figure, cases, load_case, unexpected
 from parity.data.sources import MNIST_VARIABLE
 from parity.verdict import Verdict
@@ -101,3 +101,5 @@ def test_an_expectation_that_is_not_met_is_told():
     ]:
         (problem,) = unexpected(expected, result)
         assert word in problem
+        for figure in expected.figures:
+            assert _figure_line(figure, result) == f"- not as expected: {problem}"
