@@ -50,7 +50,8 @@ def build(experiment: Experiment, inputs: int, precision: str) -> Any:
     set_precision(precision)
     keras.utils.set_random_seed(experiment.seed)
     layers = [_LAYERS[config.class_name](config) for config in experiment.layers]
-    model = keras.Sequential([keras.Input((inputs,), name="inputs"), *layers], name="reference")  # uses up no names
+    given = keras.Input((inputs,), name="inputs_" + max(experiment.layer_names, key=len))  # longer: no layer's name
+    model = keras.Sequential([given, *layers], name="reference")  # uses up no names
     model.compile(
         optimizer=_made(keras.optimizers, experiment.optimizer),
         loss=_loss(experiment),

@@ -5,7 +5,6 @@ A case is what `parity.cases` says, and its `report.md` beside it.
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,18 @@ from pathlib import Path
 import click
 
 from parity import cli
-from parity.cases import CaseRun, Figure, Shown, command_of, experiment_of, load_case, measures_of, runs_of, unexpected
+from parity.cases import (
+    CaseRun,
+    Figure,
+    Shown,
+    command_of,
+    experiment_of,
+    load_case,
+    measures_of,
+    runs_of,
+    unexpected,
+    wrong_figure,
+)
 from parity.errors import ExitCode
 from parity.protocol import Key
 from parity.report import facts, markdown, terminal
@@ -80,6 +90,8 @@ def _place(found: Divergence) -> str:
 
 def _figure_line(figure: Figure, result: Result) -> str:
     """One expected figure, and what was measured."""
+    if problem := wrong_figure(figure, result):
+        return f"- not as expected: {problem}"
     measures = measures_of(figure, result)
     where = f"step {figure.step}, {facts.place(figure.key)}"
     if figure.ratio is not None:
@@ -92,8 +104,8 @@ def _figure_line(figure: Figure, result: Result) -> str:
             f"{facts.number(figure.difference, 7)} leaves ≈{facts.number(rest, 2)}, within the "
             f"{facts.number(figure.rounding, 2)} that rounding can add"
         )
-    used = measures["used"]["value"]
-    return f"- {where}: agrees, ≈{facts.percent(0.0 if math.isnan(used) else float(used))}"
+    used = float(measures["used"]["value"])
+    return f"- {where}: agrees, " + (f"at most ≈{facts.percent(used)}" if used else "equal to the last bit")
 
 
 @click.command()

@@ -164,7 +164,7 @@ def unexpected(expected: Expected, result: Result) -> list[str]:
         place = (expected.step, expected.phase, expected.tensor, expected.part)
         if place != (found.step, found.key.phase, found.key.tensor, found.key.part):
             wrong.append(f"expected the first divergence at {place}, found step {found.step}, {facts.place(found.key)}")
-    return wrong + [problem for figure in expected.figures if (problem := _wrong_figure(figure, result))]
+    return wrong + [problem for figure in expected.figures if (problem := wrong_figure(figure, result))]
 
 
 def measures_of(figure: Figure, result: Result) -> Any:
@@ -173,7 +173,8 @@ def measures_of(figure: Figure, result: Result) -> Any:
     return None if run is None else run.ledger.rows({figure.step}).get((figure.step, figure.key, figure.lane))
 
 
-def _wrong_figure(figure: Figure, result: Result) -> str | None:
+def wrong_figure(figure: Figure, result: Result) -> str | None:
+    """What is measured in place of an expected figure; None where it is met."""
     measures = measures_of(figure, result)
     where = f"step {figure.step}, {facts.place(figure.key)}"
     if measures is None:

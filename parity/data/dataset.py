@@ -142,7 +142,8 @@ def load_dataset(experiment: Experiment, arrays: tuple[Any, Any] | None = None) 
         return Dataset(x, y[:, 0].astype(np.int32))
     y = y.reshape(len(y), -1).astype(np.float64)
     if y.shape[1] != units:
-        hint = f"; set data.one_hot = {units}" if y.shape[1] == 1 and settings.one_hot is None else ""
+        labels = y.shape[1] == 1 and settings.one_hot is None and _are_labels(y, units)
+        hint = f"; set data.one_hot = {units}" if labels else ""
         msg = f"data: the last layer has {units} units and the targets have {y.shape[1]} columns{hint}"
         raise UsageError(msg)
     return Dataset(x, y)

@@ -7,6 +7,7 @@ import math
 import os
 import struct
 import sys
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -25,6 +26,7 @@ Arrays = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 MNIST_VARIABLE = "PARITY_MNIST"
 
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_MNIST_STEMS = {"train": "train", "test": "t10k"}
 _UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, struct.error)
 
 
@@ -76,8 +78,11 @@ def read_npz(path: Path, *names: str) -> dict[str, npt.NDArray[Any]]:
                 raise UsageError(msg)
             return {name: stored[name] for name in names or stored.files}
     except _UNREADABLE as error:
-        # NumPy takes what it does not know for a pickle and says how to load one; nobody should.
-        why = "it is neither zip nor npy" if "pickle" in str(error) else error
+        why: object = error
+        if "Object arrays" in str(error):
+            why = "it holds Python objects, which are not read; save plain numbers"
+        elif "pickle" in str(error):  # NumPy takes what it does not know for one and says how to load it; nobody should
+            why = "it is neither zip nor npy"
         msg = f"{path}: not readable as npz: {why}"
         raise UsageError(msg) from None
 
@@ -93,22 +98,32 @@ def _mnist_places(given: str | None) -> list[Path]:
 def mnist(settings: config.Mnist) -> Arrays:
     """MNIST in the form it is found in: Keras' `mnist.npz`, or the four IDX files, gzipped or not."""
     places = _mnist_places(settings.path)
-    stem = {"train": "train", "test": "t10k"}[settings.split]
     for place in places:
         archive = place / "mnist.npz" if is_folder(place) else place
         if is_file(archive):
             stored = read_npz(archive, f"x_{settings.split}", f"y_{settings.split}")
             return stored[f"x_{settings.split}"], stored[f"y_{settings.split}"]
-        for suffix in (".gz", ""):
-            pair = [place / f"{stem}-{part}-ubyte{suffix}" for part in ("images-idx3", "labels-idx1")]
-            if all(map(is_file, pair)):
-                return read_idx(pair[0]), read_idx(pair[1])
+        if pair := _idx_pair(place, settings.split):
+            return read_idx(pair[0]), read_idx(pair[1])
     looked = ", ".join(str(place) for place in places)
+    stem = _MNIST_STEMS[settings.split]
+    other = "test" if settings.split == "train" else "train"
+    there = next((place for place in places if _idx_pair(place, other)), None)
     msg = (
         f"MNIST ({settings.split}) was not found in: {looked}. Set data.path or ${MNIST_VARIABLE} to a folder with "
         f"mnist.npz or {stem}-images-idx3-ubyte(.gz) and {stem}-labels-idx1-ubyte(.gz)"
+        + (f'; {there} has the other images: data.split = "{other}"' if there else "")
     )
     raise UsageError(msg)
+
+
+def _idx_pair(place: Path, split: str) -> list[Path] | None:
+    """The images and the labels of a folder, where both are there."""
+    for suffix in (".gz", ""):
+        pair = [place / f"{_MNIST_STEMS[split]}-{part}-ubyte{suffix}" for part in ("images-idx3", "labels-idx1")]
+        if all(map(is_file, pair)):
+            return pair
+    return None
 
 
 def npz(settings: config.Npz) -> Arrays:
@@ -122,12 +137,17 @@ def csv(settings: config.Csv) -> Arrays:
     import pandas as pd  # noqa: PLC0415  # heavy, and only tables need it
 
     try:
-        table = pd.read_csv(settings.path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # values that have no name would be left out
+            table = pd.read_csv(settings.path, index_col=False)
     except FileNotFoundError:
         msg = f"{settings.path}: no such file"
         raise UsageError(msg) from None
     except (OSError, ValueError, pd.errors.ParserError) as error:
         msg = f"{settings.path}: not readable as CSV: {error}"
+        raise UsageError(msg) from None
+    except pd.errors.ParserWarning:
+        msg = f"{settings.path}: not readable as CSV: its rows have more values than the header has names"
         raise UsageError(msg) from None
     wanted = settings.target if isinstance(settings.target, tuple) else (settings.target,)
     columns = list(table.columns)
@@ -140,8 +160,14 @@ def csv(settings: config.Csv) -> Arrays:
         else:
             msg = f"{settings.path}: has no column {target!r}; it has {', '.join(map(str, columns))}"
             raise UsageError(msg)
+    if twice := sorted({str(target) for target in targets if targets.count(target) > 1}):
+        msg = f"{settings.path}: data.target names a column twice: {', '.join(twice)}"
+        raise UsageError(msg)
     if table.empty:
         msg = f"{settings.path}: has no rows"
+        raise UsageError(msg)
+    if _is_example(columns) and not any(isinstance(target, str) for target in wanted):
+        msg = f"{settings.path}: begins with numbers, not with names of columns; give it a header line"
         raise UsageError(msg)
     inputs = table.drop(columns=targets)
     if text := [str(name) for name in columns if not pd.api.types.is_numeric_dtype(table[name])]:
@@ -149,6 +175,15 @@ def csv(settings: config.Csv) -> Arrays:
         raise UsageError(msg)
     outputs = table[targets].to_numpy()
     return inputs.to_numpy(), outputs[:, 0] if len(targets) == 1 else outputs
+
+
+def _is_example(header: list[str]) -> bool:
+    """Whether a header is more likely the first example: all numbers, and not just the columns counted."""
+    try:
+        [float(name) for name in header]
+    except ValueError:
+        return False
+    return header != [str(at) for at in range(len(header))]
 
 
 def arrays(settings: config.Arrays) -> Arrays:

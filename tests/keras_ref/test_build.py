@@ -62,6 +62,12 @@ def test_layer_names_that_start_alike_are_told_apart():
         assert slots[f"{name}/momentum"].shape == weight.shape
 
 
+@pytest.mark.parametrize("name", ["inputs", "inputs_dense", "reference", "optimizer"])
+def test_a_layer_may_be_called_what_the_model_is_made_of(name):
+    experiment = _experiment(layers=[{"units": 2, "name": name}, {"units": 1, "name": "dense"}])
+    assert list(named_weights(build(experiment, 5, "float64")))[:2] == [f"{name}/kernel", f"{name}/bias"]
+
+
 def test_one_process_holds_both_precisions():
     """float64, float32, float64 again: the right dtypes everywhere, and the same numbers as the first time."""
     experiment = _experiment(

@@ -7,9 +7,10 @@ import re
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from parity.casebook import report, run_case
+from parity.casebook import _figure_line, report, run_case
 from parity.cases import Expected, Figure, cases, load_case, unexpected
 from parity.data.sources import MNIST_VARIABLE
 from parity.verdict import Verdict
@@ -85,6 +86,23 @@ def test_the_book_is_complete():
     ]
 
 
+def test_the_roundings_of_the_cookbook_are_bounds():
+    """Worked out once more, as case.toml derives them."""
+    u, h, a = 2.0**-53, 1e-4, 1.477867
+    x = np.arange(1.0, 5.0)
+    p, e = a * x, 2 * x - a * x
+    loss = (2 * abs(e) * u * (2 * p + abs(e)) + u * e**2).mean() + 3 * u * (e**2).mean()
+    slope = abs((2 * e * x).mean())
+    case = load_case(BOOK / "cookbook")
+    for name, bound in [
+        ("forward differences", (2 * loss + u * slope) / h),
+        ("central differences", (2 * loss + 2 * u * slope) / (2 * h)),
+    ]:
+        (run,) = (run for run in case.run if run.name == name)
+        for figure in run.expect.figures:
+            assert bound <= figure.rounding <= 1.1 * bound
+
+
 def test_an_expectation_that_is_not_met_is_told():
     """Each way of expecting something can fail."""
     folder = BOOK / "cookbook"
@@ -101,3 +119,5 @@ def test_an_expectation_that_is_not_met_is_told():
     ]:
         (problem,) = unexpected(expected, result)
         assert word in problem
+        for figure in expected.figures:
+            assert _figure_line(figure, result) == f"- not as expected: {problem}"

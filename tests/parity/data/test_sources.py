@@ -103,6 +103,13 @@ def test_missing_mnist_says_where_it_was_looked_for(tmp_path, monkeypatch):
     assert "PARITY_MNIST" in told
 
 
+def test_missing_mnist_says_that_the_other_images_are_there(tmp_path):
+    for part in ("images-idx3", "labels-idx1"):
+        write_idx(tmp_path / f"t10k-{part}-ubyte.gz", IMAGES)
+    told = refused({"source": "mnist", "path": str(tmp_path)})
+    assert f'{tmp_path} has the other images: data.split = "test"' in told
+
+
 def test_the_real_mnist(mnist):
     """10,000 test images, 784 bytes each; the counts of the labels are those of the distribution."""
     settings = {"source": "mnist", "split": "test", "scale": 255, "path": str(mnist)}
@@ -184,6 +191,12 @@ def test_a_file_that_is_no_npz(tmp_path, write):
     assert f"{path}: not readable as npz" in told
 
 
+def test_python_objects_are_not_taken_for_another_kind_of_file(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, x=np.array([[1, "a"]], object), y=np.zeros(1))
+    assert "it holds Python objects" in refused({"source": "npz", "path": str(path)})
+
+
 def test_csv(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("a,b,c,d\n1,2,3,4\n5,6,7,8.5\n")
@@ -206,6 +219,9 @@ def test_csv(tmp_path):
         (b"a,b\n1,\n2,3\n", "a", "data: x is not finite at [0, 0]: nan"),
         (b"a,b\n1,2\n", ["a", "b"], "data: x is empty"),
         (b"a,b\n", "a", "has no rows"),
+        (b"a,b\n1,2\n", ["a", 0], "data.target names a column twice: a"),
+        (b"a,b\n1,2,3\n4,5,6\n", "b", "its rows have more values than the header has names"),
+        (b"0.5,1\n3,4\n", -1, "begins with numbers, not with names of columns"),
         (b"", "a", "not readable as CSV"),
         (b"a,b\n1,2,3,4\n5\n6,7,8,9,10\n", "a", "not readable as CSV"),
         (b"\xff\xfe\x00\x01", "a", "not readable as CSV"),
@@ -216,6 +232,19 @@ def test_a_table_that_will_not_do(tmp_path, content, target, said):
     path.write_bytes(content)
     told = refused({"source": "csv", "path": str(path), "target": target})
     assert any(words in told for words in said.split("|")), told
+
+
+def test_a_comma_at_the_end_of_every_row_moves_no_column(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("a,b\n1,2,\n4,5,\n")
+    np.testing.assert_array_equal(load({"source": "csv", "path": str(path), "target": "b"}).x, [[1], [4]])
+
+
+@pytest.mark.parametrize(("header", "target"), [("0,1", 1), ("2019,2020", "2020")])
+def test_columns_may_be_called_by_numbers(tmp_path, header, target):
+    path = tmp_path / "a.csv"
+    path.write_text(f"{header}\n3,4\n")
+    np.testing.assert_array_equal(load({"source": "csv", "path": str(path), "target": target}).x, [[3]])
 
 
 @pytest.mark.parametrize("source", [{"source": "npz"}, {"source": "csv", "target": 0}, {"source": "mnist"}])
@@ -363,6 +392,10 @@ def test_more_than_can_be_counted(data, units):
     experiment = validate({"data": data, "layers": [{"units": units}, {"units": 1}], "loss": "mse", "optimizer": "sgd"})
     with pytest.raises(MemoryError):
         load_dataset(experiment)
+
+
+def test_advice_to_encode_labels_is_given_for_labels_alone(tmp_path):
+    assert "one_hot" not in refused(arrays_in(tmp_path, np.ones((3, 2)), [0, 0.5, 2]), 3)
 
 
 def test_both_precisions_hold_the_same_examples_and_cannot_be_spoilt(tmp_path):
