@@ -166,6 +166,20 @@ def test_probabilities_do_not_overflow(loss, last):
             assert np.any(of(experiment, key, told)) == (may_overflow and normalized), key
 
 
+def test_the_largest_target_may_be_a_negative_one():
+    experiment = experiment_of(loss={"class_name": "BinaryCrossentropy", "from_logits": True})
+    for target, may_overflow in ((-0.5, False), (-9.0, True)):
+        z = np.array([[0.1 * LARGEST, 0], [0, 0]])
+        told = {Key("forward", "dense/output"): z, Key("batch", "y"): np.array([[target, 0.5], [0, 0]])}
+        assert of(experiment, Key("loss", "loss", "data"), told) == may_overflow
+
+
+def test_a_probability_of_zero_hides_no_penalty_that_overflows():
+    experiment = experiment_of({"units": 2, "kernel_regularizer": "l2"}, loss="BinaryCrossentropy")
+    told = {Key("forward", "dense/output"): np.zeros((2, 2)), Key("batch", "y"): np.eye(2)}
+    assert of(experiment, Key("loss", "loss"), told, {Key("update", "dense/kernel"): np.full((3, 2), 1e30)})
+
+
 def test_derivatives():
     key = Key("gradient", "dense/pre_activation")
     for activation, may_overflow in (("softmax", True), ("tanh", False), ("linear", False)):
