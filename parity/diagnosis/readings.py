@@ -48,8 +48,8 @@ def readings(search: Search, found: Sequence[Set]) -> list[Set]:
 
 
 def _as_good(search: Search, choices: Set, sets: Iterable[Set], known: Iterable[Set] = ()) -> list[Set]:
-    """Those of these sets that do as well as one does."""
-    new = dict.fromkeys(other for other in sets if other != choices and other not in known)
+    """Those of these sets that do as well as one does; what holds all of it holds more than is needed."""
+    new = dict.fromkeys(other for other in sets if not other >= choices and other not in known)
     return [
         other
         for other in search.alike(choices, new)
