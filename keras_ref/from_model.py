@@ -118,7 +118,8 @@ def _state_of_file(
     groups = [slots[:2], slots[2:]] if optimizer.class_name == "Adam" else [(slot,) for slot in slots]
     shapes = {ITERATIONS: (), "optimizer/learning_rate": ()}
     shapes |= {f"{name}/{slot}": weights[name].shape for group in groups for name in weights for slot in group}
-    if remembered and [array.shape for array in remembered] != [*shapes.values()]:
+    found = [array.shape for array in remembered]
+    if len(found) not in {0, 2, len(shapes)} or found != [*shapes.values()][: len(found)]:  # 2: it was never built
         told = f"its optimizer holds {len(remembered)} variables, which are not the {len(shapes)} of"
         raise UsageError(f"{path}: {told} {optimizer.class_name} as it was compiled: {', '.join(shapes)}")
     return _unless_new(dict(zip(shapes, remembered, strict=False)))
