@@ -53,10 +53,12 @@ class Fitting:
         for (arrays, before), again, budget in zip(self.pieces, taken, budgets, strict=True):
             for key, of_key in left.items():
                 start = before.get(key, 0.0)
-                parts = [again[key] - start, *self._penalties(again, key)]
-                rest, apart = _fitted(arrays[key] - start, parts)
-                with np.errstate(divide="ignore"):  # a rest where nothing may be left is infinitely much
-                    of_key.append(np.divide(rest, budget[key], out=np.zeros(len(rest)), where=rest > 0))
+                # A rest where nothing may be left is infinitely much, and so is one of a step that overflowed.
+                with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                    parts = [again[key] - start, *self._penalties(again, key)]
+                    rest, apart = _fitted(arrays[key] - start, parts)
+                    share = np.divide(rest, budget[key], out=np.zeros(len(rest)), where=~(rest <= 0))
+                of_key.append(np.where(np.isnan(share), np.inf, share))
                 factors += apart
         others = {key: of_key for key, of_key in used.items() if key.phase != "gradient"}
         return Fit(others | {key: np.concatenate(of_key) for key, of_key in left.items()}, factors)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -84,3 +86,17 @@ def test_a_rest_where_nothing_may_be_left_is_infinite():
     used = {key: np.zeros(evidence.steps) for key in evidence.keys}
     fit = Fitting(evidence, 0.0).fit(taken, none, used)
     assert all(np.isinf(of_key).any() for of_key in fit.used.values())
+
+
+def test_a_step_that_overflows_fits_nothing():
+    on = bench("weights")
+    evidence = on.told(frozenset([("data.labels", "shifted")]))
+    taken = [
+        {key: np.full_like(array, np.inf) for key, array in told.items()} for told in on.stand_in.take(evidence, {})
+    ]
+    unlimited = [{key: np.full(len(array), np.inf) for key, array in of_piece.items()} for of_piece in taken]
+    used = {key: np.zeros(evidence.steps) for key in evidence.keys}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit = Fitting(evidence, 0.0).fit(taken, unlimited, used)
+    assert all(np.isinf(of_key).all() for of_key in fit.used.values())
