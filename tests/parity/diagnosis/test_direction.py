@@ -92,7 +92,7 @@ def test_a_step_that_overflows_fits_nothing():
     on = bench("weights")
     evidence = on.told(frozenset([("data.labels", "shifted")]))
     taken = [
-        {key: np.full_like(array, np.inf) for key, array in told.items()} for told in on.stand_in.take(evidence, {})
+        {key: np.full(array.shape, np.inf) for key, array in told.items()} for told in on.stand_in.take(evidence, {})
     ]
     unlimited = [{key: np.full(len(array), np.inf) for key, array in of_piece.items()} for of_piece in taken]
     used = {key: np.zeros(evidence.steps) for key in evidence.keys}
