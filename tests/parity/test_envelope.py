@@ -74,6 +74,12 @@ class OnlyLoss(Bare):
     def weights(self):
         return {}
 
+class Unsaid(ScratchSide):
+    "Halves the penalty, and does not say that it does."
+    makes = None
+    def __init__(self):
+        super().__init__({"l2.penalty": "half"})
+
 class NoLoss(Bare):
     def step(self, x, y):
         super().step(x, y)
@@ -142,11 +148,16 @@ def test_weights_that_never_move_show_no_gradient(run):
     assert "never moved" in result.runs[0].envelope.why_not
 
 
-def test_the_network_must_stand_for_the_reference(run):
-    result = run("Bare", reference="scratch[l2.penalty=half]")
+def test_the_network_must_stand_for_the_reference(run, tmp_path):
+    result = run("Bare", reference=f"{tmp_path}/sides.py:Unsaid")
     assert result.verdict is Verdict.CANNOT_JUDGE
     assert "not in parity with the reference (step 1, loss dense/kernel (penalty))" in result.runs[0].envelope.why_not
     assert any(item.what == "free lane" for item in result.not_compared)
+
+
+def test_the_network_makes_the_choices_that_the_reference_says_it_makes(run):
+    assert run("Bare", reference="scratch[l2.penalty=half]").verdict is Verdict.DIVERGED
+    assert run("Half", reference="scratch[l2.penalty=half]").verdict is Verdict.PARITY
 
 
 def test_a_reference_that_only_trains_cannot_be_stood_for(run, tmp_path):

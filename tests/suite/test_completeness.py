@@ -49,6 +49,7 @@ NOT_TRAINED = {
     "Experiment.examples": "filled in from the data",
     "Experiment.declare": "how the candidate is judged",
     "Experiment.tolerance": "how the candidate is judged",
+    "Experiment.initial_state": "slots of an earlier training: tests/keras_ref/test_state.py has every optimizer's",
     "Experiment.precision=both": "a run in each",
     "Regression.one_hot": "numbers are no labels",
     "Memory.source=memory": "arrays handed over in Python, which no experiment file can say",
