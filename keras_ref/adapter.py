@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,6 +37,17 @@ KERAS_CHOICE = {"l2.penalty": "whole"}
 CHOICES: dict[str, dict[str, Callable[[Experiment], Experiment]]] = {"l2.penalty": {"half": _half_l2}}
 
 
+class _Made(NamedTuple):
+    """A model that was made, with what it began with."""
+
+    of: tuple[Experiment, int]
+    """The experiment and the number of inputs."""
+    precision: str
+    capture: Capture
+    weights: dict[str, Array]
+    slots: dict[str, Array]
+
+
 class KerasSide:
     """A side by the protocol of `parity.protocol`; `choices` are conventions that differ from Keras' defaults."""
 
@@ -50,10 +61,8 @@ class KerasSide:
                 can = ", ".join(f"{other}={name}" for other, names in CHOICES.items() for name in names)
                 msg = f"Keras cannot be told {code}={choice}; it can: {can}"
                 raise ValueError(msg)
-        self._capture: Capture | None = None
-        self._made_for: tuple[Any, ...] = ()
-        self._drawn: dict[str, Array] = {}
-        self._slots: dict[str, Array] = {}
+        self._made: dict[str, _Made] = {}  # by precision
+        self._now: _Made | None = None
 
     def with_conventions(self, choices: Mapping[str, str]) -> KerasSide:
         return KerasSide({**self.choices, **choices})
@@ -62,34 +71,37 @@ class KerasSide:
         return runtime.environment()
 
     def initial_weights(self, experiment: Experiment, inputs: int, precision: str) -> dict[str, Array]:
-        self._make(experiment, inputs, precision)
-        return {name: array.copy() for name, array in self._drawn.items()}
+        return {name: array.copy() for name, array in self._make(experiment, inputs, precision).weights.items()}
 
-    def _make(self, experiment: Experiment, inputs: int, precision: str) -> None:
+    def _make(self, experiment: Experiment, inputs: int, precision: str) -> _Made:
         """The model, unless it was made for this before: making and compiling take longer than many steps."""
         for code, choice in self.choices.items():
             if choice != KERAS_CHOICE[code]:
                 experiment = CHOICES[code][choice](experiment)
-        make = (experiment, inputs, precision)
-        if make != self._made_for:
+        made = self._made.get(precision)
+        if made is None or made.of != (experiment, inputs):
             with runtime.undisturbed(precision):
-                self._capture = Capture(build(*make))
-            self._made_for = make
-            self._drawn, self._slots = self._values(self._capture.weights), self._values(self._capture.slots)
+                capture = Capture(build(experiment, inputs, precision))
+            drawn, slots = self._values(capture.weights), self._values(capture.slots)
+            made = self._made[precision] = _Made((experiment, inputs), precision, capture, drawn, slots)
+        return made
 
     def start(self, experiment: Experiment, weights: Mapping[str, Array]) -> None:
         kernel = weights[f"{experiment.layers[0].name}/kernel"]
-        self._make(experiment, len(kernel), str(kernel.dtype))
-        for values, variables in ((weights, self.capture.weights), (self._slots, self.capture.slots)):
+        self._now = made = self._make(experiment, len(kernel), str(kernel.dtype))
+        for values, variables in ((weights, made.capture.weights), (made.slots, made.capture.slots)):
             for name, variable in variables.items():
                 variable.assign(values[name])
 
     @property
     def capture(self) -> Capture:
-        if self._capture is None:
+        return self._started().capture
+
+    def _started(self) -> _Made:
+        if self._now is None:
             msg = "start comes first"
             raise RuntimeError(msg)
-        return self._capture
+        return self._now
 
     def initial_state(self) -> dict[str, Array]:
         return self._values(self.capture.slots)
@@ -106,7 +118,7 @@ class KerasSide:
         return runtime.tf.nest.map_structure(lambda array: array[0], said)
 
     def steps(self, x: Array, y: Array) -> dict[str, Any]:
-        with runtime.undisturbed(self._made_for[2]):  # a graph may still have to be made
+        with runtime.undisturbed(self._started().precision):  # a graph may still have to be made
             return self.capture.steps(x, y)
 
     @staticmethod
