@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from parity.nullruns import Bare
 from parity.run import diff
 from parity.selftest.experiments import likely_experiment
 from parity.selftest.trials import BESIDE, SIDE, TRIES, Workbench
@@ -21,22 +22,6 @@ from parity.sides import load_side
 
 LEVEL = "loss and weights"
 BAR = 0.9
-
-
-class Bare:
-    """A network behind the three methods that every side has."""
-
-    def __init__(self, choices):
-        self.side = load_side(SIDE).side.with_conventions(choices)
-
-    def start(self, experiment, weights):
-        self.side.start(experiment, weights)
-
-    def step(self, x, y):
-        return self.side.step(x, y)["loss"]
-
-    def weights(self):
-        return self.side.weights()
 
 
 @dataclass(frozen=True)

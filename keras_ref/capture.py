@@ -135,7 +135,7 @@ class Capture:
 
     def _make_metrics(self, x: Any, y: Any) -> None:
         """Keras makes them when they are first used. Within a step that would have TensorFlow trace the step twice."""
-        compiled = self.model._compile_metrics  # noqa: SLF001
+        compiled = self.model._compile_metrics  # noqa: SLF001  # Keras has no public way to it
         if compiled is not None and not compiled.built:
             compiled.build(y, tf.zeros((len(x), *self.model.output_shape[1:]), x.dtype))
 

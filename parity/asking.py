@@ -54,7 +54,6 @@ def _other_weights(experiment: Experiment, side: LoadedSide, weights: Mapping[st
     one that computes in float32 shows it in every step. A recorded side has them in the precision of the run.
     """
     same = same_bits if side.can("spans") else _same
-
     try:
         said = side.call("weights", 0)
     except SideError:  # the protocol asks for weights after a step

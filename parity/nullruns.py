@@ -36,8 +36,8 @@ from parity.verdict import Verdict
 class Bare:
     """The NumPy network as somebody's who offers the three methods a side needs, and no more."""
 
-    def __init__(self) -> None:
-        self._side = load_side("scratch").side
+    def __init__(self, choices: Mapping[str, str] | None = None) -> None:
+        self._side = load_side("scratch").side.with_conventions(choices or {})
 
     def start(self, experiment: Experiment, weights: Mapping[str, Array]) -> None:
         self._side.start(experiment, weights)

@@ -63,7 +63,7 @@ ARGUMENTS = ["-o", "addopts=--import-mode=importlib", "-pno:terminal", "-pno:cac
 def replace(module: ModuleType, tree: ast.Module) -> None:
     """Make a loaded module what the changed source makes of it, wherever its parts were imported already."""
     fresh = ModuleType(module.__name__)
-    exec(compile(tree, str(module.__file__), "exec"), vars(fresh))  # noqa: S102
+    exec(compile(tree, str(module.__file__), "exec"), vars(fresh))  # noqa: S102  # the module, changed in one place
     for name, new in vars(fresh).items():
         old = vars(module).get(name)
         if isinstance(new, type) and new.__module__ == module.__name__:
@@ -150,7 +150,7 @@ class Mutation:
                 tests = set(self.items)
             killer = killers[mutant.inside]
             order = sorted(tests, key=lambda test: (-killer[test], self.seconds[test]))
-            killed = in_a_child(lambda: self._against(module, mutant, order))  # noqa: B023
+            killed = in_a_child(lambda: self._against(module, mutant, order))  # noqa: B023  # called at once
             killed = "the time limit, or a crash" if killed is None else killed
             killer[killed] += 1
             self.killed[name].append((mutant, killed))

@@ -49,8 +49,8 @@ def _recorded(case: Path | None) -> dict[str, str] | None:
     """The environment that a case's baseline was made in."""
     if case is None:
         return None
-    from parity.gate import baseline  # noqa: PLC0415
-    from parity.paths import is_folder  # noqa: PLC0415
+    from parity.gate import baseline  # noqa: PLC0415  # --help must be quick
+    from parity.paths import is_folder  # noqa: PLC0415  # --help must be quick
 
     folder = case if is_folder(case) else case.parent
     return baseline.read(folder, f"parity gate {folder} --update").contents.environment

@@ -98,7 +98,7 @@ def record(
 
 
 def _keep(text: str) -> Keep:
-    from parity.trace.keep import Keep  # noqa: PLC0415
+    from parity.trace.keep import Keep  # noqa: PLC0415  # --help must be quick
 
     keep = Keep.read(text)
     if keep is None:
