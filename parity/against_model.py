@@ -16,6 +16,7 @@ from parity.coverage import Coverage
 from parity.data import Dataset, Schedule
 from parity.diagnosis import Diagnosis
 from parity.errors import SideError
+from parity.judge import Judge
 from parity.protocol import Array, Key, Pair
 from parity.result import Crash, Result, Run
 from parity.run import Progress, environment, train
@@ -23,7 +24,6 @@ from parity.sensitivity import Sensitivity
 from parity.sides import SideLike, load_side
 from parity.state import common_state
 from parity.tolerance import Tolerances
-from parity.verdict import Judge
 from parity.watch import Watch
 
 UNKNOWN = "nobody derives a budget for what the model computes: {}; set tolerances"

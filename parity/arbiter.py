@@ -26,10 +26,11 @@ from parity.asking import replay, start_side
 from parity.budget import LocalBudget
 from parity.config import Experiment, Precision
 from parity.data import Dataset
+from parity.judge import Judge
 from parity.lockstep import lockstep
 from parity.protocol import Array, Key, Records
 from parity.sides import STAND_IN, LoadedSide, load_side
-from parity.verdict import Divergence, Evidence, Judge
+from parity.verdict import Divergence, Evidence
 
 CHECKED_STEPS = 32  # at most so many steps of it are held against the reference first
 REORDERED_ULPS = 8  # an update has at most 8 operations; each, and its constant, rounds by up to half an ulp

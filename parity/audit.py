@@ -13,9 +13,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from parity.errors import SideError
+from parity.judge import Judge
 from parity.protocol import Key, Pair, Records
 from parity.student import Student
-from parity.verdict import Judge
 
 
 class Audit:

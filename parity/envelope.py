@@ -33,11 +33,11 @@ from parity.asking import start_side, take_steps
 from parity.config import Experiment
 from parity.data import Dataset, Schedule
 from parity.data.schedule import Chunk
+from parity.judge import Allowed, Judge
 from parity.lockstep import CHUNK_STEPS
 from parity.protocol import Array, Key, Pair
 from parity.sides import STAND_IN, LoadedSide
 from parity.student import Student
-from parity.verdict import Allowed, Judge
 
 MEMBERS = 8
 FIRST_SEED = 1

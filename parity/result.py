@@ -17,9 +17,10 @@ from parity.diagnosis import Cause, Diagnosis
 from parity.envelope import EnvelopeReport
 from parity.errors import ExitCode
 from parity.gradcheck import GradCheck
+from parity.judge import BEGINS, Judge
 from parity.ledger import LANES, Ledger
 from parity.protocol import Key, Lane
-from parity.verdict import BEGINS, Divergence, Judge, NotCompared, Summary, Verdict
+from parity.verdict import Divergence, NotCompared, Summary, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,6 +17,7 @@ from parity.data import Dataset, Schedule, load_dataset
 from parity.diagnosis import Diagnosis, diagnose
 from parity.errors import SideError, UsageError
 from parity.gradcheck import GradCheck, check_gradients
+from parity.judge import BEGINS, Judge
 from parity.lockstep import common_spans, draw_weights, given_weights, lockstep, start_weights
 from parity.one_thread import one_thread
 from parity.protocol import Array, Lane
@@ -28,7 +29,7 @@ from parity.trace.keep import Keep
 from parity.trace.manifest import PRECISIONS
 from parity.trace.side import same_bits
 from parity.untold import UNDRAWN
-from parity.verdict import BEGINS, Divergence, Judge
+from parity.verdict import Divergence
 from parity.watch import Watch
 
 Progress = Callable[[Precision, int, int], None]

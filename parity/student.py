@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from parity.asking import replay, start_side
 from parity.config import Experiment, Precision
 from parity.errors import SideError
+from parity.judge import Judge
 from parity.protocol import Array, Key, Pair, Records
 from parity.sides import load_side
-from parity.verdict import Judge
 
 UNRECORDED = "the reference does not record what the network would be held against"
 

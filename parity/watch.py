@@ -8,9 +8,9 @@ from parity.audit import Audit
 from parity.config import Experiment
 from parity.data import Dataset
 from parity.envelope import Envelope, EnvelopeReport
+from parity.judge import Judge
 from parity.protocol import Array, Lane, Pair
 from parity.student import Student
-from parity.verdict import Judge
 
 
 class Watch:

@@ -2,7 +2,7 @@
 
 \b
   python -m tests.mutation                     all modules; exit code 1 where a survivor is not accepted
-  python -m tests.mutation tolerance verdict   two of them
+  python -m tests.mutation tolerance judge     two of them
   python -m tests.mutation tolerance 17 18     mutants by their number, and the test that each fails
 
 Each mutant runs in a process forked from one that has collected the tests, so nothing is imported twice; of the tests
@@ -40,7 +40,7 @@ from tests.mutants import Mutant, mutants_of
 HERE = Path(__file__).parent
 MODULES = (
     *("measure", "unbounded", "budget.local", "budget.losses", "budget.overflow", "budget.rounding"),
-    *("verdict", "tolerance"),
+    *("judge", "verdict", "tolerance"),
 )
 TESTS = (
     "test_measure.py",
@@ -49,6 +49,7 @@ TESTS = (
     "budget/test_local.py",
     "budget/test_overflow.py",
     "test_unbounded.py",
+    "test_judge.py",
     "test_verdict.py",
     "test_traps.py",
     "test_tolerance.py",

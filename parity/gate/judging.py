@@ -25,12 +25,13 @@ from parity.data.schedule import Chunk
 from parity.diagnosis import Diagnosis, diagnose
 from parity.gate.baseline import BaselineError, Kept, Recorded, Series, described, digest
 from parity.gate.recording import stand_in_for, told
+from parity.judge import Judge
 from parity.lockstep import chunk_length, draw_weights, start_weights
 from parity.measure import Steps
 from parity.protocol import Array, Key, Pair, Records
 from parity.result import Result, Run
 from parity.sides import STAND_IN, LoadedSide, load_side
-from parity.verdict import Judge, Verdict
+from parity.verdict import Verdict
 
 UNKNOWN_DRIFT = "measured, not judged: {}"
 

@@ -20,10 +20,10 @@ from parity.data import Dataset, Schedule
 from parity.data.schedule import Chunk
 from parity.envelope import UNLIMITED, Envelope
 from parity.gate.baseline import InPrecision, Number, Recorded, Series, described, digest, laid_flat
+from parity.judge import Allowed, Judge
 from parity.lockstep import chunk_length, draw_weights, start_weights
 from parity.protocol import Array, Key, Pair, Records
 from parity.sides import STAND_IN, LoadedSide, load_side
-from parity.verdict import Allowed, Judge
 
 
 def stand_in_for(reference: str) -> str:

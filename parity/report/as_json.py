@@ -12,10 +12,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 from parity.envelope import FALSE_ALARM, FIRST_SEED, MEMBERS, SAFETY
 from parity.gradcheck import Outcome
+from parity.judge import OUTSIDE
 from parity.report import facts
 from parity.report.entries import Entry
 from parity.sides import STAND_IN
-from parity.verdict import OUTSIDE, Verdict
+from parity.verdict import Verdict
 
 if TYPE_CHECKING:
     from parity.arbiter import Arbitration

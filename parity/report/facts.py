@@ -12,9 +12,10 @@ from parity import arbiter
 from parity.config import Precision
 from parity.envelope import FIRST_SEED, MEMBERS, SAFETY
 from parity.gradcheck import Outcome, SideCheck
+from parity.judge import AUDITED, Judge
 from parity.protocol import Key, Lane, execution_order
 from parity.result import Meaning, Result, Run
-from parity.verdict import AUDITED, Divergence, Judge, Summary, Verdict
+from parity.verdict import Divergence, Summary, Verdict
 
 SHOWN_STEPS = 6
 LISTED = 40  # entries of a list in a document; the JSON report has all

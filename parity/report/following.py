@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parity.config.given import ModelExperiment
+from parity.judge import BEGINS, Judge
 from parity.report.facts import left_out
 from parity.result import Result, Run
 from parity.trace import is_trace
-from parity.verdict import BEGINS, Judge, Verdict
+from parity.verdict import Verdict
 
 _NARROWED = ("--steps", "--precision", "--report")  # what the next command says itself
 _FLAGS = frozenset({"-q", "--quiet", "-v", "--verbose"})

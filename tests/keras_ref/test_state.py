@@ -14,9 +14,9 @@ from keras_ref.from_model import read
 from keras_ref.runtime import keras
 from parity.config import load_experiment
 from parity.errors import UsageError
+from parity.judge import BEGINS_STATE
 from parity.starter import write
 from parity.trace import open_traces
-from parity.verdict import BEGINS_STATE
 from scratch_net.adapter import ScratchSide
 
 OPTIMIZERS = {

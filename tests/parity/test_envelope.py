@@ -11,9 +11,10 @@ import pytest
 from parity import envelope
 from parity.config import validate
 from parity.envelope import FALSE_ALARM, MEMBERS, SAFETY
+from parity.judge import OUTSIDE
 from parity.report import as_json, markdown, terminal
 from parity.run import diff
-from parity.verdict import OUTSIDE, Verdict
+from parity.verdict import Verdict
 
 TABLE = {
     "data": {"source": "classification", "features": 6, "samples": 48, "classes": 3},

@@ -11,9 +11,10 @@ import pytest
 
 from parity.config import validate
 from parity.errors import ExitCode
+from parity.judge import AGAIN, Judge
 from parity.protocol import Key
 from parity.run import diff
-from parity.verdict import AGAIN, Divergence, Judge, Verdict
+from parity.verdict import Divergence, Verdict
 
 EXPERIMENT = {
     "data": {"source": "regression", "features": 3, "samples": 16},

@@ -13,10 +13,11 @@ import pytest
 from parity.asking import start_side
 from parity.config import validate
 from parity.errors import ExitCode, SideError
+from parity.judge import BEGINS
 from parity.report import as_json, markdown, terminal
 from parity.run import diff
 from parity.sides import load_side
-from parity.verdict import BEGINS, Verdict
+from parity.verdict import Verdict
 from tests.parity.strangers import TABLE, judged, line_of, network
 
 SHAPES = {"dense/kernel": (4, 3), "dense/bias": (3,), "dense_1/kernel": (3, 2), "dense_1/bias": (2,)}

@@ -25,6 +25,7 @@ from parity.config import validate
 from parity.config.tolerances import Tolerance
 from parity.data import load_dataset
 from parity.errors import ExitCode, UsageError
+from parity.judge import Judge
 from parity.lockstep import Pair, draw_weights, lockstep, start_weights
 from parity.measure import largest, measure
 from parity.protocol import Key
@@ -32,8 +33,8 @@ from parity.report import FORMATS, as_json, facts, parse_targets, terminal, wort
 from parity.run import diff
 from parity.sides import load_side
 from parity.tolerance import Needed
-from parity.verdict import Judge, Verdict
-from tests.parity.test_verdict import EXPERIMENT, ORDER, PAIR, judged, spoilt
+from parity.verdict import Verdict
+from tests.parity.test_judge import EXPERIMENT, ORDER, PAIR, judged, spoilt
 
 TESTS = Path(__file__).parents[1]
 TABLE = {

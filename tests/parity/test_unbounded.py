@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
+from parity.judge import OVERFLOWS, Judge
 from parity.lockstep import Pair
 from parity.measure import measure
 from parity.protocol import Key
 from parity.unbounded import measured
-from parity.verdict import OVERFLOWS, Judge, Verdict
-from tests.parity.test_verdict import EXPERIMENT, PAIR
+from parity.verdict import Verdict
+from tests.parity.test_judge import EXPERIMENT, PAIR
 
 STEP, Z = 4, Key("forward", "z/pre_activation")
 ENDS = [math.inf, -math.inf, math.nan, 1.0]

@@ -13,11 +13,12 @@ import pytest
 from parity.comparing import compare
 from parity.config import validate
 from parity.errors import SideError, UsageError
+from parity.judge import BEGINS
 from parity.recording import record
 from parity.report.following import following
 from parity.run import diff
 from parity.trace.keep import Keep
-from parity.verdict import BEGINS, Verdict
+from parity.verdict import Verdict
 
 EXPERIMENT = {
     "name": "the l2 question in the small",
