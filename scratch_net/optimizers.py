@@ -14,6 +14,8 @@ import numpy as np
 
 from scratch_net.regularizers import keras_constant
 
+BLOCK = 1 << 16  # elements: with what is worked out on the way, a step on so many lies in a level-2 cache
+
 
 class Optimizer:
     """What all optimizers share: the step counter, a slot array for each weight, and the loop over the weights."""
@@ -36,8 +38,18 @@ class Optimizer:
         """One step on every weight, in place."""
         for name, w in weights.items():
             slots = [self.slots[f"{name}/{slot}"] for slot in self.slot_names]
-            self.step(w, gradients[name], w.dtype.type(self.learning_rate), *slots)
+            step = self.step if w.size <= BLOCK else self.step_by_parts
+            step(w, gradients[name], w.dtype.type(self.learning_rate), *slots)
         self.iterations = self.iterations + 1  # may be an array that somebody else keeps
+
+    def step_by_parts(self, w, g, rate, *slots):
+        """Some rows (of a stack: some steps) at a time. A step takes each number by itself: no bit is changed."""
+        rows, taken = max(1, BLOCK * len(w) // w.size), self.iterations
+        for first in range(0, len(w), rows):
+            part = slice(first, first + rows)
+            self.iterations = taken[part] if np.ndim(taken) else taken
+            self.step(w[part], g[part], rate, *(slot[part] for slot in slots))
+        self.iterations = taken
 
     def step(self, w, g, rate, *slots):
         raise NotImplementedError

@@ -7,7 +7,7 @@ import pytest
 
 from parity.config import validate
 from parity.protocol import Key, Records, keyed
-from scratch_net import conventions
+from scratch_net import conventions, optimizers
 from scratch_net.adapter import ScratchSide, initial_weights
 from scratch_net.losses import LOSSES
 from scratch_net.optimizers import OPTIMIZERS
@@ -64,6 +64,28 @@ def test_steps_at_once_are_steps_one_by_one(variant, dtype):
 @pytest.mark.parametrize("choices", CHOICES, ids=str)
 def test_so_with_every_convention(choices):
     _compare(*recorded(experiment(optimizer="adam"), "float64", choices))
+
+
+@pytest.mark.parametrize("block", [1, 7, 60])
+@pytest.mark.parametrize(
+    ("variant", "choices"),
+    [*((variant, {}) for variant in VARIANTS), *(({"optimizer": "adam"}, choices) for choices in CHOICES)],
+    ids=str,
+)
+def test_a_large_update_by_parts_gives_the_same_bits(variant, choices, block, monkeypatch):
+    """Kernels of 15 to 20 numbers, in stacks of five steps."""
+
+    def told():
+        side, records = recorded(experiment(**variant), "float32", choices)
+        replayed = keyed(side.replay(records), "dense_2", STEPS)
+        return [{key: array.copy() for key, array in said.items()} for said in (records.arrays, replayed)]
+
+    whole = told()
+    monkeypatch.setattr(optimizers, "BLOCK", block)
+    for at_once, by_parts in zip(whole, told(), strict=True):
+        assert at_once.keys() == by_parts.keys()
+        for key, array in at_once.items():
+            np.testing.assert_array_equal(by_parts[key], array, err_msg=str(key))
 
 
 def _compare(side, records):
