@@ -13,6 +13,7 @@ from parity.config import load_experiment, validate
 from parity.errors import UsageError
 from parity.state import with_state
 from parity.verdict import Verdict
+from scratch_net.adapter import ScratchSide
 
 TABLE = {
     "data": {"source": "regression", "features": 3, "samples": 16},
@@ -98,6 +99,22 @@ def test_a_change_keeps_it_and_takes_it_away():
     assert result.verdict is Verdict.PARITY
     result = parity.diff(experiment, reference="scratch", changes={"initial_state": None}, progress=False)
     assert result.experiment.state is None
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_a_side_is_given_it_in_the_precision_of_the_run(precision):
+    given = {}
+
+    class Given(ScratchSide):
+        def set_state(self, state):
+            given.update(state)
+            super().set_state(state)
+
+    table = TABLE | {"initial_state": GIVEN, "precision": precision}
+    assert parity.diff(table, reference="scratch", candidate=Given, progress=False).verdict is Verdict.PARITY
+    kinds = {name: array.dtype for name, array in given.items()}
+    assert kinds.pop("optimizer/iterations") == np.int64
+    assert set(kinds.values()) == {np.dtype(precision)}
 
 
 def test_the_other_process_is_given_it_as_well(tmp_path):
