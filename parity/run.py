@@ -298,12 +298,11 @@ def _common_start(
     """The weights both sides start from; what both of them draw by themselves is compared."""
     drawn = _drawn(experiment, sides, dataset, judge.precision)
     start = _begun(experiment, sides, drawn, dataset, handed)
-    if drawn[0] is not None and drawn[1] is not None:
-        # A recorded side tells what it began with, which says nothing of how it would have drawn what it was given.
-        given = set((handed or given_weights(experiment)) if any(side.can("spans") for side in sides) else {})
-        if sides[1].can("spans") and not sides[1].side.draws(judge.precision):
-            # What it began with is held against what it was to begin with when its first step is.
-            given |= {name for name, array in drawn[0].items() if same_bits(array, start[name])}
+    # A recorded side tells what it began with, which says nothing of how it would have drawn what it was given. What it
+    # began with is held against what it was to begin with when its first step is.
+    handed_on = sides[1].can("spans") and not sides[1].side.draws(judge.precision)
+    if drawn[0] is not None and drawn[1] is not None and not handed_on:
+        given = (handed or given_weights(experiment)) if any(side.can("spans") for side in sides) else {}
         judge.take_start({name: array for name, array in drawn[0].items() if name not in given}, drawn[1])
     if drawn[1] is None:
         judge.missing["initial weights"] = UNDRAWN
