@@ -8,7 +8,6 @@ import traceback
 
 import click
 
-from parity.cli.pipes import readers_may_leave
 from parity.errors import ExitCode, ParityError
 
 # Command -> its line in the overview. The module of the same name has the command, also under the same name.
@@ -66,11 +65,6 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(command: click.Command, arguments: list[str] | None, name: str) -> int:
     """Run a command and return the exit code it ends with."""
-    with readers_may_leave():
-        return _run(command, arguments, name)
-
-
-def _run(command: click.Command, arguments: list[str] | None, name: str) -> int:
     try:
         return command.main(args=arguments, prog_name=name, standalone_mode=False) or ExitCode.PARITY
     except click.ClickException as error:

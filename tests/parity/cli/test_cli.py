@@ -219,17 +219,6 @@ def test_the_overview_names_every_command(capsys):
         assert f"\n  {name} " in said
 
 
-@pytest.mark.parametrize(("candidate", "exit_code"), [("scratch", 0), ("scratch[l2.penalty=half]", 1)])
-def test_a_reader_that_leaves_changes_neither_reports_nor_exit_code(experiment, candidate, exit_code):
-    report = experiment.parent / "report.md"
-    command = [sys.executable, "-m", "parity", "diff", experiment, "--reference", "scratch", "--candidate", candidate]
-    with subprocess.Popen([*command, "--report", f"markdown={report}"], stdout=subprocess.PIPE, stderr=-1) as process:
-        process.stdout.close()
-        assert process.stderr.read() == b""
-    assert process.returncode == exit_code
-    assert report.read_text().startswith("# ")
-
-
 def test_python_m_parity():
     done = subprocess.run([sys.executable, "-m", "parity", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("parity, version ")
