@@ -8,6 +8,7 @@ import traceback
 
 import click
 
+from parity.cli import streams
 from parity.errors import ExitCode, ParityError
 
 # Command -> its line in the overview. The module of the same name has the command, also under the same name.
@@ -60,6 +61,7 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a mistake of the user's is one message, never a traceback."""
+    streams.prepare()
     sys.exit(run(cli, arguments, "parity"))
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from parity.config import data as config
-from parity.errors import UsageError
+from parity.errors import UsageError, nearest
 from parity.paths import is_file, is_folder
 
 Arrays = tuple[npt.NDArray[Any], npt.NDArray[Any]]
@@ -119,11 +119,11 @@ def mnist(settings: config.Mnist) -> Arrays:
 
 def _idx_pair(place: Path, split: str) -> list[Path] | None:
     """The images and the labels of a folder, where both are there."""
-    for suffix in (".gz", ""):
-        pair = [place / f"{_MNIST_STEMS[split]}-{part}-ubyte{suffix}" for part in ("images-idx3", "labels-idx1")]
-        if all(map(is_file, pair)):
-            return pair
-    return None
+    pair = []
+    for part in ("images-idx3", "labels-idx1"):
+        packed = place / f"{_MNIST_STEMS[split]}-{part}-ubyte.gz"
+        pair += [path for path in (packed, packed.with_suffix("")) if is_file(path)][:1]
+    return pair if len(pair) == 2 else None
 
 
 def npz(settings: config.Npz) -> Arrays:
@@ -139,18 +139,18 @@ def csv(settings: config.Csv) -> Arrays:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # values that have no name would be left out
-            table = pd.read_csv(settings.path, index_col=False)
+            table = pd.read_csv(settings.path, index_col=False, skipinitialspace=True)
     except FileNotFoundError:
         msg = f"{settings.path}: no such file"
         raise UsageError(msg) from None
     except (OSError, ValueError, pd.errors.ParserError) as error:
-        msg = f"{settings.path}: not readable as CSV: {error}"
+        msg = f"{settings.path}: not readable as CSV: {str(error).strip()}"
         raise UsageError(msg) from None
     except pd.errors.ParserWarning:
         msg = f"{settings.path}: not readable as CSV: its rows have more values than the header has names"
         raise UsageError(msg) from None
     wanted = settings.target if isinstance(settings.target, tuple) else (settings.target,)
-    columns = list(table.columns)
+    columns = [str(name) for name in table.columns]
     targets = []
     for target in wanted:
         if isinstance(target, int) and -len(columns) <= target < len(columns):
@@ -158,9 +158,9 @@ def csv(settings: config.Csv) -> Arrays:
         elif target in columns:
             targets.append(target)
         else:
-            msg = f"{settings.path}: has no column {target!r}; it has {', '.join(map(str, columns))}"
+            msg = f"{settings.path}: has no column {target!r}; it has {', '.join(columns)}{nearest(target, columns)}"
             raise UsageError(msg)
-    if twice := sorted({str(target) for target in targets if targets.count(target) > 1}):
+    if twice := sorted({target for target in targets if targets.count(target) > 1}):
         msg = f"{settings.path}: data.target names a column twice: {', '.join(twice)}"
         raise UsageError(msg)
     if table.empty:
@@ -169,12 +169,19 @@ def csv(settings: config.Csv) -> Arrays:
     if _is_example(columns) and not any(isinstance(target, str) for target in wanted):
         msg = f"{settings.path}: begins with numbers, not with names of columns; give it a header line"
         raise UsageError(msg)
+    header = pd.read_csv(settings.path, header=None, nrows=1, dtype=str, skipinitialspace=True).iloc[0].dropna()
+    if twice := sorted(set(header[header.duplicated()])):  # pandas calls the second a.1: a target would be an input
+        msg = f"{settings.path}: two columns have the same name: {', '.join(twice)}"
+        raise UsageError(msg)
     inputs = table.drop(columns=targets)
-    if text := [str(name) for name in columns if not pd.api.types.is_numeric_dtype(table[name])]:
+    if text := [name for name in columns if not pd.api.types.is_numeric_dtype(table[name])]:
         msg = f"{settings.path}: not numeric: {', '.join(text)}"
         raise UsageError(msg)
-    outputs = table[targets].to_numpy()
-    return inputs.to_numpy(), outputs[:, 0] if len(targets) == 1 else outputs
+    for row, column in np.argwhere(table.isna().to_numpy())[:1]:
+        msg = f"{settings.path}: no number in row {row + 1} after the header, column {columns[column]}"
+        raise UsageError(msg)
+    outputs = table[targets].to_numpy(np.float64)
+    return inputs.to_numpy(np.float64), outputs[:, 0] if len(targets) == 1 else outputs
 
 
 def _is_example(header: list[str]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -57,6 +57,16 @@ class Table:
     verdict: Verdict
     steps: tuple[int, ...]
     rows: tuple[Row, ...]
+    first: int | None = None
+    """At which step the two sides part."""
+
+    def of_steps(self, count: int) -> Table:
+        """The same with so many steps: where the sides part, the last and the first before any others."""
+        ends = (self.first, self.steps[-1], self.steps[0])
+        order = sorted(self.steps, key=lambda step: ends.index(step) if step in ends else len(ends))
+        kept = [at for at, step in enumerate(self.steps) if step in order[:count]]
+        rows = tuple(replace(row, free=tuple(row.free[at] for at in kept)) for row in self.rows)
+        return replace(self, steps=tuple(self.steps[at] for at in kept), rows=rows)
 
 
 def number(value: float, digits: int = 4) -> str:
@@ -349,7 +359,8 @@ def table(run: Run) -> Table:
         local = run.summaries.get(("local", key))
         free = tuple(_free_figure(run, measured.get((step, key, "free")), step) for step in steps)
         rows.append(Row(key, _local_figure(local), free))
-    return Table(run.precision, run.verdict, steps, tuple(rows))
+    first = None if run.first is None else run.first.step
+    return Table(run.precision, run.verdict, steps, tuple(rows), first)
 
 
 def _local_figure(summary: Summary | None) -> Figure:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from importlib.util import find_spec
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 _STYLE = {Verdict.PARITY: "bold green", Verdict.DIVERGED: "bold red", Verdict.CANNOT_JUDGE: "bold yellow"}
 _WIDTH = 120  # where there is no terminal to ask
+_ANY_WIDTH = 10_000
 _FEW = 3  # entries of a list without -v
 
 
@@ -126,7 +129,7 @@ def _print_section(section: Section, console: Console, *, verbose: bool) -> None
         console.print(Text(f"  and {len(section.pairs) - len(shown)} more: -v shows all"))
     for table in section.tables:
         console.print()
-        console.print(_table(table, verbose=verbose))
+        console.print(_fitting(table, console, verbose=verbose))
     if section.note:
         console.print(Text(f"\n{section.note}", style="dim"))
 
@@ -134,26 +137,38 @@ def _print_section(section: Section, console: Console, *, verbose: bool) -> None
 def _pairs(pairs: Pairs) -> Table:
     grid = Table.grid(padding=(0, 2), pad_edge=False)
     grid.add_column(style="dim", no_wrap=True)
-    grid.add_column()
+    grid.add_column(overflow="fold")  # a line of code is never cut
     for label, value in pairs:
         grid.add_row(f"  {label}", Text(value))
     return grid
 
 
-def _table(table: facts.Table, *, verbose: bool) -> Table:
-    """Without -v only what is worth a look: tensors that differ somewhere."""
-    drawn = Table(title=f"{table.precision}", title_justify="left", box=None, pad_edge=False, header_style="dim")
+def _fitting(table: facts.Table, console: Console, *, verbose: bool) -> Table:
+    """Without -v only tensors that differ somewhere; as many steps as there is room for, with all their digits."""
+    rows = table.rows if verbose else tuple(row for row in table.rows if _differs(row))
+    hidden = len(table.rows) - len(rows)
+    shown = replace(table, rows=rows)
+    drawn = _table(shown, hidden, 0)
+    for count in range(len(table.steps) - 1, 0, -1):
+        if Measurement.get(console, console.options.update(width=_ANY_WIDTH), drawn).maximum <= console.width:
+            break
+        drawn = _table(shown.of_steps(count), hidden, len(table.steps) - count)
+    return drawn
+
+
+def _differs(row: facts.Row) -> bool:
+    return row.local.text not in {"equal", "–"} or any(figure.text not in {"0", "–"} for figure in row.free)
+
+
+def _table(table: facts.Table, hidden: int, left_out: int) -> Table:
+    more = f" ({facts.counted(left_out, 'more step')} in a wider terminal)" if left_out else ""
+    drawn = Table(title=f"{table.precision}{more}", title_justify="left", box=None, pad_edge=False, header_style="dim")
     drawn.add_column("phase", no_wrap=True)
-    drawn.add_column("tensor", no_wrap=True)
-    drawn.add_column("local", justify="right", no_wrap=True)
+    drawn.add_column("tensor", overflow="fold")
+    drawn.add_column("local", justify="right", overflow="fold")
     for step in table.steps:
         drawn.add_column(f"step {step}", justify="right", no_wrap=True)
-    hidden = 0
     for row in table.rows:
-        dull = row.local.text in {"equal", "–"} and all(figure.text in {"0", "–"} for figure in row.free)
-        if dull and not verbose:
-            hidden += 1
-            continue
         tensor = row.key.tensor + ("" if row.key.part == "whole" else f" ({row.key.part})")
         local = Text(str(row.local), style="bold red" if row.local.beyond else "")
         drawn.add_row(

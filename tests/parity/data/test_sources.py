@@ -93,6 +93,13 @@ def test_mnist_as_keras_keeps_it(tmp_path, monkeypatch, place):
     np.testing.assert_array_equal(found.y, LABELS[:2])
 
 
+def test_mnist_of_which_one_file_was_unpacked(tmp_path):
+    write_idx(tmp_path / "train-images-idx3-ubyte.gz", IMAGES)
+    write_idx(tmp_path / "train-labels-idx1-ubyte", LABELS)
+    found = load({"source": "mnist", "path": str(tmp_path)})
+    np.testing.assert_array_equal(found.y[:, 0], LABELS)
+
+
 def test_missing_mnist_says_where_it_was_looked_for(tmp_path, monkeypatch):
     monkeypatch.setenv("PARITY_MNIST", str(tmp_path / "here"))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "there"))
@@ -216,7 +223,13 @@ def test_csv(tmp_path):
         (b"a,b\n1,2\n", 2, "has no column 2"),
         (b"a,b\n1,2\n", -3, "has no column -3"),
         (b"a,b\n1,two\n", "a", "not numeric: b"),
-        (b"a,b\n1,\n2,3\n", "a", "data: x is not finite at [0, 0]: nan"),
+        (b"a,b\n1,2\n3,\n", "a", "no number in row 2 after the header, column b"),
+        (b"a,b\n1,2\n3\n", "a", "no number in row 2 after the header, column b"),
+        (b"a,b\n1,2\n3,nan\n", "a", "no number in row 2 after the header, column b"),
+        (b"a,b\n1,2\n3,inf\n", "a", "data: x is not finite at [1, 0]: inf"),
+        (b"0,0,1\n3,4,5\n", -1, "begins with numbers, not with names of columns"),
+        (b"x,label,label\n1,2,3\n", "label", "two columns have the same name: label"),
+        (b"x,label\n1,2\n", "labels", "did you mean 'label'?"),
         (b"a,b\n1,2\n", ["a", "b"], "data: x is empty"),
         (b"a,b\n", "a", "has no rows"),
         (b"a,b\n1,2\n", ["a", 0], "data.target names a column twice: a"),
@@ -238,6 +251,31 @@ def test_a_comma_at_the_end_of_every_row_moves_no_column(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("a,b\n1,2,\n4,5,\n")
     np.testing.assert_array_equal(load({"source": "csv", "path": str(path), "target": "b"}).x, [[1], [4]])
+
+
+@pytest.mark.parametrize(
+    "content", ["a, b, y\n1, 0, 3\n", "\ufeffa,b,y\r\n1,0,3\r\n", '"a","b","y"\n1,False,3\n', "a,b,y\n\n1,0,3\n\n"]
+)
+def test_tables_as_other_programs_write_them(tmp_path, content):
+    path = tmp_path / "a.csv"
+    path.write_text(content, encoding="utf-8", newline="")
+    found = load({"source": "csv", "path": str(path), "target": "y"})
+    np.testing.assert_array_equal(found.x, [[1, 0]])
+    np.testing.assert_array_equal(found.y, [[3]])
+
+
+def test_a_packed_table(tmp_path):
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(gzip.compress(b"a,y\n1,3\n"))
+    np.testing.assert_array_equal(load({"source": "csv", "path": str(path), "target": "y"}).x, [[1]])
+
+
+def test_a_table_keeps_every_bit(tmp_path):
+    """As Python and C write and read numbers, so that other programs are given the same examples."""
+    values = RANDOM.standard_normal(1000) * 10.0 ** RANDOM.integers(-300, 300, 1000)
+    path = tmp_path / "a.csv"
+    path.write_text("x,y\n" + "".join(f"{value!r},1\n" for value in values.tolist()))
+    np.testing.assert_array_equal(load({"source": "csv", "path": str(path), "target": "y"}).x[:, 0], values)
 
 
 @pytest.mark.parametrize(("header", "target"), [("0,1", 1), ("2019,2020", "2020")])
