@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -11,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from parity.config.base import Frozen
 from parity.config.data import Data
-from parity.config.layers import Layer
+from parity.config.layers import Dense, Layer
 from parity.config.losses import Loss
 from parity.config.optimizers import Optimizer
 from parity.config.tolerances import Tolerance
@@ -30,11 +31,34 @@ def inconsistencies(given: Mapping[str, Any]) -> list[str]:
     if given.get("epochs") is not None and given.get("steps") is not None:
         found.append("epochs and steps are both given; give one of them")
     layers = given.get("layers")
-    layers = [layer for layer in layers if isinstance(layer, Mapping)] if isinstance(layers, list | tuple) else []
-    names = [str(name) for layer in layers if (name := layer.get("name")) is not None]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        found.append(f"layer names must differ; given twice: {', '.join(twice)}")
+    places: dict[str | None, list[str]] = {}
+    for at, name in enumerate(_names(layers) if isinstance(layers, list | tuple) else ()):
+        places.setdefault(name, []).append(f"layers.{at}")
+    for name, same in places.items():
+        if name is not None and len(same) > 1:
+            found.append(
+                f"layer names must differ; {name!r:.60} is the name of {', '.join(same)}; allowed: any other (layers "
+                "without a name are counted as in Keras: dense, dense_1, ...)"
+            )
     return found
+
+
+def _names(layers: Iterable[Any]) -> Iterator[str | None]:
+    """Of each layer, in any of its spellings; of one without a name Keras' automatic one. None where it is no Dense.
+
+    Keras counts the layers that it names itself, whatever the others are called (keras/src/utils/naming.py), here from
+    a fresh session.
+    """
+    automatic = (f"dense_{count}" if count else "dense" for count in itertools.count())
+    for layer in layers:
+        if isinstance(layer, Mapping):
+            config = layer.get("config")
+            name = layer.get("name", config.get("name") if isinstance(config, Mapping) else None)
+        else:
+            name = getattr(layer, "name", None)
+        if name is None and isinstance(layer, Mapping | Dense):
+            name = next(automatic)
+        yield None if name is None else str(name)
 
 
 class _Arrays:
@@ -96,20 +120,11 @@ class Experiment(Frozen):
         """What `initial_state` stands for, once it was read: all slots by name, and `optimizer/iterations`."""
         return None if self._state is None or self.initial_state is None else dict(self._state.arrays)
 
-    @model_validator(mode="before")
+    @field_validator("layers")
     @classmethod
-    def _name_layers(cls, given: Any) -> Any:
-        """Layers without a name get Keras' automatic ones, counted from a fresh session: dense, dense_1, ..."""
-        layers = given.get("layers") if isinstance(given, dict) else None
-        if not isinstance(layers, list | tuple) or not all(isinstance(layer, dict) for layer in layers):
-            return given
-        named: list[Any] = []
-        for layer in layers:
-            inner = layer.get("config") if isinstance(layer.get("config"), dict) else layer
-            if inner.get("name") is None:
-                layer = {**layer, "name": f"dense_{len(named)}" if named else "dense"}  # noqa: PLW2901  # a new dict
-            named.append(layer)
-        return {**given, "layers": named}
+    def _name_layers(cls, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+        named = zip(layers, _names(layers), strict=True)
+        return tuple(layer.model_copy(update={"name": name}) for layer, name in named)
 
     @field_validator("declare")
     @classmethod
@@ -123,7 +138,7 @@ class Experiment(Frozen):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        given = {"epochs": self.epochs, "steps": self.steps, "layers": [{"name": layer.name} for layer in self.layers]}
+        given = {"epochs": self.epochs, "steps": self.steps, "layers": self.layers}
         if wrong := inconsistencies(given):
             raise PydanticCustomError("inconsistent", "{wrong}", {"wrong": "; ".join(wrong)})
         return self

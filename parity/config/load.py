@@ -126,8 +126,8 @@ def validate(
     try:
         return kind.model_validate(table)
     except ValidationError as error:
-        mistakes = list(mistakes_in(error, kind))
         together = inconsistencies(table)  # pydantic looks at the whole only where every part is right
+        mistakes = [mistake for mistake in mistakes_in(error, kind) if mistake != "; ".join(together)]
         raise ConfigError(source, dict.fromkeys([*mistakes, *together])) from None
 
 

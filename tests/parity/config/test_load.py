@@ -189,7 +189,9 @@ def test_a_long_value_is_cut():
     ("changes", "said"),
     [
         ({"epochs": 1}, "epochs and steps are both given"),
-        ({"layers": [{"units": 1, "name": "a"}, {"units": 1, "name": "a"}]}, "given twice: a"),
+        ({"layers": [{"units": 1, "name": "a"}, {"units": 1, "name": "a"}]}, "'a' is the name of layers.0, layers.1;"),
+        ({"layers": [{"units": 1}, {"units": 1, "name": "dense"}]}, "'dense' is the name of layers.0, layers.1;"),
+        ({"layers": [{"units": 0, "name": "a"}, {"config": {"name": "a"}}]}, "'a' is the name of layers.0, layers.1;"),
         ({"layers": []}, "layers"),
         ({"layers": None}, "layers"),
         ({"layers": {"units": 1}}, "layers"),
