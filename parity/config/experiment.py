@@ -7,13 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, Strict, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from parity.config.base import Frozen
 from parity.config.data import Data
 from parity.config.layers import Dense, Layer
 from parity.config.losses import Loss
+from parity.config.numbers import Listed, NamedNumbers
 from parity.config.optimizers import Optimizer
 from parity.config.tolerances import Tolerance
 from parity.conventions import convention
@@ -22,7 +23,6 @@ from parity.errors import UsageError
 Precision = Literal["float32", "float64"]
 Metric = Literal["accuracy"]
 ITERATIONS = "optimizer/iterations"
-Numbers = float | tuple[float, ...] | tuple[tuple[float, ...], ...]
 
 
 def inconsistencies(given: Mapping[str, Any]) -> list[str]:
@@ -75,10 +75,10 @@ class Experiment(Frozen):
 
     name: str = "experiment"
     data: Data
-    layers: Annotated[tuple[Layer, ...], Field(min_length=1)]
+    layers: Annotated[Listed[Layer], Field(min_length=1)]
     loss: Loss
     optimizer: Optimizer
-    metrics: tuple[Metric, ...] = ()
+    metrics: Listed[Metric] = ()
     batch_size: Annotated[int, Field(ge=1)] | Literal["full"] = 32
     shuffle: bool = False
     """As `fit(shuffle=True)` under a global seed: one permutation, the same in every epoch."""
@@ -91,20 +91,20 @@ class Experiment(Frozen):
     """How many there are to train on; filled in when the data is loaded, for those who divide by it."""
     precision: Literal[Precision, "both"] = "both"
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
-    initial_weights: dict[str, Numbers] | str | None = None
+    initial_weights: NamedNumbers | None = None
     """Arrays by name (`"dense/kernel" = [[...]]`), or an npz file of them; what is not named is initialised.
 
     `memory` are arrays handed over in Python, such as those of a model.
     """
-    initial_state: dict[str, Numbers] | str | None = None
+    initial_state: NamedNumbers | None = None
     """What the optimizer remembers of steps it has taken before (`"dense/kernel/momentum" = [[...]]`), and how many
     these are (`"optimizer/iterations" = 40`), or an npz file of both; what is not named is zero.
 
     `memory` are arrays handed over in Python, such as those of a model.
     """
-    declare: dict[str, str] = {}  # noqa: RUF012  # pydantic copies it
+    declare: Annotated[dict[str, str], Strict(False)] = {}  # noqa: RUF012  # pydantic copies it
     """Conventions in which the candidate is meant to differ: `"l2.penalty" = "half"`."""
-    tolerance: tuple[Tolerance, ...] = ()
+    tolerance: Listed[Tolerance] = ()
     """Fixed tolerances in place of derived budgets; of several that match a tensor the last one holds."""
 
     _state: _Arrays | None = PrivateAttr(default=None)
