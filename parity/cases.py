@@ -14,14 +14,15 @@ import shlex
 from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, Strict, ValidationError
 
 from parity.config import ConfigError, Experiment, load_experiment
 from parity.config.base import Frozen
 from parity.config.errors import mistakes_in
 from parity.config.load import read_mapping
+from parity.config.numbers import Listed
 from parity.paths import is_file
 from parity.protocol import Key, Lane, Part, Phase
 from parity.report import facts
@@ -56,12 +57,12 @@ class Figure(Frozen):
 class Expected(Frozen):
     """What a run is expected to show. A divergence is expected at its place, and parity everywhere."""
 
-    verdict: Verdict
+    verdict: Annotated[Verdict, Strict(False)]
     step: int | None = None
     phase: Phase | None = None
     tensor: str | None = None
     part: Part = "whole"
-    figures: tuple[Figure, ...] = ()
+    figures: Listed[Figure] = ()
 
 
 class Known(Frozen):
@@ -83,7 +84,7 @@ class CaseRun(Frozen):
     say: str = ""
     brief: bool = False
     """Only a line in the report's overview."""
-    grid: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
+    grid: dict[str, Listed[Any]] = Field(default_factory=dict)
     """Run once for every combination of these settings."""
     known: Known | None = None
 
@@ -101,10 +102,10 @@ class Case(Frozen):
     about: str
     data: str = ""
     """What the case needs that does not ship with the project."""
-    side_by_side: tuple[Shown, ...] = ()
+    side_by_side: Listed[Shown] = ()
     gate: dict[str, Any] = Field(default_factory=dict)
     """Settings with which the gate runs it, so that its baseline stays small: fewer examples or units."""
-    run: tuple[CaseRun, ...]
+    run: Listed[CaseRun]
 
 
 def load_case(folder: Path) -> Case:

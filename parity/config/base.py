@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Literal, Union
 
+import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -14,9 +15,11 @@ _KERAS_BOOKKEEPING = frozenset({"module", "registered_name", "build_config", "sh
 
 
 class Frozen(BaseModel):
-    """An immutable part of an experiment. Unknown keys are errors, never ignored."""
+    """An immutable part of an experiment. Unknown keys are errors, never ignored; nothing is read as another type."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     keras_only: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     """Settings of Keras' that are not offered here -> the values with which they do nothing; empty for mere labels.
@@ -26,11 +29,17 @@ class Frozen(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _leave_out_idle_settings(cls, given: Any) -> Any:
+    def _only_settings(cls, given: Any) -> Any:
+        """Without idle ones of Keras', and with Python's numbers in place of NumPy's."""
         if not isinstance(given, Mapping):
             return given
         idle = {key for key, values in cls.keras_only.items() if key in given and (not values or given[key] in values)}
-        return {key: value for key, value in given.items() if key not in idle}
+        return {key: plain(value) for key, value in given.items() if key not in idle}
+
+
+def plain(value: Any) -> Any:
+    """A number of NumPy's as Python's: those that are handed over in Python are as good."""
+    return value.item() if isinstance(value, np.generic | np.ndarray) and value.ndim == 0 else value
 
 
 NonNegative = Annotated[float, Field(ge=0)]

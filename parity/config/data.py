@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, Tag
 
-from parity.config.base import Frozen, NonNegative
+from parity.config.base import Frozen, NonNegative, plain
+from parity.config.numbers import Listed, Values, is_list, told_apart
 
 Count = Annotated[int, Field(ge=1)]
-Column = str | int
+
+
+def _column(given: Any) -> str | None:
+    if isinstance(given, bool):
+        return None
+    return "name" if isinstance(given, str) else "position" if isinstance(given, int) else None
+
+
+_COLUMNS = "a column by its name or its position, or a list of these"
+Column = Annotated[
+    Annotated[str, Tag("name")] | Annotated[int, Tag("position")],
+    told_apart(_column, _COLUMNS),
+    BeforeValidator(plain),
+]
+Columns = Annotated[
+    Annotated[Column, Tag("column")] | Annotated[Listed[Column], Field(min_length=1), Tag("columns")],
+    told_apart(lambda given: "columns" if is_list(given) else "column", _COLUMNS),
+]
 
 
 class _Source(Frozen):
@@ -50,7 +68,7 @@ class Csv(_Source):
 
     source: Literal["csv"]
     path: str
-    target: Column | tuple[Column, ...]
+    target: Columns
     """Target columns, by name or by position."""
 
 
@@ -58,8 +76,8 @@ class Arrays(_Source):
     """Numbers written in the experiment itself."""
 
     source: Literal["arrays"]
-    x: tuple[float | tuple[float, ...], ...]
-    y: tuple[float | tuple[float, ...], ...]
+    x: Values
+    y: Values
 
 
 class Regression(_Source):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
 from parity.config.base import Frozen
 from parity.errors import UsageError, nearest
 
 _SHOWN = 60  # characters of a received value
+_WRITTEN = re.compile(r"\s*([-+]?[0-9.]+(e[-+]?[0-9]+)?|true|false)\s*", re.IGNORECASE)
+"""A number or a truth value."""
 
 
 class ConfigError(UsageError):
@@ -31,12 +34,12 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
 
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    """Every model an annotation admits, through unions, `Annotated` and containers."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
+def _parts(annotation: Any) -> Iterator[Any]:
+    """Everything an annotation is made of, through unions, `Annotated` and containers."""
+    yield annotation
+    yield get_origin(annotation)
     for part in get_args(annotation):
-        yield from _models(part)
+        yield from _parts(part)
 
 
 def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
@@ -48,7 +51,7 @@ def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
 def _follow(root: type[BaseModel], location: tuple[int | str, ...]) -> tuple[list[int | str], type[BaseModel]]:
     """The key path as the user wrote it (pydantic adds the tags of unions), and the innermost model on the way."""
     path: list[int | str] = []
-    model, inside = root, [root]
+    model, inside, names = root, [root], False
     for part in location:
         tagged = next((member for member in inside if part in _tags(member)), None)
         if tagged is not None and tagged is not model:
@@ -58,9 +61,11 @@ def _follow(root: type[BaseModel], location: tuple[int | str, ...]) -> tuple[lis
             model = inside[0] if inside else model
         elif part in model.model_fields:
             path.append(part)
-            inside = list(_models(model.model_fields[part].annotation))
+            parts = list(_parts(model.model_fields[part].annotation))
+            inside = [part for part in parts if isinstance(part, type) and issubclass(part, BaseModel)]
+            tags, names = {part.tag for part in parts if isinstance(part, Tag)}, dict in parts
             continue
-        elif inside == [model] or "/" in part:
+        elif inside == [model] or (names and part not in tags):
             path.append(part)
         inside = [model] if inside else []
     return path, model
@@ -90,14 +95,16 @@ def _sentence(error: ErrorDetails) -> str:
         case "union_tag_invalid":
             allowed = [word.strip(" '\"") for word in str(context["expected_tags"]).split(",")]
             return f"received {context['tag']!r}; allowed: {', '.join(allowed)}" + nearest(context["tag"], allowed)
-        case "keras_object":
+        case "keras_object" | "not_allowed":
             return f"received {shown(given)}; {error['msg']}"
         case "inconsistent":
             return error["msg"]
+        case "int_type" | "float_type" | "bool_type" if isinstance(given, str) and _WRITTEN.fullmatch(given):
+            return f"received {shown(given)}; that is text: write it without quotes"
         case "string_pattern_mismatch":
             return f"received {shown(given)}; use letters, digits, '_', '.' and '-', and begin with no '-'"
         case _:
-            said = f"{error['msg'][0].lower()}{error['msg'][1:]}"
+            said = f"{error['msg'][0].lower()}{error['msg'][1:]}".partition(" after validation")[0]
             return f"received {shown(given)}; {said.replace('tuple', 'list').replace('dictionary or object', 'table')}"
 
 

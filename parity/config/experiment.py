@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, Strict, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from parity.config.base import Frozen
 from parity.config.data import Data
-from parity.config.layers import Layer
+from parity.config.layers import Dense, Layer
 from parity.config.losses import Loss
+from parity.config.numbers import Listed, NamedNumbers
 from parity.config.optimizers import Optimizer
 from parity.config.tolerances import Tolerance
 from parity.conventions import convention
@@ -21,7 +23,6 @@ from parity.errors import UsageError
 Precision = Literal["float32", "float64"]
 Metric = Literal["accuracy"]
 ITERATIONS = "optimizer/iterations"
-Numbers = float | tuple[float, ...] | tuple[tuple[float, ...], ...]
 
 
 def inconsistencies(given: Mapping[str, Any]) -> list[str]:
@@ -30,11 +31,34 @@ def inconsistencies(given: Mapping[str, Any]) -> list[str]:
     if given.get("epochs") is not None and given.get("steps") is not None:
         found.append("epochs and steps are both given; give one of them")
     layers = given.get("layers")
-    layers = [layer for layer in layers if isinstance(layer, Mapping)] if isinstance(layers, list | tuple) else []
-    names = [str(name) for layer in layers if (name := layer.get("name")) is not None]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        found.append(f"layer names must differ; given twice: {', '.join(twice)}")
+    places: dict[str | None, list[str]] = {}
+    for at, name in enumerate(_names(layers) if isinstance(layers, list | tuple) else ()):
+        places.setdefault(name, []).append(f"layers.{at}")
+    for name, same in places.items():
+        if name is not None and len(same) > 1:
+            found.append(
+                f"layer names must differ; {name!r:.60} is the name of {', '.join(same)}; allowed: any other (layers "
+                "without a name are counted as in Keras: dense, dense_1, ...)"
+            )
     return found
+
+
+def _names(layers: Iterable[Any]) -> Iterator[str | None]:
+    """Of each layer, in any of its spellings; of one without a name Keras' automatic one. None where it is no Dense.
+
+    Keras counts the layers that it names itself, whatever the others are called (keras/src/utils/naming.py), here from
+    a fresh session.
+    """
+    automatic = (f"dense_{count}" if count else "dense" for count in itertools.count())
+    for layer in layers:
+        if isinstance(layer, Mapping):
+            config = layer.get("config")
+            name = layer.get("name", config.get("name") if isinstance(config, Mapping) else None)
+        else:
+            name = getattr(layer, "name", None)
+        if name is None and isinstance(layer, Mapping | Dense):
+            name = next(automatic)
+        yield None if name is None else str(name)
 
 
 class _Arrays:
@@ -51,10 +75,10 @@ class Experiment(Frozen):
 
     name: str = "experiment"
     data: Data
-    layers: Annotated[tuple[Layer, ...], Field(min_length=1)]
+    layers: Annotated[Listed[Layer], Field(min_length=1)]
     loss: Loss
     optimizer: Optimizer
-    metrics: tuple[Metric, ...] = ()
+    metrics: Listed[Metric] = ()
     batch_size: Annotated[int, Field(ge=1)] | Literal["full"] = 32
     shuffle: bool = False
     """As `fit(shuffle=True)` under a global seed: one permutation, the same in every epoch."""
@@ -67,20 +91,20 @@ class Experiment(Frozen):
     """How many there are to train on; filled in when the data is loaded, for those who divide by it."""
     precision: Literal[Precision, "both"] = "both"
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
-    initial_weights: dict[str, Numbers] | str | None = None
+    initial_weights: NamedNumbers | None = None
     """Arrays by name (`"dense/kernel" = [[...]]`), or an npz file of them; what is not named is initialised.
 
     `memory` are arrays handed over in Python, such as those of a model.
     """
-    initial_state: dict[str, Numbers] | str | None = None
+    initial_state: NamedNumbers | None = None
     """What the optimizer remembers of steps it has taken before (`"dense/kernel/momentum" = [[...]]`), and how many
     these are (`"optimizer/iterations" = 40`), or an npz file of both; what is not named is zero.
 
     `memory` are arrays handed over in Python, such as those of a model.
     """
-    declare: dict[str, str] = {}  # noqa: RUF012  # pydantic copies it
+    declare: Annotated[dict[str, str], Strict(False)] = {}  # noqa: RUF012  # pydantic copies it
     """Conventions in which the candidate is meant to differ: `"l2.penalty" = "half"`."""
-    tolerance: tuple[Tolerance, ...] = ()
+    tolerance: Listed[Tolerance] = ()
     """Fixed tolerances in place of derived budgets; of several that match a tensor the last one holds."""
 
     _state: _Arrays | None = PrivateAttr(default=None)
@@ -96,20 +120,11 @@ class Experiment(Frozen):
         """What `initial_state` stands for, once it was read: all slots by name, and `optimizer/iterations`."""
         return None if self._state is None or self.initial_state is None else dict(self._state.arrays)
 
-    @model_validator(mode="before")
+    @field_validator("layers")
     @classmethod
-    def _name_layers(cls, given: Any) -> Any:
-        """Layers without a name get Keras' automatic ones, counted from a fresh session: dense, dense_1, ..."""
-        layers = given.get("layers") if isinstance(given, dict) else None
-        if not isinstance(layers, list | tuple) or not all(isinstance(layer, dict) for layer in layers):
-            return given
-        named: list[Any] = []
-        for layer in layers:
-            inner = layer.get("config") if isinstance(layer.get("config"), dict) else layer
-            if inner.get("name") is None:
-                layer = {**layer, "name": f"dense_{len(named)}" if named else "dense"}  # noqa: PLW2901  # a new dict
-            named.append(layer)
-        return {**given, "layers": named}
+    def _name_layers(cls, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+        named = zip(layers, _names(layers), strict=True)
+        return tuple(layer.model_copy(update={"name": name}) for layer, name in named)
 
     @field_validator("declare")
     @classmethod
@@ -123,7 +138,7 @@ class Experiment(Frozen):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        given = {"epochs": self.epochs, "steps": self.steps, "layers": [{"name": layer.name} for layer in self.layers]}
+        given = {"epochs": self.epochs, "steps": self.steps, "layers": self.layers}
         if wrong := inconsistencies(given):
             raise PydanticCustomError("inconsistent", "{wrong}", {"wrong": "; ".join(wrong)})
         return self

@@ -12,6 +12,7 @@ from parity.config.base import Frozen
 from parity.config.experiment import Experiment, Precision
 from parity.config.layers import Dense
 from parity.config.losses import Loss
+from parity.config.numbers import Listed
 from parity.config.optimizers import Optimizer
 
 
@@ -28,12 +29,12 @@ class ModelExperiment(Experiment):
     """The training of a model that an experiment cannot express; the reference is then that very model."""
 
     # Wider than an experiment's own: whoever asks for a layer's units has to know that it is one that has any.
-    layers: tuple[Dense | Opaque, ...]  # type: ignore[assignment]
+    layers: Listed[Dense | Opaque]  # type: ignore[assignment]
     loss: Loss | Opaque  # type: ignore[assignment]
     optimizer: Optimizer | Opaque  # type: ignore[assignment]
-    weight_shapes: dict[str, tuple[int, ...]]
+    weight_shapes: dict[str, Listed[int]]
     """`conv2d/kernel` -> its shape, in Keras' order."""
-    inexpressible: tuple[str, ...]
+    inexpressible: Listed[str]
     """What the NumPy network cannot be told, by name."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,6 +17,8 @@ from parity.config.experiment import Experiment, inconsistencies
 from parity.errors import UsageError, nearest
 from parity.paths import is_folder
 
+_WORDS = {"none": None, "null": None, "None": None, "True": True, "False": False}
+_OPEN_POINT = re.compile(r"[-+]?([0-9]+\.|\.[0-9]+)(e[-+]?[0-9]+)?", re.IGNORECASE)  # of which TOML knows nothing
 _LARGEST = 64 * 2**20  # bytes of an experiment file; anything near it is not one
 
 
@@ -51,13 +54,13 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 
 def _parse_value(text: str) -> Any:
-    """The value of `--set key=value` as TOML would read it; a bare word is a string."""
-    if text in {"none", "null", "None"}:
-        return None
+    """The value of `--set key=value` as TOML would read it, or Python; a bare word is a string."""
+    if text in _WORDS:
+        return _WORDS[text]
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):  # not TOML, a number too long to convert, brackets without end
-        return text
+        return float(text) if _OPEN_POINT.fullmatch(text) else text
 
 
 def parse_override(text: str) -> tuple[str, Any]:
@@ -126,8 +129,8 @@ def validate(
     try:
         return kind.model_validate(table)
     except ValidationError as error:
-        mistakes = list(mistakes_in(error, kind))
         together = inconsistencies(table)  # pydantic looks at the whole only where every part is right
+        mistakes = [mistake for mistake in mistakes_in(error, kind) if mistake != "; ".join(together)]
         raise ConfigError(source, dict.fromkeys([*mistakes, *together])) from None
 
 

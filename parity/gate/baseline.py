@@ -25,6 +25,7 @@ from pydantic import BaseModel, Field, ValidationError
 from parity.config import Experiment, Precision
 from parity.config.base import Frozen, NonNegative
 from parity.config.errors import mistakes_in
+from parity.config.numbers import Listed
 from parity.errors import CannotJudgeError
 from parity.paths import is_file
 from parity.protocol import Array, Key, Part, Phase, Records
@@ -43,8 +44,8 @@ class Series(Frozen):
     """A scalar of every step."""
 
     dtype: Literal["float32", "float64", "int32", "int64"]
-    values: tuple[Number, ...]
-    allowed: tuple[Limit, ...]
+    values: Listed[Number]
+    allowed: Listed[Limit]
 
     def array(self, steps: slice) -> Array:
         return np.array([float(value) for value in self.values[steps]]).astype(self.dtype)
@@ -54,14 +55,14 @@ class InPrecision(Frozen):
     """The reference's run in one precision."""
 
     steps: Annotated[int, Field(ge=1)]
-    kept: tuple[int, ...]
+    kept: Listed[int]
     """Steps of which everything is in the npz; the first always is."""
     scalars: dict[str, Series]
     final: dict[str, Limit]
     """How far each weight may be off after the last step; its values are in the npz."""
-    drift: dict[str, tuple[Limit, ...]]
+    drift: dict[str, Listed[Limit]]
     """Of each tensor at each kept step: how far two runs have drifted by then, beside the budget of the operation."""
-    digests: tuple[str, ...]
+    digests: Listed[str]
     """Of all the bits of each step."""
     no_drift: str = ""
     """Why nobody knows how far rounding drives two such runs apart."""
@@ -70,7 +71,7 @@ class InPrecision(Frozen):
 class Recorded(Frozen):
     """One reference in one experiment; the case's runs that share it have it once."""
 
-    runs: tuple[str, ...]
+    runs: Listed[str]
     reference: str
     experiment: dict[str, Any]
     data: str
@@ -91,7 +92,7 @@ class Contents(Frozen):
     """SHA-256 of the npz that belongs to it."""
     candidates: dict[str, dict[Precision, str]]
     """Run -> digest of the candidate's own run when this was made: the same bits mean that nothing changed since."""
-    recorded: tuple[Recorded, ...]
+    recorded: Listed[Recorded]
 
 
 @dataclass(frozen=True)

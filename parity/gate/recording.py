@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -161,7 +161,7 @@ def _limit(value: float, *, known: bool) -> float | None:
 def _series(values: list[Array], limits: list[Array], *, known: bool) -> Series:
     values_, limits_ = np.concatenate(values), np.concatenate(limits)
     return Series(
-        dtype=str(values_.dtype),
+        dtype=cast("Any", str(values_.dtype)),
         values=tuple(_number(value) for value in values_),
         allowed=tuple(_limit(float(limit), known=known) for limit in limits_),
     )

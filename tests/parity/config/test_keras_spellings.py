@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import example, given, strategies as st
 
 from parity.config import (
     ConfigError,
@@ -21,6 +22,7 @@ from parity.config import (
     regularizers,
     validate,
 )
+from parity.config.given import ModelExperiment, Opaque
 
 # kind -> (our classes, how one is put into an experiment, how it is taken out again)
 KINDS: dict[str, Any] = {
@@ -49,6 +51,12 @@ KINDS: dict[str, Any] = {
         lambda said: {"layers": [said]},
         lambda experiment: experiment.layers[0],
     ),
+}
+SMALL: dict[str, Any] = {
+    "data": {"source": "regression", "features": 3},
+    "layers": [{"units": 2}],
+    "loss": "mse",
+    "optimizer": "sgd",
 }
 OURS_ALONE = {"SumSquaredError"}
 EVERY = [
@@ -94,13 +102,7 @@ NESTED = {
 
 def read(kind: str, said: Any) -> Any:
     _, put, take = KINDS[kind]
-    table = {
-        "data": {"source": "regression", "features": 3},
-        "layers": [{"units": 2}],
-        "loss": "mse",
-        "optimizer": "sgd",
-    }
-    return take(validate({**table, **put(said)}))
+    return take(validate({**SMALL, **put(said)}))
 
 
 def parameters(cls: type[base.Frozen]) -> list[str]:
@@ -232,18 +234,45 @@ def test_labels_say_nothing():
     assert read("losses", {"class_name": "mse", "name": "mine"}) == losses.MeanSquaredError()
 
 
-def test_an_automatic_name_is_that_of_a_fresh_keras_session(keras):
+@example([None] * 4)
+@example(["hidden", None, None])
+@example(["dense_1", None])
+@example(["dense_1", None, None])
+@example([None, "dense"])
+@given(
+    st.lists(st.sampled_from([None, None, "hidden", "dense", "dense_1", "dense_2", "Dense"]), min_size=1, max_size=5)
+)
+def test_layers_are_named_as_in_a_fresh_keras_session(keras, names):
+    """Named and unnamed ones in any order: the same names, or refused where Keras refuses them."""
     keras.backend.clear_session()
-    model = keras.Sequential([keras.Input((3,)), *(keras.layers.Dense(2) for _ in range(4))])
-    named = validate(
-        {
-            "data": {"source": "regression", "features": 3},
-            "layers": [{"units": 2}] * 4,
-            "loss": "mse",
-            "optimizer": "sgd",
-        }
+    try:
+        model = keras.Sequential([keras.layers.Dense(2, name=name) for name in names])
+    except ValueError as refused:
+        assert "unique names" in str(refused)  # noqa: PT017  # either way is right, as long as it is Keras'
+        expected = None
+    else:
+        expected = tuple(layer.name for layer in model.layers)
+    spellings = (
+        [{"units": 2} | ({} if name is None else {"name": name}) for name in names],
+        [{"class_name": "Dense", "config": {"units": 2, "name": name}} for name in names],
+        [layers.Dense(units=2, name=name) for name in names],
     )
-    assert named.layer_names == tuple(layer.name for layer in model.layers)
+    for said in spellings:
+        table = {**SMALL, "layers": said}
+        if expected is None:
+            with pytest.raises(ConfigError) as caught:
+                validate(table)
+            assert all(mistake.startswith("layer names must differ; ") for mistake in caught.value.mistakes)
+        else:
+            assert validate(table).layer_names == expected
+
+
+def test_a_layer_that_only_keras_knows_is_not_named_here():
+    """Not even where its own `get_config` leaves the name out: `dense` is another layer of that model."""
+    known = {"weight_shapes": {}, "inexpressible": ()}
+    given_layers = [Opaque(class_name="Mine"), layers.Dense(units=2, name="dense"), Opaque(class_name="Mine")]
+    found = validate({**SMALL, **known, "layers": given_layers}, kind=ModelExperiment)
+    assert [layer.name for layer in found.layers] == [None, "dense", None]
 
 
 def test_an_experiment_says_itself_again():

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
@@ -169,6 +170,17 @@ def test_as_many_mistakes_are_told_on_the_command_line(tmp_path, capsys):
         ("precision", "flaot32", ["'flaot32'", "allowed: float32, float64, both", "did you mean 'float32'?"]),
         ("batch_sice", 3, ["unknown key", "did you mean 'batch_size'?"]),
         ("layers.0.units", 0, ["received 0", "greater than or equal to 1"]),
+        ("layers.0.units", True, ["received True", "valid integer"]),
+        ("layers.0.units", "7", ["received '7'", "text", "without quotes"]),
+        ("layers.0.units", "many", ["received 'many'", "valid integer"]),
+        ("layers.0.units", 7.5, ["received 7.5", "valid integer"]),
+        ("layers.0.use_bias", 1, ["received 1", "valid boolean"]),
+        ("layers.0.use_bias", "true", ["received 'true'", "without quotes"]),
+        ("layers.0.kernel_regularizer.l2", "1e-3", ["received '1e-3'", "without quotes"]),
+        ("optimizer.learning_rate", True, ["received True", "valid number"]),
+        ("optimizer.learning_rate", "0.1", ["received '0.1'", "without quotes"]),
+        ("batch_size", True, ["received True", "valid integer", "full"]),
+        ("batch_size", "8", ["received '8'", "without quotes", "full"]),
         ("layers.0.name", "a/b", ["received 'a/b'"]),
         ("seed", 2**31, ["received 2147483648", "less than or equal to 2147483647"]),
     ],
@@ -180,6 +192,46 @@ def test_a_mistake_names_key_received_allowed_and_nearest(path, value, said):
         assert words in mistake
 
 
+@pytest.mark.parametrize("where", ["layers.0.kernel_regularizer.l2", "optimizer.learning_rate", "data.noise"])
+def test_an_integer_is_a_number(where):
+    assert validate(broken({where: 1})) == validate(broken({where: 1.0}))
+
+
+def test_numbers_of_numpys_are_as_good():
+    x = np.arange(6, dtype=np.float32).reshape(3, 2) / 8
+    written: dict[str, Any] = {
+        "data": {"source": "arrays", "x": x.tolist(), "y": [0.0, 1.0, 1.0], "one_hot": 2},
+        "layers.0.units": 2,
+        "layers.0.use_bias": False,
+        "layers.0.kernel_regularizer.l2": 0.125,
+        "layers.1.config.units": 2,
+        "optimizer.learning_rate": float(np.float32(0.1)),
+        "batch_size": 2,
+        "steps": 3,
+        "seed": 5,
+        "shuffle": True,
+        "initial_weights": {"dense/kernel": x[:2].tolist(), "out/bias": [0.5, 0.25]},
+        "initial_state": {"optimizer/iterations": 3.0, "dense/kernel/momentum": x[:2].tolist()},
+        "tolerance": [{"rtol": 0.5, "atol": 0}],
+    }
+    handed_over = written | {
+        "data": {"source": "arrays", "x": x, "y": list(np.array([0, 1, 1])), "one_hot": np.int64(2)},
+        "layers.0.units": np.int64(2),
+        "layers.0.use_bias": np.False_,
+        "layers.0.kernel_regularizer.l2": np.float32(0.125),
+        "layers.1.config.units": np.uint8(2),
+        "optimizer.learning_rate": np.float32(0.1),
+        "batch_size": np.int32(2),
+        "steps": np.array(3),
+        "seed": np.int64(5),
+        "shuffle": np.True_,
+        "initial_weights": {"dense/kernel": x[:2], "out/bias": (np.float32(0.5), np.float64(0.25))},
+        "initial_state": {"optimizer/iterations": np.int64(3), "dense/kernel/momentum": list(x[:2])},
+        "tolerance": [{"rtol": np.float16(0.5), "atol": np.int64(0)}],
+    }
+    assert load_experiment(TABLE, handed_over.items()) == load_experiment(TABLE, written.items())
+
+
 def test_a_long_value_is_cut():
     (mistake,) = mistakes(broken({"layers.0.units": "x" * 10_000}))
     assert len(mistake) < 300
@@ -189,7 +241,9 @@ def test_a_long_value_is_cut():
     ("changes", "said"),
     [
         ({"epochs": 1}, "epochs and steps are both given"),
-        ({"layers": [{"units": 1, "name": "a"}, {"units": 1, "name": "a"}]}, "given twice: a"),
+        ({"layers": [{"units": 1, "name": "a"}, {"units": 1, "name": "a"}]}, "'a' is the name of layers.0, layers.1;"),
+        ({"layers": [{"units": 1}, {"units": 1, "name": "dense"}]}, "'dense' is the name of layers.0, layers.1;"),
+        ({"layers": [{"units": 0, "name": "a"}, {"config": {"name": "a"}}]}, "'a' is the name of layers.0, layers.1;"),
         ({"layers": []}, "layers"),
         ({"layers": None}, "layers"),
         ({"layers": {"units": 1}}, "layers"),
@@ -266,6 +320,14 @@ def test_no_table_makes_a_traceback(changes):
         ("optimizer.learning_rate=1e-2", lambda e: e.optimizer.learning_rate, 0.01),
         ("optimizer.learning_rate=None", lambda e: e.optimizer.learning_rate, 0.001),  # Keras' default holds again
         ("optimizer.amsgrad=true", lambda e: e.optimizer.amsgrad, True),
+        ("layers.0.units=7", lambda e: e.layers[0].units, 7),
+        ("shuffle=True", lambda e: e.shuffle, True),  # as Python writes it, like None
+        ("shuffle=False", lambda e: e.shuffle, False),
+        ("optimizer.learning_rate=.5", lambda e: e.optimizer.learning_rate, 0.5),
+        ("optimizer.learning_rate=1.", lambda e: e.optimizer.learning_rate, 1.0),
+        ("optimizer.learning_rate=5.e-1", lambda e: e.optimizer.learning_rate, 0.5),
+        ("optimizer.learning_rate=1", lambda e: e.optimizer.learning_rate, 1.0),
+        ("name=v1.0", lambda e: e.name, "v1.0"),
         ('metrics=["accuracy"]', lambda e: e.metrics, ("accuracy",)),
         ('loss={class_name="bce", from_logits=true}', lambda e: e.loss.from_logits, True),
         ("shuffle=true", lambda e: e.shuffle, True),
