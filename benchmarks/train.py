@@ -154,7 +154,8 @@ def torch_compiled(x: np.ndarray, y: np.ndarray, kernels: list[np.ndarray], hidd
     return torch(x, y, kernels, hidden, compiled=True)
 
 
-LIBRARIES = {"scratch": scratch, "keras": keras, "jax": jax, "torch": torch, "torch_compiled": torch_compiled}
+# PyTorch before TensorFlow: its triton ends a process that has TensorFlow's LLVM already.
+LIBRARIES = {"scratch": scratch, "torch": torch, "torch_compiled": torch_compiled, "jax": jax, "keras": keras}
 IMPORTS = {"scratch": "scratch_net", "keras": "tensorflow", "torch_compiled": "torch"}
 
 

@@ -7,6 +7,7 @@ started TensorFlow, is left as it is and told by `environment`.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import random
 import sys
@@ -47,6 +48,11 @@ def _held_back_stderr() -> Iterator[None]:
             os.dup2(kept, 2)
             os.close(kept)
 
+
+# What PyTorch compiles with brings an LLVM of its own, which ends the process where TensorFlow's is there before it.
+if _STARTED_BY_US:
+    with contextlib.suppress(ImportError):
+        importlib.import_module("triton")
 
 with _held_back_stderr():
     import keras
