@@ -324,11 +324,11 @@ def test_arrays():
     ("x", "y", "said"),
     [
         ([[1, 2], [3]], [1, 2], "every example needs as many numbers"),
-        ([1, [2]], [1, 2], "every example needs as many numbers"),
+        ([1, [2]], [1, 2], "data.x.1: received [2]"),
         ([1, 2, 3], [1, 2], "x has 3 examples and y has 2"),
-        ([], [], "x is empty"),
-        ([[], []], [1, 2], "x is empty"),
-        ([1, 2], [[], []], "y is empty"),
+        ([], [], "data.x: received []"),
+        ([[], []], [1, 2], "data.x.0: received []"),
+        ([1, 2], [[], []], "data.y.0: received []"),
     ],
 )
 def test_arrays_that_will_not_do(x, y, said):
