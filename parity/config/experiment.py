@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import Field, PrivateAttr, Strict, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, Strict, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from parity.config.base import Frozen
@@ -21,7 +21,13 @@ from parity.conventions import convention
 from parity.errors import UsageError
 
 Precision = Literal["float32", "float64"]
-Metric = Literal["accuracy"]
+Metric = Annotated[
+    Literal["accuracy"],
+    BeforeValidator(  # the test that Keras makes (keras/src/trainers/compile_utils.py, get_metric)
+        lambda given: "accuracy" if str(given).lower() in {"accuracy", "acc"} else given,
+        json_schema_input_type=Literal["accuracy", "acc"],
+    ),
+]
 ITERATIONS = "optimizer/iterations"
 
 
@@ -79,6 +85,7 @@ class Experiment(Frozen):
     loss: Loss
     optimizer: Optimizer
     metrics: Listed[Metric] = ()
+    """Called `accuracy` in what is recorded, also where Keras would report it as `acc`."""
     batch_size: Annotated[int, Field(ge=1)] | Literal["full"] = 32
     shuffle: bool = False
     """As `fit(shuffle=True)` under a global seed: one permutation, the same in every epoch."""
@@ -125,6 +132,11 @@ class Experiment(Frozen):
     def _name_layers(cls, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
         named = zip(layers, _names(layers), strict=True)
         return tuple(layer.model_copy(update={"name": name}) for layer, name in named)
+
+    @field_validator("metrics")
+    @classmethod
+    def _once(cls, metrics: tuple[Metric, ...]) -> tuple[Metric, ...]:
+        return tuple(dict.fromkeys(metrics))
 
     @field_validator("declare")
     @classmethod

@@ -229,6 +229,27 @@ def test_what_is_not_offered_is_refused_by_name(kind, cls, name):
     assert "not offered; leave it out" in mistake
 
 
+@pytest.mark.parametrize("metrics", [["acc"], ["ACC"], ["Accuracy"], ["acc", "accuracy"], ["accuracy", "accuracy"]])
+@pytest.mark.parametrize(
+    ("units", "loss"),
+    [(1, "binary_crossentropy"), (3, "categorical_crossentropy"), (3, "sparse_categorical_crossentropy")],
+)
+def test_every_spelling_of_accuracy_is_the_same_number(keras, metrics, units, loss):
+    """Keras reports it under the name that it was given, an experiment as `accuracy`, and once."""
+    x, labels = np.random.default_rng(5).random((7, 3)), np.arange(7) % max(units, 2)
+    y = np.eye(units)[labels] if loss == "categorical_crossentropy" else labels
+    said = []
+    for spelling in (["accuracy"], metrics):
+        keras.utils.set_random_seed(1)
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(units, activation="sigmoid")])
+        model.compile("sgd", loss, metrics=spelling)
+        said.append(model.fit(x, y, verbose=0).history)
+        del said[-1]["loss"]
+    assert set(metrics) <= said[1].keys()
+    assert all(value == said[0]["accuracy"] for value in said[1].values())
+    assert validate({**SMALL, "metrics": metrics}).metrics == ("accuracy",)
+
+
 def test_labels_say_nothing():
     assert read("optimizers", {"class_name": "SGD", "name": "mine"}) == optimizers.SGD()
     assert read("losses", {"class_name": "mse", "name": "mine"}) == losses.MeanSquaredError()

@@ -37,6 +37,7 @@ def test_it_accepts_every_experiment_of_the_project(path):
         {"layers": [{"units": 10, "kernel_regularizer": {"l2": 0.01}}]},
         {"layers": [{"units": 10, "kernel_regularizer": "l2", "kernel_initializer": "glorot_uniform"}]},
         {"batch_size": "full", "epochs": 3},
+        {"metrics": ["acc"]},
     ],
 )
 def test_it_accepts_every_spelling_that_is_read(change):
