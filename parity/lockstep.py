@@ -87,11 +87,7 @@ def given_weights(experiment: Experiment) -> dict[str, Array]:
             msg = f"initial_weights: {given}: not numbers: {', '.join(wrong)}"
             raise UsageError(msg)
         return stored
-    try:
-        return {name: np.array(array, np.float64) for name, array in given.items()}
-    except ValueError:
-        msg = "initial_weights: every row of an array needs the same length"
-        raise UsageError(msg) from None
+    return {name: np.array(array, np.float64) for name, array in given.items()}
 
 
 Span = tuple[int, int]

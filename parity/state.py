@@ -56,10 +56,7 @@ def _read(given: Mapping[str, Any] | str) -> dict[str, Array]:
         raise UsageError("initial_state: that of this experiment was handed over in Python; give an npz file")
     if isinstance(given, str):
         return read_npz(Path(given))
-    try:
-        return {name: np.array(array, np.float64) for name, array in given.items()}
-    except ValueError:
-        raise UsageError("initial_state: every row of an array needs the same length") from None
+    return {name: np.array(array, np.float64) for name, array in given.items()}
 
 
 def checked(experiment: Experiment, inputs: int, given: Mapping[str, Array]) -> dict[str, Array]:

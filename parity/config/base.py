@@ -42,8 +42,12 @@ def plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic | np.ndarray) and value.ndim == 0 else value
 
 
-NonNegative = Annotated[float, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
+_LARGEST = float(np.finfo(np.float32).max)  # Keras makes float32 of a setting, also in a float64 model
+Number = Annotated[float, Field(ge=-_LARGEST, le=_LARGEST)]
+NonNegative = Annotated[float, Field(ge=0, le=_LARGEST)]
+Positive = Annotated[float, Field(gt=0, le=_LARGEST)]
+Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
+"""Of what is made or done: what is larger is a slip of the keyboard."""
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -98,8 +102,6 @@ def keras_object(
     allowed = sorted({snake_case(cls.__name__) for cls in classes} | set(aliases or {}))
 
     def read(value: Any) -> Any:
-        if value is None:
-            return None
         flat = _unwrap(value, shorthand)
         if flat is None or not isinstance(flat.get("class_name"), str):
             raise PydanticCustomError(

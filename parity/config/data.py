@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, Tag
 
-from parity.config.base import Frozen, NonNegative, plain
-from parity.config.numbers import Listed, Values, is_list, told_apart
+from parity.config.base import Count, Frozen, NonNegative, Positive, plain
+from parity.config.numbers import FileName, Listed, Values, is_list, told_apart
 
-Count = Annotated[int, Field(ge=1)]
+Classes = Annotated[Count, Field(ge=2)]
 
 
 def _column(given: Any) -> str | None:
@@ -35,9 +35,9 @@ class _Source(Frozen):
 
     samples: Count | None = None
     """Use only the first so many examples."""
-    scale: Annotated[float, Field(gt=0)] = 1.0
+    scale: Positive = 1.0
     """Inputs are divided by this: 255 for bytes, 16 for the UCI digits."""
-    one_hot: Annotated[int, Field(ge=2)] | None = None
+    one_hot: Classes | None = None
     """Turn integer labels into one-hot rows of this many classes."""
 
 
@@ -51,13 +51,13 @@ class Mnist(_Source):
     """MNIST from a folder or file given here, from $PARITY_MNIST, or from Keras' own cache; npz or idx(.gz)."""
 
     source: Literal["mnist"]
-    path: str | None = None
+    path: FileName | None = None
     split: Literal["train", "test"] = "train"
 
 
 class Npz(_Source):
     source: Literal["npz"]
-    path: str
+    path: FileName
     x: str = "x"
     """Name of the input array in the file."""
     y: str = "y"
@@ -67,7 +67,7 @@ class Csv(_Source):
     """A table with a header line; every column that is not a target is an input."""
 
     source: Literal["csv"]
-    path: str
+    path: FileName
     target: Columns
     """Target columns, by name or by position."""
 
@@ -97,7 +97,7 @@ class Classification(_Source):
     source: Literal["classification"]
     samples: Count = 256
     features: Count
-    classes: Annotated[int, Field(ge=2)]
+    classes: Classes
     seed: Annotated[int, Field(ge=0)] = 0
 
 

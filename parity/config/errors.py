@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, TypeGuard, get_args, get_origin
 
 from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
@@ -14,6 +14,7 @@ from parity.config.base import Frozen
 from parity.errors import UsageError, nearest
 
 _SHOWN = 60  # characters of a received value
+_WORD = re.compile(r"[\w/.\-]{1,200}")
 _WRITTEN = re.compile(r"\s*([-+]?[0-9.]+(e[-+]?[0-9]+)?|true|false)\s*", re.IGNORECASE)
 """A number or a truth value."""
 
@@ -32,6 +33,15 @@ def shown(value: object) -> str:
     """A received value, cut where it is long."""
     text = repr(value)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+
+
+def _holds_tables(owner: type[BaseModel], key: int | str) -> bool:
+    field = owner.model_fields.get(str(key))
+    return field is not None and any(map(_is_model, _parts(field.annotation)))
+
+
+def _is_model(part: Any) -> TypeGuard[type[BaseModel]]:
+    return isinstance(part, type) and issubclass(part, BaseModel)
 
 
 def _parts(annotation: Any) -> Iterator[Any]:
@@ -62,7 +72,7 @@ def _follow(root: type[BaseModel], location: tuple[int | str, ...]) -> tuple[lis
         elif part in model.model_fields:
             path.append(part)
             parts = list(_parts(model.model_fields[part].annotation))
-            inside = [part for part in parts if isinstance(part, type) and issubclass(part, BaseModel)]
+            inside = [part for part in parts if _is_model(part)]
             tags, names = {part.tag for part in parts if isinstance(part, Tag)}, dict in parts
             continue
         elif inside == [model] or (names and part not in tags):
@@ -76,7 +86,17 @@ def _unknown_key(key: str, given: Any, owner: type[BaseModel]) -> str:
     if issubclass(owner, Frozen) and (idle := owner.keras_only.get(key)):
         return f"received {shown(given)}; not offered; leave it out, or give {' or '.join(map(shown, idle))}"
     known = [name for name in owner.model_fields if name != "class_name"]
-    return f"unknown key; allowed here: {', '.join(known)}" + nearest(key, known)
+    return f"unknown key; allowed here: {', '.join(known) or 'none'}" + nearest(key, known)
+
+
+def _discriminator(error: ErrorDetails) -> str:
+    """The key that tells the members of a union apart."""
+    return str(error["ctx"]["discriminator"]).strip("'")
+
+
+def _spelled(part: int | str) -> str:
+    """A part of a key path, in quotes where it would not be one word of one line."""
+    return str(part) if isinstance(part, int) or _WORD.fullmatch(part) else shown(part)
 
 
 def _sentence(error: ErrorDetails) -> str:
@@ -94,7 +114,8 @@ def _sentence(error: ErrorDetails) -> str:
             return f"received {shown(given)}; allowed: {', '.join(allowed)}" + nearest(given, allowed)
         case "union_tag_invalid":
             allowed = [word.strip(" '\"") for word in str(context["expected_tags"]).split(",")]
-            return f"received {context['tag']!r}; allowed: {', '.join(allowed)}" + nearest(context["tag"], allowed)
+            tag = given[_discriminator(error)]
+            return f"received {shown(tag)}; allowed: {', '.join(allowed)}" + nearest(tag, allowed)
         case "keras_object" | "not_allowed":
             return f"received {shown(given)}; {error['msg']}"
         case "inconsistent":
@@ -105,23 +126,28 @@ def _sentence(error: ErrorDetails) -> str:
             return f"received {shown(given)}; use letters, digits, '_', '.' and '-', and begin with no '-'"
         case _:
             said = f"{error['msg'][0].lower()}{error['msg'][1:]}".partition(" after validation")[0]
-            return f"received {shown(given)}; {said.replace('tuple', 'list').replace('dictionary or object', 'table')}"
+            if isinstance(bound := context.get("le", context.get("ge")), float):  # told to the last digit
+                said = f"{said.rpartition(' ')[0]} {bound:g}"
+            said = re.sub("dictionary( or .*)?", "table", said.replace("tuple", "list"))
+            return f"received {shown(given)}; {said}"
 
 
 def mistakes_in(error: ValidationError, root: type[BaseModel]) -> Iterator[str]:
     """Each mistake once, in the order of the file, however many members of a union complained about it."""
     seen: dict[str, list[str]] = {}
     for detail in error.errors(include_url=False):
-        if detail["type"] == "too_short" and detail["input"]:
+        if detail["type"] == "too_short" and len(detail["input"]):
             continue  # its members were given and are wrong, which is said of each of them
         path, owner = _follow(root, detail["loc"])
         if detail["type"] == "extra_forbidden":
             sentence = _unknown_key(str(path[-1]), detail["input"], owner)
         else:
             sentence = _sentence(detail)
+        if detail["type"] == "tuple_type" and isinstance(detail["input"], Mapping) and _holds_tables(owner, path[-1]):
+            sentence += f"; in TOML each of its tables begins with [[{path[-1]}]]"
         if detail["type"].startswith("union_tag"):
-            path.append(detail["ctx"]["discriminator"].strip("'"))
-        sentences = seen.setdefault(".".join(map(str, path)), [])
+            path.append(_discriminator(detail))
+        sentences = seen.setdefault(".".join(map(_spelled, path)), [])
         if sentences and sentence.startswith(received := sentences[0].partition("; ")[0] + "; "):
             sentence = sentence.removeprefix(received)  # said once, however many members of a union refuse it
         if sentence not in sentences:

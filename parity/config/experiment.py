@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -10,7 +11,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field, PrivateAttr, Strict, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from parity.config.base import Frozen
+from parity.config.base import Count, Frozen
 from parity.config.data import Data
 from parity.config.layers import Dense, Layer
 from parity.config.losses import Loss
@@ -86,15 +87,15 @@ class Experiment(Frozen):
     optimizer: Optimizer
     metrics: Listed[Metric] = ()
     """Called `accuracy` in what is recorded, also where Keras would report it as `acc`."""
-    batch_size: Annotated[int, Field(ge=1)] | Literal["full"] = 32
+    batch_size: Count | Literal["full"] = 32
     shuffle: bool = False
     """As `fit(shuffle=True)` under a global seed: one permutation, the same in every epoch."""
     drop_remainder: bool = False
     """Leave out the last batch of an epoch when it is smaller than batch_size."""
-    epochs: Annotated[int, Field(ge=1)] | None = None
-    steps: Annotated[int, Field(ge=1)] | None = None
+    epochs: Count | None = None
+    steps: Count | None = None
     """Number of updates; give either epochs or steps. Neither is one epoch."""
-    examples: Annotated[int, Field(ge=1)] | None = None
+    examples: Count | None = None
     """How many there are to train on; filled in when the data is loaded, for those who divide by it."""
     precision: Literal[Precision, "both"] = "both"
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
@@ -132,6 +133,14 @@ class Experiment(Frozen):
     def _name_layers(cls, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
         named = zip(layers, _names(layers), strict=True)
         return tuple(layer.model_copy(update={"name": name}) for layer, name in named)
+
+    @field_validator("name")
+    @classmethod
+    def _one_line(cls, name: str) -> str:
+        """It is printed and written everywhere: no control characters, no half of a pair of surrogates."""
+        if any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
+            raise PydanticCustomError("not_allowed", "allowed: one line of text")
+        return name
 
     @field_validator("metrics")
     @classmethod

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from parity.config.base import Frozen, NonNegative, keras_object
+from parity.config.base import Frozen, NonNegative, Number, keras_object
 
 
 class Zeros(Frozen):
@@ -19,7 +20,7 @@ class Ones(Frozen):
 
 class Constant(Frozen):
     class_name: Literal["Constant"] = "Constant"
-    value: float = 0.0
+    value: Number = 0.0
 
 
 class _Random(Frozen):
@@ -29,26 +30,26 @@ class _Random(Frozen):
 
 class RandomNormal(_Random):
     class_name: Literal["RandomNormal"] = "RandomNormal"
-    mean: float = 0.0
+    mean: Number = 0.0
     stddev: NonNegative = 0.05
 
 
 class TruncatedNormal(_Random):
     class_name: Literal["TruncatedNormal"] = "TruncatedNormal"
-    mean: float = 0.0
+    mean: Number = 0.0
     stddev: NonNegative = 0.05
 
 
 class RandomUniform(_Random):
     class_name: Literal["RandomUniform"] = "RandomUniform"
-    minval: float = -0.05
-    maxval: float = 0.05
+    minval: Number = -0.05
+    maxval: Number = 0.05
 
     @model_validator(mode="after")
     def _ordered(self) -> RandomUniform:
         if self.minval > self.maxval:
-            msg = f"minval {self.minval} is above maxval {self.maxval}"
-            raise ValueError(msg)
+            wrong = f"minval {self.minval} is above maxval {self.maxval}; allowed: minval <= maxval"
+            raise PydanticCustomError("inconsistent", "{wrong}", {"wrong": wrong})
         return self
 
 

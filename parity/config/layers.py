@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from parity.config.base import Frozen, keras_object
+from parity.config.base import Count, Frozen, keras_object
 from parity.config.initializers import GlorotUniform, Initializer, Zeros
 from parity.config.regularizers import Regularizer
 
@@ -41,7 +41,7 @@ class Dense(Frozen):
     class_name: Literal["Dense"] = "Dense"
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.][A-Za-z0-9_.\-]*$")] | None = None
     """None takes Keras' automatic name: dense, dense_1, ..."""
-    units: Annotated[int, Field(ge=1)]
+    units: Count
     activation: ActivationName = "linear"
     use_bias: bool = True
     kernel_initializer: Initializer = GlorotUniform()

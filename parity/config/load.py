@@ -12,13 +12,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from parity.config.errors import ConfigError, mistakes_in
+from parity.config.errors import ConfigError, mistakes_in, shown
 from parity.config.experiment import Experiment, inconsistencies
 from parity.errors import UsageError, nearest
 from parity.paths import is_folder
 
 _WORDS = {"none": None, "null": None, "None": None, "True": True, "False": False}
 _OPEN_POINT = re.compile(r"[-+]?([0-9]+\.|\.[0-9]+)(e[-+]?[0-9]+)?", re.IGNORECASE)  # of which TOML knows nothing
+_LINE = 200  # characters of an option that are repeated
 _LARGEST = 64 * 2**20  # bytes of an experiment file; anything near it is not one
 
 
@@ -31,7 +32,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _LARGEST:
             raise ConfigError(path, [f"larger than {_LARGEST >> 20} MiB; is this an experiment file?"])
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # as some editors begin a file
     except FileNotFoundError:
         beside = (found.name for found in path.parent.iterdir()) if is_folder(path.parent) else ()
         raise ConfigError(path, [f"no such file{nearest(path.name, beside)}"]) from None
@@ -39,18 +40,33 @@ def read_mapping(path: Path) -> dict[str, Any]:
         raise ConfigError(path, [f"cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError as error:
         raise ConfigError(path, [f"not UTF-8 text: byte {error.start} is {error.object[error.start]:#x}"]) from None
+    except ValueError as error:  # a file name with a null byte
+        raise ConfigError(repr(str(path)), [f"cannot be read: {error}"]) from None
+    kind = "JSON" if path.suffix.lower() == ".json" else "TOML"
     try:
-        loaded = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        loaded = json.loads(text, object_pairs_hook=once) if kind == "JSON" else tomllib.loads(text)
     except (tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
-        kind = "JSON" if path.suffix == ".json" else "TOML"
         raise ConfigError(path, [f"not valid {kind}: {error}"]) from None
     except RecursionError:
         raise ConfigError(path, ["nested too deeply"]) from None
-    except ValueError as error:  # an integer literal too long to convert
-        raise ConfigError(path, [f"not readable: {error}"]) from None
+    except ValueError as error:  # a key that is there twice, or an integer literal too long to convert
+        raise ConfigError(path, [f"not readable: {str(error).partition(';')[0]}"]) from None
     if not isinstance(loaded, dict):
         raise ConfigError(path, [f"expected a table of settings, received {type(loaded).__name__}"])
     return loaded
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, of which JSON itself would take the last of two equal keys.
+
+    Raises:
+        ValueError: a key is there twice.
+    """
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r:.80} is given twice")
+    return table
 
 
 def _parse_value(text: str) -> Any:
@@ -67,9 +83,14 @@ def parse_override(text: str) -> tuple[str, Any]:
     """`layers.0.units=30` as a key path and a value."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        msg = f"--set {text}: expected key=value, for example --set layers.0.units=30"
+        msg = f"--set {_line(text)}: expected key=value, for example --set layers.0.units=30"
         raise UsageError(msg)
     return key.strip(), _parse_value(value.strip())
+
+
+def _line(text: str) -> str:
+    """As it was typed, where that is one line."""
+    return text if text.isprintable() and len(text) <= _LINE else shown(text)
 
 
 def _set(table: dict[str, Any], key: str, value: Any) -> None:
@@ -79,8 +100,8 @@ def _set(table: dict[str, Any], key: str, value: Any) -> None:
         here = ".".join(parts[: depth + 1])
         last = depth == len(parts) - 1
         if isinstance(at, list):
-            if not part.isdigit() or int(part) >= len(at):
-                msg = f"--set {key}: {here} is not there; the list has positions 0 to {len(at) - 1}"
+            if not part.isdecimal() or int(part) >= len(at):
+                msg = f"--set {_line(key)}: {_line(here)} is not there; the list has positions 0 to {len(at) - 1}"
                 raise UsageError(msg)
             if last:
                 at[int(part)] = value
@@ -103,17 +124,17 @@ def _set(table: dict[str, Any], key: str, value: Any) -> None:
             else:
                 at = at[part]
         else:
-            msg = f"--set {key}: {here} lies inside a plain value ({at!r})"
+            msg = f"--set {_line(key)}: {_line(here)} lies inside a plain value ({shown(at)})"
             raise UsageError(msg)
 
 
 def _resolve_paths(table: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Relative file names in an experiment are relative to the experiment file."""
     data = table.get("data")
-    if isinstance(data, dict) and isinstance(data.get("path"), str):
+    if isinstance(data, dict) and isinstance(data.get("path"), str) and data["path"]:
         data["path"] = str(folder / Path(data["path"]).expanduser())
     for key in ("initial_weights", "initial_state"):
-        if isinstance(table.get(key), str):
+        if isinstance(table.get(key), str) and table[key]:
             table[key] = str(folder / Path(table[key]).expanduser())
     return table
 

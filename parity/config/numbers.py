@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
-from pydantic import Discriminator, Field, Strict, Tag
+from pydantic import AfterValidator, Discriminator, Field, Strict, Tag
+from pydantic_core import PydanticCustomError
 
 _T = TypeVar("_T")
 
@@ -34,16 +35,24 @@ def _named(given: Any) -> str | None:
     return "table" if isinstance(given, Mapping) else "file" if isinstance(given, str) else None
 
 
+def _even(rows: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
+    if odd := [(at, len(row)) for at, row in enumerate(rows) if len(row) != len(rows[0])]:
+        wrong = "row {} has {}, row 0 has {}; every row of an array needs the same length".format(*odd[0], len(rows[0]))
+        raise PydanticCustomError("inconsistent", "{wrong}", {"wrong": wrong})
+    return rows
+
+
+FileName = Annotated[str, Field(min_length=1)]
 _Number = Annotated[float, Tag("number")]
 _Cells = Annotated[Listed[float], Field(min_length=1, fail_fast=True)]  # one mistake is told of many that are alike
 _Row = Annotated[_Cells, Tag("row")]
-_Rows = Annotated[Listed[_Cells], Field(min_length=1, fail_fast=True), Tag("rows")]
+_Rows = Annotated[Listed[_Cells], Field(min_length=1, fail_fast=True), AfterValidator(_even), Tag("rows")]
 _LISTS = "a list of numbers, or a list of such lists"
 
 Values = Annotated[_Row | _Rows, told_apart(_shape, _LISTS)]
 """Of examples: a number or a row each."""
 Numbers = Annotated[_Number | _Row | _Rows, told_apart(_shape, f"a number, {_LISTS}")]
 NamedNumbers = Annotated[
-    Annotated[dict[str, Numbers], Strict(False), Tag("table")] | Annotated[str, Tag("file")],
+    Annotated[dict[str, Numbers], Strict(False), Tag("table")] | Annotated[FileName, Tag("file")],
     told_apart(_named, "a table of arrays by name, or the path of an npz file"),
 ]

@@ -65,7 +65,7 @@ def read_npz(path: Path, *names: str) -> dict[str, npt.NDArray[Any]]:
         UsageError: not an npz file, or without one of these arrays.
     """
     if not is_file(path):
-        msg = f"{path}: no such file"
+        msg = f"{path}: {'a folder; expected an npz file' if is_folder(path) else 'no such file'}"
         raise UsageError(msg)
     try:
         with path.open("rb") as file:
@@ -195,11 +195,7 @@ def _is_example(header: list[str]) -> bool:
 
 def arrays(settings: config.Arrays) -> Arrays:
     """The numbers of the experiment."""
-    try:
-        return np.array(settings.x, np.float64), np.array(settings.y, np.float64)
-    except ValueError:
-        msg = "data.x and data.y: every example needs as many numbers as the first"
-        raise UsageError(msg) from None
+    return np.array(settings.x, np.float64), np.array(settings.y, np.float64)
 
 
 def check_room(*shape: int) -> None:

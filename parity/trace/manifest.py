@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from parity.config import Experiment, Precision, validate
 from parity.config.errors import ConfigError
+from parity.config.load import once
 from parity.errors import UsageError
 from parity.paths import is_file, is_folder
 from parity.protocol import Key, Phase, keyed, word_of
@@ -123,7 +124,7 @@ def _checked_text(path: Path) -> bytes:
         raise ValueError(f"larger than {_LARGEST >> 20} MiB")
     try:
         content = path.read_bytes()
-        table = json.loads(content.decode(), parse_constant=_no_number, object_pairs_hook=_once)
+        table = json.loads(content.decode(), parse_constant=_no_number, object_pairs_hook=once)
     except UnicodeDecodeError:
         raise ValueError("not UTF-8 text") from None
     except json.JSONDecodeError as error:
@@ -140,14 +141,6 @@ def _checked_text(path: Path) -> bytes:
 
 def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is not a number of JSON's")
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table = dict(pairs)
-    if len(table) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r:.80} is given twice")
-    return table
 
 
 def _check(manifest: Manifest) -> None:

@@ -179,6 +179,75 @@ def test_as_many_mistakes_are_told_on_the_command_line(tmp_path, capsys):
         ("layers.0.kernel_regularizer.l2", "1e-3", ["received '1e-3'", "without quotes"]),
         ("optimizer.learning_rate", True, ["received True", "valid number"]),
         ("optimizer.learning_rate", "0.1", ["received '0.1'", "without quotes"]),
+        ("layers.0.units", 10**400, ["received 1000", "less than or equal to 2147483647"]),
+        ("steps", 2**31, ["received 2147483648", "less than or equal to 2147483647"]),
+        ("optimizer.learning_rate", 1e308, ["received 1e+308", "less than or equal to 3.40282e+38"]),
+        ("layers.0.kernel_regularizer", {"l3": 1}, [".l3: unknown key; allowed here: l1, l2"]),
+        ("layers.0.kernel_regularizer", {"l2": 1, "sead": 1}, [".sead: unknown key; allowed here: l2"]),
+        ("layers.0.kernel_regularizer", {"l2": "1"}, [".l2: received '1'", "without quotes"]),
+        (
+            "layers.0.kernel_initializer",
+            {"class_name": "RandomUniform", "minval": 2},
+            ["minval 2.0 is above", "allowed"],
+        ),
+        ("layers", [None], [".0: received None", "allowed: dense"]),
+        (
+            "layers",
+            {"units": 1},
+            ["received {'units': 1}", "valid list", "in TOML each of its tables begins with [[layers]]"],
+        ),
+        ("loss", None, ["received None", "allowed: bce"]),
+        ("loss.from_logits", True, ["unknown key; allowed here: none"]),
+        ("metrics", ["acuracy"], [".0: received 'acuracy'", "allowed: accuracy", "did you mean 'accuracy'?"]),
+        ("metrics", {"accuracy": 1}, ["received {'accuracy': 1}; input should be a valid list"]),
+        ("name", "\ud800", ["received '\\ud800'", "allowed: one line of text"]),
+        ("name", "a\nb", ["received 'a\\nb'", "allowed: one line of text"]),
+        ("data", {"source": None}, [".source: received None; allowed: digits"]),
+        ("data", {"source": ["csv"]}, [".source: received ['csv']; allowed: digits"]),
+        ("data", {"source": "npz", "path": ""}, [".path: received ''; string should have at least 1"]),
+        (
+            "data",
+            {"source": "csv", "path": "a", "target": 1.5},
+            [".target: received 1.5; allowed: a column by its name or"],
+        ),
+        (
+            "data",
+            {"source": "csv", "path": "a", "target": ["b", True]},
+            [".target.1: received True; allowed: a column"],
+        ),
+        (
+            "data",
+            {"source": "csv", "path": "a", "target": []},
+            [".target: received []; list should have at least 1 item"],
+        ),
+        (
+            "data",
+            {"source": "arrays", "x": ["a"] * 9, "y": [1]},
+            [".x.0: received 'a'; input should be a valid number"],
+        ),
+        ("data", {"source": "arrays", "x": [[1], ["2"]], "y": [1]}, [".x.1.0: received '2'", "without quotes"]),
+        (
+            "data",
+            {"source": "arrays", "x": [1], "y": 1},
+            [".y: received 1; allowed: a list of numbers, or a list of such"],
+        ),
+        ("initial_weights", 3, ["received 3; allowed: a table of arrays by name, or the path of an npz file"]),
+        ("initial_weights", ["a"], ["received ['a']; allowed: a table of arrays by name, or the path of an npz file"]),
+        ("initial_weights", True, ["received True; allowed: a table"]),
+        ("initial_weights", "", ["received ''; string should have at least 1 character"]),
+        (
+            "initial_weights",
+            {"dense/bias": "x"},
+            [".dense/bias: received 'x'; allowed: a number, a list of numbers, or"],
+        ),
+        ("initial_weights", {"bias": [1, True]}, [".bias.1: received True; input should be a valid number"]),
+        (
+            "initial_weights",
+            {"a/b": [[1, 2], [3]]},
+            [".a/b: row 1 has 1, row 0 has 2; every row of an array needs the same"],
+        ),
+        ("initial_state", {"optimizer/iterations": "3"}, [".optimizer/iterations: received '3'; allowed: a number"]),
+        ("a\nb", 3, ["'a\\nb': unknown key"]),
         ("batch_size", True, ["received True", "valid integer", "full"]),
         ("batch_size", "8", ["received '8'", "without quotes", "full"]),
         ("layers.0.name", "a/b", ["received 'a/b'"]),
@@ -187,7 +256,8 @@ def test_as_many_mistakes_are_told_on_the_command_line(tmp_path, capsys):
 )
 def test_a_mistake_names_key_received_allowed_and_nearest(path, value, said):
     (mistake,) = mistakes(broken({path: value}))
-    assert mistake.startswith(f"{path}: ")
+    assert mistake.startswith((f"{path}: ", f"{path}.", repr(path)))
+    assert len(mistake.splitlines()) == 1
     for words in said:
         assert words in mistake
 
@@ -358,6 +428,11 @@ def test_overrides_come_in_order_and_a_short_name_grows_parameters(toml):
         ("layers.2.units=3", "layers.2 is not there; the list has positions 0 to 1"),
         ("layers.-1.units=3", "positions 0 to 1"),
         ("layers.first.units=3", "positions 0 to 1"),
+        ("layers.².units=3", "positions 0 to 1"),
+        ("layers.0.units=true", "layers.0.units: received True"),
+        ("layers.0.units='7'", "layers.0.units: received '7'; that is text: write it without quotes"),
+        ("shuffle=yes", "shuffle: received 'yes'"),
+        ("a\nb", r"--set 'a\nb': expected key=value"),
         ("seed.deep=3", "inside a plain value"),
         ("layers.0.units.deep=3", "inside a plain value"),
         ("layerz.0.units=3", "layerz: unknown key"),
@@ -394,6 +469,8 @@ def test_no_override_makes_a_traceback(text):
         ("a.toml", b"\x00\x01\x02", "not valid TOML"),
         ("a.toml", b"name = ", "not valid TOML"),
         ("a.toml", b"name = 1\nname = 2", "not valid TOML"),
+        ("a.json", b'{"seed": 1, "seed": 2}', "'seed' is given twice"),
+        ("a.json", b'{"layers": [{"units": 1, "units": 2}]}', "'units' is given twice"),
         ("a.json", b"{", "not valid JSON"),
         ("a.json", b"[1, 2]", "expected a table of settings, received list"),
         ("a.json", b"3", "received int"),
@@ -418,6 +495,15 @@ def test_a_file_that_is_no_experiment(tmp_path, name, content, said, capsys):
     assert "Traceback" not in told
 
 
+@pytest.mark.parametrize("name", ["a.json", "a.JSON"])
+def test_a_file_may_begin_with_a_mark_of_its_encoding(tmp_path, name):
+    path = tmp_path / name
+    path.write_text(json.dumps(TABLE), encoding="utf-8-sig")
+    assert load_experiment(path) == validate(TABLE)
+    path.with_suffix(".toml").write_text(TOML, encoding="utf-8-sig")
+    assert load_experiment(path.with_suffix(".toml")) == validate(TABLE)
+
+
 def test_a_missing_file_names_the_nearest_that_is_there(toml):
     with pytest.raises(ConfigError, match=r"did you mean .experiment\.toml"):
         load_experiment(toml.with_name("experimnt.toml"))
@@ -425,6 +511,8 @@ def test_a_missing_file_names_the_nearest_that_is_there(toml):
         load_experiment(toml.parent / "nowhere" / "a.toml")
     with pytest.raises(ConfigError, match="cannot be read"):
         load_experiment(toml.parent)
+    with pytest.raises(ConfigError, match="cannot be read: embedded null byte"):
+        load_experiment("a\0b")
 
 
 def test_a_file_too_large_is_not_read(tmp_path):

@@ -59,7 +59,7 @@ EVERY_SETTING = [
         "examples": 5,
         "precision": "float64",
         "seed": 5,
-        "initial_weights": {"dense/kernel": [[1.0, 2], [3, 4]], "dense/bias": [1, 0.5], "dense/scale": 3},
+        "initial_weights": {"dense/kernel": [[1.0], [3]], "dense/bias": [1, 0.5], "dense/scale": 3},
         "initial_state": {"optimizer/iterations": 3},
         "declare": {},
         "tolerance": [{"tensor": "dense*", "phase": "loss", "part": "whole", "rtol": 0.5, "atol": 1}, {"ulp": 2}],
@@ -97,7 +97,7 @@ EVERY_SETTING += [
         {"source": "npz", "path": "somewhere", "x": "inputs", "y": "targets"},
         {"source": "csv", "path": "somewhere", "target": "y"},
         {"source": "csv", "path": "somewhere", "target": [1, "y"]},
-        {"source": "arrays", "x": [[1, 2.5], [3, 4]], "y": [0, 1.0]},
+        {"source": "arrays", "x": [[1], [2.5]], "y": [0, 1.0]},
         {"source": "regression", "features": 3, "targets": 2, "noise": 0.5, "seed": 3},
         {"source": "classification", "features": 3, "classes": 2, "seed": 3},
     ]

@@ -293,6 +293,10 @@ def test_a_missing_file(tmp_path, source):
     assert "no such file" in told or "was not found" in told
 
 
+def test_a_folder_is_no_array(tmp_path):
+    assert f"{tmp_path}: a folder; expected an npz file" in refused({"source": "npz", "path": str(tmp_path)})
+
+
 # Without files ----------------------------------------------------------------------------------------------------
 
 
@@ -323,7 +327,7 @@ def test_arrays():
 @pytest.mark.parametrize(
     ("x", "y", "said"),
     [
-        ([[1, 2], [3]], [1, 2], "every example needs as many numbers"),
+        ([[1, 2], [3]], [1, 2], "data.x: row 1 has 1, row 0 has 2"),
         ([1, [2]], [1, 2], "data.x.1: received [2]"),
         ([1, 2, 3], [1, 2], "x has 3 examples and y has 2"),
         ([], [], "data.x: received []"),
@@ -333,6 +337,11 @@ def test_arrays():
 )
 def test_arrays_that_will_not_do(x, y, said):
     assert said in refused({"source": "arrays", "x": x, "y": y})
+
+
+@pytest.mark.parametrize("x", [np.ones((2, 2, 2)), np.ones((2, 0)), np.array(["a", "b"]), np.full(2, np.nan)])
+def test_arrays_of_numpys_that_will_not_do(x):
+    assert "data.x.0" in refused({"source": "arrays", "x": x, "y": [1, 2]})
 
 
 def test_generated_regression_is_linear_but_for_its_noise():
@@ -416,18 +425,22 @@ def test_numbers_that_are_too_large(more, said):
         load_dataset(experiment).astype("float32")
 
 
+MOST = 2**31 - 1  # that an experiment can name of anything
+
+
 @pytest.mark.parametrize(
     ("data", "units"),
     [
-        ({"source": "regression", "features": 3, "samples": 10**30}, 1),
-        ({"source": "regression", "features": 10**30, "targets": 10**30, "samples": 1}, 1),
-        ({"source": "classification", "features": 3, "classes": 10**30}, 1),
-        ({"source": "classification", "features": 3, "classes": 2, "one_hot": 10**30}, 1),
-        ({"source": "regression", "features": 3}, 10**30),
+        ({"source": "regression", "features": MOST, "samples": MOST}, 1),
+        ({"source": "regression", "features": MOST, "targets": MOST, "samples": 1}, 1),
+        ({"source": "classification", "features": MOST, "classes": MOST}, 1),
+        ({"source": "classification", "features": 3, "classes": 2, "one_hot": MOST}, 1),
+        ({"source": "regression", "features": 3}, MOST),
     ],
 )
 def test_more_than_can_be_counted(data, units):
-    experiment = validate({"data": data, "layers": [{"units": units}, {"units": 1}], "loss": "mse", "optimizer": "sgd"})
+    layers = [{"units": units}, {"units": units}, {"units": 1}]
+    experiment = validate({"data": data, "layers": layers, "loss": "mse", "optimizer": "sgd"})
     with pytest.raises(MemoryError):
         load_dataset(experiment)
 
