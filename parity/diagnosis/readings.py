@@ -26,6 +26,9 @@ MOST = 12
 MOST_FACTORS = 3
 """So many at once are tried as a product."""
 
+ENOUGH = 256
+"""Examples of a batch: by how much factors scale shows in so many as in all."""
+
 SAME = 1e-4
 """So near are two factors that are one, in either precision."""
 
@@ -70,7 +73,8 @@ class _Scales:
 
     def __init__(self, search: Search, choices: Set) -> None:
         self.search, self.rest = search, _others(choices)
-        self.told = search.stand_in.take(search.quick, dict(self.rest))
+        self.evidence = search.quick.thin(ENOUGH)
+        self.told = search.stand_in.take(self.evidence, dict(self.rest))
         options = [one for of_code in search.factors(ALL_FACTORS).values() for one in of_code]
         self.of = {one: self._scale(self.rest | {one}) for one in {*options, *choices - self.rest}}
         self.needed = self._scale(choices)
@@ -85,10 +89,10 @@ class _Scales:
 
     def _scale(self, choices: Set) -> Array:
         """The logarithm of the factor by which each tensor of each step is scaled; NaN where more has changed."""
-        return np.concatenate(list(self._scales(self.search.stand_in.take(self.search.quick, dict(choices)))))
+        return np.concatenate(list(self._scales(self.search.stand_in.take(self.evidence, dict(choices)))))
 
     def _scales(self, told: Told) -> Iterator[Array]:
-        for piece, plain, other in zip(self.search.quick.pieces, self.told, told, strict=True):
+        for piece, plain, other in zip(self.evidence.pieces, self.told, told, strict=True):
             before = piece.states_before()
             for key in self.search.keys:
                 if key not in plain or key not in other or plain[key].dtype.kind != "f":
