@@ -42,10 +42,8 @@ def plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic | np.ndarray) and value.ndim == 0 else value
 
 
-_LARGEST = float(np.finfo(np.float32).max)  # Keras makes float32 of a setting, also in a float64 model
-Number = Annotated[float, Field(ge=-_LARGEST, le=_LARGEST)]
-NonNegative = Annotated[float, Field(ge=0, le=_LARGEST)]
-Positive = Annotated[float, Field(gt=0, le=_LARGEST)]
+NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
 """Of what is made or done: what is larger is a slip of the keyboard."""
 Fraction = Annotated[float, Field(ge=0, lt=1)]

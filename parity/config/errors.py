@@ -126,8 +126,6 @@ def _sentence(error: ErrorDetails) -> str:
             return f"received {shown(given)}; use letters, digits, '_', '.' and '-', and begin with no '-'"
         case _:
             said = f"{error['msg'][0].lower()}{error['msg'][1:]}".partition(" after validation")[0]
-            if isinstance(bound := context.get("le", context.get("ge")), float):  # told to the last digit
-                said = f"{said.rpartition(' ')[0]} {bound:g}"
             said = re.sub("dictionary( or .*)?", "table", said.replace("tuple", "list"))
             return f"received {shown(given)}; {said}"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -136,10 +135,11 @@ class Experiment(Frozen):
 
     @field_validator("name")
     @classmethod
-    def _one_line(cls, name: str) -> str:
-        """It is printed and written everywhere: no control characters, no half of a pair of surrogates."""
-        if any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
-            raise PydanticCustomError("not_allowed", "allowed: one line of text")
+    def _writable(cls, name: str) -> str:
+        try:
+            name.encode()
+        except UnicodeEncodeError:  # it is printed and written everywhere
+            raise PydanticCustomError("not_allowed", "allowed: text without halves of surrogate pairs") from None
         return name
 
     @field_validator("metrics")

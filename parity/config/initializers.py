@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from parity.config.base import Frozen, NonNegative, Number, keras_object
+from parity.config.base import Frozen, NonNegative, keras_object
 
 
 class Zeros(Frozen):
@@ -20,7 +20,7 @@ class Ones(Frozen):
 
 class Constant(Frozen):
     class_name: Literal["Constant"] = "Constant"
-    value: Number = 0.0
+    value: float = 0.0
 
 
 class _Random(Frozen):
@@ -30,20 +30,20 @@ class _Random(Frozen):
 
 class RandomNormal(_Random):
     class_name: Literal["RandomNormal"] = "RandomNormal"
-    mean: Number = 0.0
+    mean: float = 0.0
     stddev: NonNegative = 0.05
 
 
 class TruncatedNormal(_Random):
     class_name: Literal["TruncatedNormal"] = "TruncatedNormal"
-    mean: Number = 0.0
+    mean: float = 0.0
     stddev: NonNegative = 0.05
 
 
 class RandomUniform(_Random):
     class_name: Literal["RandomUniform"] = "RandomUniform"
-    minval: Number = -0.05
-    maxval: Number = 0.05
+    minval: float = -0.05
+    maxval: float = 0.05
 
     @model_validator(mode="after")
     def _ordered(self) -> RandomUniform:
