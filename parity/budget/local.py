@@ -81,7 +81,7 @@ class LocalBudget:
         self.names = list(self.layers)
         self.u = unit_roundoff(precision)
         self.tiny = underflow(precision)
-        self.no_epsilon = np.dtype(precision).type(getattr(experiment.optimizer, "epsilon", 1)) == 0
+        self.number = np.dtype(precision).type
         self.loss = LossBudget(experiment, precision)
         self._operands: Operands | None = None  # of the last budget: the next one's are mostly the same
         self._phases: dict[Phase, Callable[[Key, Operands], Array | float]] = {
@@ -255,7 +255,7 @@ class LocalBudget:
             return 0.0
         divided = not slot or (config.class_name == "RMSprop" and slot == "momentum")
         exact = self._flushed(of("update", key.tensor), config, divided=divided)
-        if config.class_name == "Adam" and not slot and self.no_epsilon:
+        if config.class_name == "Adam" and not slot and self.number(config.epsilon) == 0:
             rounded = 2 * self.u * of.size("update", key.tensor)  # by the sum: the weight, and what the change tells of
             increment = of.size_of_change(key.tensor) + rounded
             return np.asarray(exact + 2 * (2 + RSQRT_ROUNDOFFS) * self.u * increment + rounded)
