@@ -55,12 +55,20 @@ class Operands:
     def size_before(self, tensor: str) -> Array:
         """The absolute values of a weight as it was before each step."""
         if (found := self._sizes.get(tensor)) is None:
-            after = self.records.arrays[key := Key("update", tensor)]
-            found = self._sizes[tensor] = np.empty((len(self.rows), *after.shape[1:]), after.dtype)
-            first = int(self.rows[0] == 0)
-            np.abs(after[:-1] if self._all else after[self.rows[first:] - 1], out=found[first:])
-            if first:
-                np.abs(self.records.before[key], out=found[0])
+            found = self._sizes[tensor] = self._of_before(tensor, np.abs)
+        return found
+
+    def size_of_change(self, tensor: str) -> Array:
+        """The absolute values of what each step added to a weight."""
+        return np.abs(self("update", tensor) - self._of_before(tensor, np.positive))
+
+    def _of_before(self, tensor: str, function: np.ufunc) -> Array:
+        after = self.records.arrays[key := Key("update", tensor)]
+        found = np.empty((len(self.rows), *after.shape[1:]), after.dtype)
+        first = int(self.rows[0] == 0)
+        function(after[:-1] if self._all else after[self.rows[first:] - 1], out=found[first:])
+        if first:
+            function(self.records.before[key], out=found[0])
         return found
 
 
@@ -73,6 +81,7 @@ class LocalBudget:
         self.names = list(self.layers)
         self.u = unit_roundoff(precision)
         self.tiny = underflow(precision)
+        self.number = np.dtype(precision).type
         self.loss = LossBudget(experiment, precision)
         self._operands: Operands | None = None  # of the last budget: the next one's are mostly the same
         self._phases: dict[Phase, Callable[[Key, Operands], Array | float]] = {
@@ -236,13 +245,20 @@ class LocalBudget:
         return from_loss + through + 2 * self.u * dz + 2 * self.tiny
 
     def _update(self, key: Key, of: Operands) -> Array | float:
-        """Slots and weights from the reference's gradient and slots: to the last bit, but for RMSprop's square root."""
+        """Slots and weights from the reference's gradient and slots: to the last bit, but where a root alone divides.
+
+        That is RMSprop's, and Adam's where its epsilon is 0: `a / sqrt(b)` may become `a * rsqrt(b)`.
+        """
         weight, _, slot = key.tensor.removeprefix(f"{key.layer}/").partition("/")
         config: Any = self.experiment.optimizer
         if key.layer not in self.layers:
             return 0.0
         divided = not slot or (config.class_name == "RMSprop" and slot == "momentum")
         exact = self._flushed(of("update", key.tensor), config, divided=divided)
+        if config.class_name == "Adam" and not slot and self.number(config.epsilon) == 0:
+            rounded = 2 * self.u * of.size("update", key.tensor)  # by the sum: the weight, and what the change tells of
+            increment = of.size_of_change(key.tensor) + rounded
+            return np.asarray(exact + 2 * (2 + RSQRT_ROUNDOFFS) * self.u * increment + rounded)
         if config.class_name != "RMSprop" or slot in {"velocity", "average_gradient"}:
             return exact
         name = f"{key.layer}/{weight}"

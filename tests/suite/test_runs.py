@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from keras_ref.build import named_slots, named_weights
+from parity.config import validate
 from parity.protocol import Key
+from parity.run import diff
 from parity.verdict import Verdict
 from tests.suite import runs, table
 
@@ -57,6 +59,25 @@ def test_it_ends_bitwise_as_plain_fit(number, precision, files):
         for name, array in expected.items():
             assert found[name].dtype == array.dtype, name
             assert found[name].tobytes() == array.tobytes(), (name, np.abs(found[name] - array).max())
+
+
+@pytest.mark.parametrize("amsgrad", [False, True])
+def test_adam_without_an_epsilon(amsgrad):
+    """Not in the table: a gradient that is zero makes it 0 / 0. TensorFlow then multiplies by the root's reciprocal."""
+    said = {
+        "data": {"source": "regression", "features": 3, "samples": 10},
+        "layers": [{"units": 4, "activation": "tanh"}, {"units": 1}],
+        "loss": "mse",
+        "optimizer": {"class_name": "Adam", "epsilon": 0, "learning_rate": 0.01, "amsgrad": amsgrad},
+        "batch_size": 4,
+        "epochs": 4,
+    }
+    result = diff(validate(said))
+    assert result.verdict is Verdict.PARITY, result.first_divergence
+    for run in result.runs:
+        weight = run.summaries["local", Key("update", "dense/kernel")]
+        assert 0 < weight.used <= 1  # not to the last bit
+        assert run.summaries["local", Key("update", "dense/kernel/velocity")].used == 0
 
 
 @pytest.mark.parametrize("precision", table.PRECISIONS)

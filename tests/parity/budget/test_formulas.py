@@ -354,6 +354,9 @@ class Plain:
         if optimizer.class_name == "RMSprop" and slot in {"", "/momentum"}:
             lost += lost * (1 + RATE) / max(math.sqrt(optimizer.epsilon), math.sqrt(TINY))
         flushed = np.where(np.abs(after) < 4 * lost / U, lost, 0)
+        if optimizer.class_name == "Adam" and not slot and optimizer.epsilon == 0:
+            increment = np.abs(after - self.before[key]) + 2 * U * np.abs(after)
+            return flushed + 2 * (2 + RSQRT) * U * increment + 2 * U * np.abs(after)
         if optimizer.class_name != "RMSprop" or slot in {"/velocity", "/average_gradient"}:
             return flushed
         slots = {

@@ -148,6 +148,42 @@ def test_updates_have_to_be_equal_to_the_last_bit(optimizer):
     assert (_budget(optimizer, [1.0, 1e-200], precision="float64") == 0).all()
 
 
+def _adam_step(precision, epsilon):
+    """A step of Adam as it is written, the same with the reciprocal of the root, and the weight's budget."""
+    random = np.random.default_rng(0)
+    w, m, v = (random.standard_normal(10_000).astype(precision) for _ in range(3))
+    m, v, one = m / 100, v * v, w.dtype.type(1)
+    written, rewritten = w - m / np.sqrt(v), w - m * (one / np.sqrt(v))
+    experiment = Experiment.model_validate(
+        {
+            "data": {"source": "regression", "features": 1},
+            "layers": [{"units": len(w)}],
+            "loss": "mse",
+            "optimizer": {"class_name": "Adam", "epsilon": epsilon},
+        }
+    )
+    key = Key("update", "dense/bias")
+    records = Records(1, {key: rewritten[None]}, {key: w})
+    return written, rewritten, LocalBudget(experiment, precision).of(key, records, np.array([0]))[0]
+
+
+@pytest.mark.parametrize(
+    ("precision", "epsilon"), [("float32", 0), ("float32", 1e-50), ("float64", 0)], ids=["32", "32 rounded", "64"]
+)
+def test_adam_without_an_epsilon_may_multiply_by_the_reciprocal_of_the_root(precision, epsilon):
+    """As TensorFlow's graph optimizer has it: `a / (sqrt(b) + 0)` is `a * rsqrt(b)`."""
+    written, rewritten, budget = _adam_step(precision, epsilon)
+    apart = np.abs(written - rewritten)
+    assert apart.any()
+    assert (apart <= budget).all()
+
+
+def test_adam_with_an_epsilon_may_not():
+    for precision, epsilon in (("float32", 1e-7), ("float64", 1e-50)):
+        _, _, budget = _adam_step(precision, epsilon)
+        assert not budget.any()
+
+
 def test_a_budget_is_a_number_even_where_the_operands_are_not():
     experiment = Experiment.model_validate(
         {

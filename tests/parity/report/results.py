@@ -5,7 +5,7 @@ from __future__ import annotations
 from parity.config import validate
 from parity.run import diff
 
-HOSTILE = "a|b `c` <script>alert(1)</script> *d* _e_ [f](g) # h \\ i\nj"
+HOSTILE = "a|b `c` <script>alert(1)</script> *d* _e_ [f](g) # h \\ i j"
 
 
 ATTACK = "</script><script>window.hit=1</script><img src=x onerror=window.hit=1>\"'{{7*7}}"
