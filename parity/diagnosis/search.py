@@ -56,6 +56,7 @@ FACTORS = (
     "loss.outputs",
     "loss.factor",
     "learning_rate.scale",
+    "gradient.batch",
     "gradient.kernel",
     "gradient.bias",
     "l2.penalty",

@@ -123,6 +123,15 @@ def _diagonal_softmax(network):
     wrap(network, "loss_gradient", loss_gradient)
 
 
+def _summed(network):
+    """`dp = sum_b`: B times the derivative of the loss that is told, which is a mean."""
+
+    def loss_gradient(previous, y, z, p):
+        return tuple(None if g is None else g * p.shape[-2] for g in previous(y, z, p))
+
+    wrap(network, "loss_gradient", loss_gradient)
+
+
 # Through a layer's product -----------------------------------------------------------------------------------------
 
 
@@ -229,6 +238,7 @@ KERAS_CHOICE = {
     "gradient.hidden_activation": "included",
     "gradient.output_activation": "included",
     "gradient.shortcut": "once",
+    "gradient.batch": "as_loss",
     "gradient.relu_at_zero": "zero",
     "gradient.index": "own",
     "gradient.bias": "sum",
@@ -242,6 +252,7 @@ CHOICES = {
     "gradient.hidden_activation": {"missing": _no_hidden_derivative},
     "gradient.output_activation": {"missing": _no_output_derivative},
     "gradient.shortcut": {"twice": _shortcut_twice, "diagonal": _diagonal_softmax},
+    "gradient.batch": {"sum": _summed},
     "gradient.relu_at_zero": {"one": _relu_at_zero},
     "gradient.index": {"shifted": _shifted_index},
     "gradient.bias": {"mean": _bias_mean, "missing": _bias_missing, "scalar": _bias_scalar},

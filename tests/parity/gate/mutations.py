@@ -36,7 +36,7 @@ A, D, I, L, M, N, O, R, S, T = (
 NP = '__import__("numpy")'
 ALONE: Edit = (N, "self.stacks = True", "self.stacks = False")  # written for one step at a time
 
-_MSE, _MSE_GRADIENT = "((y - p) ** 2).mean(axis=-1).mean(axis=-1)", "(p - y) * (2 / (p.shape[-2] * p.shape[-1]))"
+_MSE, _MSE_GRADIENT = "mean(mean((y - p) ** 2))", "(p - y) * (2 / (p.shape[-2] * p.shape[-1]))"
 _KERNEL = (
     "            return {self.kernel_name: kernel}\n        return {self.kernel_name: kernel,",
     "            return {self.kernel_name: @}\n        return {self.kernel_name: @,",
@@ -112,6 +112,7 @@ CONVENTIONS: dict[str, list[Edit]] = {
     "gradient.shortcut=diagonal": [(A, "(da - (da * a).sum(axis=-1, keepdims=True)) * a", "da * a * (1 - a)")],
     "gradient.relu_at_zero=one": [(A, "da * (z > 0)", "da * (z >= 0)")],
     "gradient.index=shifted": [(D, "np.matmul(x.mT, dz,", "np.matmul(np.roll(x, 1, axis=-2).mT, dz,")],
+    "gradient.batch=sum": [(L, _MSE_GRADIENT, "(p - y) * (2 / p.shape[-1])")],
     "gradient.bias=mean": [(D, "dz.sum(axis=-2)", "dz.mean(axis=-2)")],
     "gradient.bias=missing": [(D, "dz.sum(axis=-2)", "0 * dz.sum(axis=-2)")],
     "gradient.bias=scalar": [(D, "dz.sum(axis=-2)", "0 * dz.sum(axis=-2) + dz.sum(axis=(-1, -2))[..., None]")],
@@ -141,12 +142,12 @@ CONVENTIONS: dict[str, list[Edit]] = {
         ),
     ],
     "loss.input=probabilities": [(N, "lower() in loss.takes_logits_of", "lower() == ''")],
-    "loss.pairs=all_pairs": mse("((y - (p.mT if p.shape[-1] == 1 else p)) ** 2).mean(axis=-1).mean(axis=-1)"),
+    "loss.pairs=all_pairs": mse("mean(mean((y - (p.mT if p.shape[-1] == 1 else p)) ** 2))"),
     "loss.outputs=mean": [
-        (L, "((y - p) ** 2).sum(axis=-1).mean(axis=-1)", _MSE),
+        (L, "mean(((y - p) ** 2).sum(axis=-1))", _MSE),
         (L, "(p - y) * (2 / p.shape[-2])", _MSE_GRADIENT),
     ],
-    "loss.outputs=sum": mse("((y - p) ** 2).sum(axis=-1).mean(axis=-1)", "(p - y) * (2 / p.shape[-2])"),
+    "loss.outputs=sum": mse("mean(((y - p) ** 2).sum(axis=-1))", "(p - y) * (2 / p.shape[-2])"),
     "loss.batch=sum": mse("((y - p) ** 2).mean(axis=-1).sum(axis=-1)", "(p - y) * (2 / p.shape[-1])"),
     "loss.batch=mean_twice": mse(f"{_MSE} / p.shape[-2]", f"{_MSE_GRADIENT} / p.shape[-2]"),
     "loss.factor=half": mse(f"{_MSE} / 2", f"{_MSE_GRADIENT} / 2"),
@@ -326,13 +327,13 @@ DEFECTS: dict[str, list[Edit]] = {
     "logarithm_of_two": [
         (
             L,
-            "return (self.targets(y) * minus_log_softmax(z)).sum(axis=-1).mean(axis=-1)",
-            "return (self.targets(y) * minus_log_softmax(z)).sum(axis=-1).mean(axis=-1) / np.log(2)",
+            "return mean((self.targets(y) * minus_log_softmax(z)).sum(axis=-1))",
+            "return mean((self.targets(y) * minus_log_softmax(z)).sum(axis=-1)) / np.log(2)",
         )
     ],
     "first_counts_double": mse(f"{_MSE} + ((y - p) ** 2)[..., 0, :].mean(axis=-1) / p.shape[-2]"),
     "huber": mse(
-        "np.where(np.abs(y - p) < 0.1, (y - p) ** 2, 0.2 * np.abs(y - p) - 0.01).mean(axis=-1).mean(axis=-1)",
+        "mean(mean(np.where(np.abs(y - p) < 0.1, (y - p) ** 2, 0.2 * np.abs(y - p) - 0.01)))",
         f"{_MSE_GRADIENT} * np.minimum(1, 0.1 / np.maximum(np.abs(y - p), 1e-9))",
     ),
     "power_penalty": l2(f"{LAM} * (np.abs(w) ** 1.5).sum()", f"1.5 * {LAM} * np.sqrt(np.abs(w)) * np.sign(w)"),

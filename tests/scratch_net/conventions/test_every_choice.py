@@ -36,6 +36,7 @@ SEEN = {
     "gradient.output_activation=missing": ("sigmoid", 1, "gradient dense_2/pre_activation", {"sigmoid"}),
     "gradient.shortcut=twice": ("binary", 1, "gradient dense_2/pre_activation", LOGITS),
     "gradient.shortcut=diagonal": ("labels", 1, "gradient dense_2/pre_activation", LOGITS - {"binary"}),
+    "gradient.batch=sum": ("sgd", 1, "gradient dense_2/output", ALL),
     "gradient.relu_at_zero=one": ("relu", 1, "gradient dense_1/pre_activation", {"relu"}),
     "gradient.weights=after_update": ("adam", 1, "gradient dense_1/output", ALL),
     "gradient.index=shifted": ("relu", 1, "gradient dense/kernel", ALL),

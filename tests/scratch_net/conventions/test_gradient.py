@@ -90,6 +90,8 @@ WRONG = {
     ("gradient.shortcut=diagonal", "smoothed"): {
         "dlast": lambda z, p, y: -(0.8 * y + 0.2 / 3) / p * p * (1 - p) / len(p)
     },
+    ("gradient.batch=sum", "sgd"): {"dlast": lambda z, p, y: 2 * (p - y) / p.shape[1]},
+    ("gradient.batch=sum", "softmax"): {"dlast": lambda z, p, y: p - y},
     ("gradient.relu_at_zero=one", "relu"): {"dphi": lambda da, z, a: np.where(z < 0, 0, da)},
     ("gradient.weights=after_update", "relu"): {"dx": lambda dz, W, dW: dz @ (W - RATE * dW).T},
     ("gradient.index=shifted", "relu"): {
