@@ -208,7 +208,7 @@ class _Memory(threading.local):
         if self._bytes.size < count * stride + _LINE:
             self._bytes = np.empty(count * stride + _LINE, np.uint8)
         first = -self._bytes.ctypes.data % _LINE
-        starts = range(first, first + count * stride, stride) if stride else [first] * count
+        starts = range(first, first + count * stride, stride)
         return [self._bytes[start : start + size].view(dtype).reshape(shape) for start in starts]
 
 

@@ -210,6 +210,13 @@ def test_all_that_trains_has_to_be_judged():
     assert replaying.verdict is Verdict.CANNOT_JUDGE
 
 
+def test_what_nobody_saw_is_no_parity():
+    judge = judged(PAIR)
+    assert (judge.verdict, judge.last_recorded) == (Verdict.PARITY, 0)
+    judge.cut = "ends after step 6"
+    assert judge.verdict is Verdict.CANNOT_JUDGE
+
+
 def test_judged_are_equal_initial_weights_only_when_something_was_trained():
     judge = Judge(EXPERIMENT, "float64")
     judge.take_start({"z/kernel": np.zeros(2)}, {"z/kernel": np.ones(2)})
@@ -474,6 +481,10 @@ def test_one_that_begins_with_other_weights_diverges_before_the_first_step():
         assert (first.step, first.key, first.lane, first.index) == (0, KERNEL, "free", (2, 3))
         assert (first.reference, first.candidate, first.budget, first.note) == (given, told, 0, BEGINS)
     assert begins(KERNEL, lambda array: array).verdict is Verdict.PARITY
+    handed = Judge(EXPERIMENT, "float64", missing={"initial weights": "begins with those it is given"})
+    before = {KERNEL: put((0, 0), 9)(PAIR.reference.before[KERNEL].copy())}
+    handed.take(Pair(PAIR.reference, PAIR.free, PAIR.local, {}, before))
+    assert "initial weights" not in handed.missing  # it does not
     none = Judge(EXPERIMENT, "float64")
     none._hold_beginning(
         Pair(Records(1, {}, {KERNEL: np.array([math.nan])}), {}, {}, {}, {KERNEL: np.array([math.nan])})

@@ -289,6 +289,51 @@ def test_what_a_sieve_lets_fall(scale, budget, dtype, monkeypatch):
         check(r, c, allowed)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_squares_that_overflow_far_to_the_right(dtype, monkeypatch):
+    """A block that a sieve lets fall, whose sums are not those of its numbers."""
+    monkeypatch.setattr(module, "BLOCK", 8)
+    large = float(np.finfo(dtype).max) ** 0.6
+    r = np.array([[1.0] * 8 + [large] * 8 + [-large] * 3], dtype)
+    c = r.copy()
+    c[0, 2] = 3
+    check(r, c, 0.5)
+    c[0, 10] = np.nextafter(c[0, 10], c.dtype.type(0))
+    check(r, c, 0.5)
+
+
+@pytest.mark.parametrize("wrong", [-1.0, math.nan])
+@pytest.mark.parametrize("at", [3, 12, 19])
+def test_a_budget_is_looked_at_to_its_end(wrong, at, monkeypatch):
+    monkeypatch.setattr(module, "BLOCK", 8)
+    r, budget = np.ones((1, 20), np.float32), np.ones((1, 20), np.float32)
+    budget[0, at] = wrong
+    with pytest.raises(ValueError, match="zero or positive"):
+        measure(r, r * np.float32(1.5), budget)
+
+
+def test_a_budget_may_have_more_digits_than_the_tensor(monkeypatch):
+    monkeypatch.setattr(module, "BLOCK", 8)
+    r, c, budget = np.zeros((1, 20), np.float32), np.zeros((1, 20), np.float32), np.ones((1, 20))
+    c[0, [2, 12]], budget[0, 12] = 1, 1 - 2.0**-40
+    rows = measure(r, c, budget)
+    assert (rows["beyond"].tolist(), rows["used"]["index"].tolist()) == ([1], [12])
+
+
+def test_where_blocks_are_worked_out():
+    """Each array has its place, which begins at a cache line, and no more room is kept than they take."""
+    memory = module._Memory()
+    for length in (*range(1, 70), 5, 1000):
+        for count, dtype in ((1, np.float64), (3, np.float32)):
+            arrays = memory.arrays(count, (length,), np.dtype(dtype))
+            for number, array in enumerate(arrays):
+                assert (array.shape, array.dtype) == ((length,), dtype)
+                assert array.ctypes.data % 64 == 0
+                array[:] = number
+            assert all((array == number).all() for number, array in enumerate(arrays))
+    assert memory._bytes.nbytes < 3 * 4000 + 4 * 64 + 64
+
+
 @pytest.mark.parametrize("factor", [1e-8, 0.4, 0.6, 1.0, 1.6, 2.5, 1e8])
 def test_the_cosine_is_that_of_the_angle_whatever_the_lengths(factor):
     """Rows of an angle with cosine 0.6, of opposite directions, and of the same one."""

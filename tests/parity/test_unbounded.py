@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
+from parity.config import Experiment
 from parity.judge import OVERFLOWS, Judge
 from parity.lockstep import Pair
 from parity.measure import measure
@@ -22,7 +23,9 @@ ENDS = [math.inf, -math.inf, math.nan, 1.0]
 HUGE, LARGE = 1e200, 1e100  # a product of the first with itself is no number any more, one with the other is
 
 
-def spoilt(at_reference: float, at_candidate: float, x: float, *, way: str = "local") -> Judge:
+def spoilt(
+    at_reference: float, at_candidate: float, x: float, *, way: str = "local", experiment: Experiment = EXPERIMENT
+) -> Judge:
     """A step whose first example and weights are that large, and what the two sides made of one product of them."""
     arrays = {key: array.copy() for key, array in PAIR.reference.arrays.items()}
     arrays[Key("batch", "x")][STEP - 1, 0] = x
@@ -36,7 +39,7 @@ def spoilt(at_reference: float, at_candidate: float, x: float, *, way: str = "lo
         "audit": Pair(reference, others, {}, {}, reference.before, {**others, Z: arrays[Z]}),
         "free": Pair(reference, others, {}),
     }[way]
-    judge = Judge(EXPERIMENT, "float64")
+    judge = Judge(experiment, "float64")
     judge.take(pair, {key: np.zeros(6) for key in arrays} if way == "free" else None)
     return judge
 
@@ -84,11 +87,9 @@ def test_where_rounding_drove_the_ensemble_to_no_number_the_free_lane_has_no_lim
 def test_a_tolerance_that_was_set_stands_whatever_may_overflow():
     rule = {"rtol": 1e-5, "atol": 0.0}
     experiment = EXPERIMENT.model_validate({**EXPERIMENT.model_dump(exclude={"examples"}), "tolerance": [rule]})
-    arrays = {**PAIR.reference.arrays, Z: PAIR.reference.arrays[Z].copy()}
-    arrays[Z][3, 0, 0] = math.inf
-    judge = Judge(experiment, "float64")
-    judge.take(Pair(PAIR.reference, arrays, arrays))
+    judge = spoilt(1.0, math.inf, HUGE, experiment=experiment)
     assert (judge.verdict, judge.unheld) == (Verdict.DIVERGED, {})
+    assert spoilt(1.0, math.inf, HUGE).verdict is Verdict.CANNOT_JUDGE
 
 
 # measured -----------------------------------------------------------------------------------------------------------
