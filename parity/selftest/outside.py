@@ -72,7 +72,7 @@ def _trial(bench: Workbench, defect: str) -> Outside | None:
     side = load_side(DEFECTIVE).side
     evidence = bench.told_by(side.with_defect(defect))
     search = Search(bench.stand_in, evidence)
-    begins = _first_bits(bench.told(frozenset()), evidence, search.keys)
+    begins = _first_change(bench.told(frozenset()), evidence, search.keys)
     if begins is None:
         return None
     layers = bench.experiment.layer_names
@@ -103,12 +103,12 @@ def _place(key: Key, layers: tuple[str, ...] | list[str]) -> Place:
     return key.phase, key.layer if key.layer in layers else ""
 
 
-def _first_bits(one: Evidence, other: Evidence, keys: list[Key]) -> Key | None:
-    """The first tensor, in execution order in the first step, that two runs do not tell to the last bit alike."""
+def _first_change(one: Evidence, other: Evidence, keys: list[Key]) -> Key | None:
+    """The first tensor, in execution order in the first step, of which two runs tell other numbers; 0 is -0."""
     for ours, theirs in zip(one.told, other.told, strict=True):
         steps = len(next(iter(ours.values())))
         for step in range(steps):
             for key in keys:
-                if ours[key][step].tobytes() != theirs[key][step].tobytes():
+                if not np.array_equal(ours[key][step], theirs[key][step], equal_nan=ours[key].dtype.kind == "f"):
                     return key
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 
 from parity.config import validate
 from parity.conventions import catalogue
+from parity.diagnosis.evidence import Evidence
 from parity.diagnosis.search import Search
-from parity.protocol import Key
+from parity.protocol import Key, Records
 from parity.selftest import LEVELS, outside, run_outside, run_trials, trials
 from parity.selftest.experiments import likely_experiment
 from parity.selftest.trials import Trial, Workbench, in_other_words, run_trial, tells
@@ -81,6 +83,18 @@ def test_pairs_are_drawn_by_the_seed():
 
 def test_in_parallel_they_are_the_same():
     assert _without_time(run_trials(3, 1, "weights", 5, 2)) == _without_time(run_trials(3, 1, "weights", 5, 1))
+
+
+def test_a_mistake_shows_where_another_number_is_told():
+    loss, weight = Key("loss", "loss"), Key("update", "dense/kernel")
+
+    def told(*arrays):
+        return Evidence((Records(1, dict(zip((loss, weight), map(np.array, arrays), strict=True)), {}),), "float64")
+
+    plain = told([0.0, math.nan], [1.0, 2.0])
+    assert outside._first_change(plain, told([-0.0, math.nan], [1.0, 2.0]), [loss, weight]) is None
+    assert outside._first_change(plain, told([0.0, 1.0], [3.0, 2.0]), [loss, weight]) == weight  # a step before the NaN
+    assert outside._first_change(plain, told([0.0, 1.0], [1.0, 2.0]), [loss, weight]) == loss
 
 
 def test_every_mistake_outside_the_catalogue_has_its_turn(monkeypatch):
