@@ -245,15 +245,34 @@ def test_the_schema_is_whole(capsys):
         assert at
 
 
+UNDER_WAY = """
+from pathlib import Path
+from scratch_net.adapter import ScratchSide
+
+class Net(ScratchSide):
+    taken = 0
+
+    def steps(self, x, y):
+        self.taken += 1
+        if self.taken == 4:
+            Path(__file__).with_name("under_way").touch()
+        return super().steps(x, y)
+"""
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send to one process")
 def test_an_interrupt_leaves_the_reports(experiment):
     folder = experiment.parent
-    report = folder / "report.json"
+    report, net, under_way = folder / "report.json", folder / "net.py", folder / "under_way"
+    net.write_text(UNDER_WAY)
     command = [sys.executable, "-m", "parity", "diff", experiment]
-    command += ["--reference", "scratch", "--steps", "2000000"]
+    command += ["--reference", "scratch", "--candidate", f"{net}:Net", "--steps", "2000000"]
     command += ["--precision", "float32", "--report", f"json={report}", "--report", f"csv={folder / 'report.csv'}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        time.sleep(2.5)  # it has started to train by then; were it not, it would say "interrupted" all the same
+        for _ in range(600):
+            if under_way.exists() or process.poll() is not None:
+                break
+            time.sleep(0.1)
         process.send_signal(signal.SIGINT)
         try:
             _, err = process.communicate(timeout=30)
@@ -267,4 +286,5 @@ def test_an_interrupt_leaves_the_reports(experiment):
     assert 0 < said["steps_compared"] < 2000000
     assert said["verdict"] != "PARITY"
     assert (folder / "report.csv").read_text().startswith("precision,step,")
-    assert sorted(path.name for path in folder.iterdir()) == ["experiment.toml", "report.csv", "report.json"]
+    left = {path.name for path in folder.iterdir()} - {"net.py", "under_way", "__pycache__"}
+    assert left == {"experiment.toml", "report.csv", "report.json"}
