@@ -58,7 +58,8 @@ def _proof(diagnosis: Diagnosis) -> str:
 def _unexplained(diagnosis: Diagnosis) -> Pairs:
     if diagnosis.unable:
         return [("why", diagnosis.unable)]
-    tried = f"{counted(diagnosis.tried, 'set')} of known conventions; none makes the NumPy network take the candidate's steps"
+    sets = f"{counted(diagnosis.tried, 'set')} of known conventions"
+    tried = f"{sets}; none makes the NumPy network take the candidate's steps"
     tried += "; then the search was given up for the time it took" if diagnosis.stopped else ""
     return [("tried", tried), *(("nearest", _rejected(one)) for one in diagnosis.rejected)]
 
