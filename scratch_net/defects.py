@@ -381,8 +381,8 @@ DEFECTS = {
         "any",
         _activation(Tanh, lambda z: 1.7159 * np.tanh(2 / 3 * z), lambda z, a: 1.7159 * 2 / 3 * (1 - (a / 1.7159) ** 2)),
     ),
-    "bias_twice": Defect("forward", "first", _bias_times(2)),
-    "bias_subtracted": Defect("forward", "first", _bias_times(-1)),
+    "bias_twice": Defect("forward", "any", _bias_times(2)),
+    "bias_subtracted": Defect("forward", "any", _bias_times(-1)),  # a bias that is not zero yet
     "tempered_softmax": Defect("forward", "last", _tempered_softmax),
     "standardised_inputs": Defect("forward", "first", _standardised_inputs),
     "swapped_units": Defect("forward", "first", _first_outputs(_swap_units)),
