@@ -32,14 +32,14 @@ ENOUGH = 256
 SAME = 1e-4
 """So near are two factors that are one, in either precision."""
 
-# Conventions that are factors, also of what is told beside the update.
-ALL_FACTORS = (*FACTORS, "l2.gradient", "loss.reported")
+# Conventions that are factors, also of what is told beside the update, or of a smaller last batch alone.
+ALL_FACTORS = (*FACTORS, "l2.gradient", "loss.reported", "data.partial_batch")
 
 
 def readings(search: Search, found: Sequence[Set]) -> list[Set]:
     """The sets that were found, and then every other that does as well."""
     first, scales = found[0], _Scales(search, found[0])
-    sets = itertools.chain(_exchanged(search, first), _split(search, first), _other_products(search, first))
+    sets = itertools.chain(_exchanged(search, first), _split(search, first), _other_products(search, first, scales))
     known = [first, *_as_good(search, first, [*found[1:], *filter(scales.allow, sets)])]
     exchanges = [(first - other, other - first) for other in known[1:]]
     for one in known:  # it grows
@@ -87,8 +87,16 @@ class _Scales:
         off = sum(self.of[one] for one in factors) - self.needed
         return bool((np.isnan(off) | (np.abs(off) < SAME)).all())
 
+    def show(self, factors: Set) -> bool:
+        """Whether each of these is seen to scale something of which nothing but their product shows."""
+        seen = ~np.isnan(self.needed + sum(self.of[one] for one in factors))
+        return all((np.abs(self.of[one][seen]) > SAME).any() for one in factors)
+
     def _scale(self, choices: Set) -> Array:
-        """The logarithm of the factor by which each tensor of each step is scaled; NaN where more has changed."""
+        """The logarithm of the factor by which each tensor of each step is scaled; NaN where more has changed.
+
+        So it is where nobody can see that no more has: a single number is some factor of any other.
+        """
         return np.concatenate(list(self._scales(self.search.stand_in.take(self.evidence, dict(choices)))))
 
     def _scales(self, told: Told) -> Iterator[Array]:
@@ -102,7 +110,7 @@ class _Scales:
                 with np.errstate(all="ignore"):
                     factor = (one * scaled).sum(axis=1) / (one * one).sum(axis=1)
                     rest = np.abs(scaled - factor[:, None] * one).max(axis=1, initial=0.0)
-                    same = (rest <= SAME * np.abs(one).max(axis=1, initial=0.0)) & (factor > 0)
+                    same = (one.shape[1] > 1) & (rest <= SAME * np.abs(one).max(axis=1, initial=0.0)) & (factor > 0)
                     yield np.where(same, np.log(factor), np.nan)
 
 
@@ -129,12 +137,14 @@ def _split(search: Search, choices: Set) -> Iterator[Set]:
             yield from (rest | pair for pair in pairs if not taken & {code for code, _ in pair})
 
 
-def _other_products(search: Search, choices: Set) -> Iterator[Set]:
-    """Any few factors in place of all."""
+def _other_products(search: Search, choices: Set, scales: _Scales) -> Iterator[Set]:
+    """Any few factors in place of all; two more than there were only where their product alone shows."""
     rest = _others(choices)
-    if rest != choices:
-        for size in range(1, min(len(choices - rest) + 1, MOST_FACTORS) + 1):
-            yield from (rest | product for product in _products(search, size))
+    if rest == choices:
+        return
+    for size in range(1, MOST_FACTORS + 1):
+        products = _products(search, size)
+        yield from (rest | one for one in products if size <= len(choices - rest) + 1 or scales.show(one))
 
 
 def _products(search: Search, size: int) -> list[Set]:
