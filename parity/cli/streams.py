@@ -49,5 +49,12 @@ def _prepared(stream: TextIO | None) -> TextIO:
         stream.reconfigure(errors="replace")
         return stream
     stream.flush()
-    raw = io.BufferedWriter(_Unread(stream.fileno(), "wb", closefd=False))
-    return io.TextIOWrapper(raw, stream.encoding, "replace", line_buffering=stream.line_buffering)
+    raw = _Unread(stream.fileno(), "wb", closefd=False)
+    at_once = stream.write_through  # python -u
+    return io.TextIOWrapper(
+        raw if at_once else io.BufferedWriter(raw),  # as Python itself does
+        stream.encoding,
+        "replace",
+        line_buffering=stream.line_buffering,
+        write_through=at_once,
+    )

@@ -30,7 +30,7 @@ ROOT = Path(__file__).parent.parent.parent
 OFFERED = {
     **{kind: {cls.__name__ for cls in classes} for kind, classes in coverage_page.CLASSES.items()},
     "activations": set(typing.get_args(typing.get_args(ActivationName)[0])),
-    "metrics": set(typing.get_args(Metric)),
+    "metrics": set(typing.get_args(typing.get_args(Metric)[0])),
 }
 WRITTEN = {
     "activations": ACTIVATIONS,
