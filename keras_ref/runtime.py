@@ -51,7 +51,7 @@ def _held_back_stderr() -> Iterator[None]:
 
 # What PyTorch compiles with brings an LLVM of its own, which ends the process where TensorFlow's is there before it.
 if _STARTED_BY_US:
-    with contextlib.suppress(ImportError):
+    with contextlib.suppress(ImportError):  # few have it
         importlib.import_module("triton")
 
 with _held_back_stderr():

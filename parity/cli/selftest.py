@@ -51,7 +51,7 @@ def selftest(
     from rich.progress import track  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    from parity.selftest import (  # noqa: PLC0415  # as above
+    from parity.selftest import (  # noqa: PLC0415  # --help must be quick
         LEVELS,
         Rates,
         Thresholds,
@@ -111,7 +111,7 @@ def _cells(rates: Rates, level: str, *shares: str) -> list[str]:
 
 
 def _line(trial: Trial) -> str:
-    from parity.selftest import Outside  # noqa: PLC0415  # as above
+    from parity.selftest import Outside  # noqa: PLC0415  # --help must be quick
 
     def words(choices: frozenset[tuple[str, str]]) -> str:
         return ", ".join(f"{code}={choice}" for code, choice in sorted(choices)) or "nothing"

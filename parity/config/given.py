@@ -29,7 +29,7 @@ class ModelExperiment(Experiment):
     """The training of a model that an experiment cannot express; the reference is then that very model."""
 
     # Wider than an experiment's own: whoever asks for a layer's units has to know that it is one that has any.
-    layers: Listed[Dense | Opaque]  # type: ignore[assignment]
+    layers: Listed[Dense | Opaque]  # type: ignore[assignment]  # a model has layers that no experiment can say
     loss: Loss | Opaque  # type: ignore[assignment]
     optimizer: Optimizer | Opaque  # type: ignore[assignment]
     weight_shapes: dict[str, Listed[int]]

@@ -47,6 +47,15 @@ def test_one_factor_or_two_beside_other_causes():
     assert planted not in said("gradients", {"loss.batch": "mean_twice", "gradient.bias": "missing"})
 
 
+def test_three_factors_in_place_of_one():
+    """A sum over six examples, halved, of means over three outputs: all that shows is the smaller last batch."""
+    planted = {"loss.batch": "sum", "loss.factor": "half", "loss.outputs": "mean"}
+    for settings in ({}, NO_PENALTY):  # a loss with its penalty is scaled by no factor, though it is a single number
+        named = said("everything", planted, **settings)
+        assert named[0] == {"data.partial_batch": "full_size"}
+        assert planted in named
+
+
 def test_several_exchanges_at_once():
     """A loss or a rate; a bias without a gradient or without an update: each with each."""
     named = said("weights", {"loss.factor": "double", "gradient.bias": "missing"}, **NO_PENALTY)
@@ -72,6 +81,7 @@ def test_of_a_large_batch_few_examples_leave_the_same_readings(monkeypatch):
     search, _ = searched(bench("weights", **NO_PENALTY), {"learning_rate.scale": "half"})
     named = readings(search, [found])
     monkeypatch.setattr(search_module, "THIN", 3)  # of six
+    monkeypatch.setattr(module, "ENOUGH", 3)
     again = Search(search.stand_in, search.evidence)
     assert readings(again, [found]) == named
 
