@@ -34,7 +34,7 @@ from parity.config import Experiment
 from parity.data import Dataset, Schedule
 from parity.data.schedule import Chunk
 from parity.judge import Allowed, Judge
-from parity.lockstep import CHUNK_STEPS
+from parity.lockstep import chunk_length
 from parity.protocol import Array, Key, Pair
 from parity.sides import STAND_IN, LoadedSide
 from parity.student import Student
@@ -79,6 +79,7 @@ class Envelope:
         for side in self.members:
             start_side(side, experiment, weights)
         self._schedule, self._next = Schedule.of(experiment, len(dataset)), 1
+        self._length = chunk_length(experiment, dataset, weights)
         self._drift: dict[Key, float] = {}
         self._start = {name: np.array(array) for name, array in weights.items()}
         self._moved = False
@@ -92,7 +93,7 @@ class Envelope:
         if not self.student.follow(records):
             self._give_up(self.student.why_not)
             return None
-        for chunk in self._schedule.chunks(CHUNK_STEPS, self._next, records.first_step - 1):  # nobody recorded these
+        for chunk in self._schedule.chunks(self._length, self._next, records.first_step - 1):  # nobody recorded these
             if np.isnan(self.dataset.x[chunk.rows]).any():
                 self._give_up(UNKNOWN)
                 return None

@@ -122,7 +122,7 @@ class Walk:
         self.experiment, self.side, self.dataset = experiment, side, dataset
         self.schedule = Schedule.of(experiment, len(dataset))
         self.before = start_side(side, experiment, weights)
-        self._next = 1
+        self._next, self._length = 1, chunk_length(experiment, dataset, weights)
         self.copies = False
         """Whether what it tells is copied: a side that is asked for steps that nobody sees uses its arrays again."""
 
@@ -141,7 +141,7 @@ class Walk:
         if self.side.can("pass_over"):
             self.before, self._next = self.side.call("pass_over", last, last), last + 1
             return
-        for chunk in self.schedule.chunks(CHUNK_STEPS, self._next, last):
+        for chunk in self.schedule.chunks(self._length, self._next, last):
             _, failure = self.take(chunk, *batches(self.dataset, chunk))
             if failure is not None:
                 raise failure

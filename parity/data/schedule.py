@@ -62,8 +62,8 @@ class Schedule:
     def chunks(self, length: int, first: int = 1, last: int | None = None) -> Iterator[Chunk]:
         """All steps (or those from `first` to `last`) in order, at most `length` of them at once.
 
-        A smaller last batch of an epoch is a chunk of its own. The others of an epoch are dealt out evenly: a chunk of
-        few steps costs as much besides as one of many.
+        A smaller last batch of an epoch is a chunk of its own. The steps between two such are dealt out evenly, over
+        the ends of epochs where all batches are of one size: a chunk of few steps costs as much besides as one of many.
         """
         order = self.order()
         whole = self.examples // self.batch_size
@@ -71,10 +71,11 @@ class Schedule:
         rest = order[None, whole * self.batch_size :]
         step, last = first, self.steps if last is None else min(last, self.steps)
         while step <= last:
-            of_epoch = (step - 1) % self.epoch_steps
+            of_epoch, left = (step - 1) % self.epoch_steps, last - step + 1
             rows = rest
             if of_epoch < whole:
-                left = min(whole - of_epoch, last - step + 1)
-                rows = full[of_epoch : of_epoch + math.ceil(left / math.ceil(left / length))]
+                alike = left if self.epoch_steps == whole else min(whole - of_epoch, left)
+                taken = math.ceil(alike / math.ceil(alike / length))
+                rows = full[np.arange(of_epoch, of_epoch + taken) % whole]
             yield Chunk(step, rows)
             step += len(rows)

@@ -116,12 +116,15 @@ def test_the_batches_of_fit(keras, runtime, shuffle, batch_size):
 
 
 @given(schedules(), st.integers(1, 12))
-def test_no_epoch_ends_with_a_few_steps_left_over(planned, length):
-    """Its whole batches are dealt out evenly, over as few chunks as there can be."""
+def test_steps_of_one_batch_size_are_dealt_out_evenly(planned, length):
+    """Over as few chunks as there can be, and over the ends of epochs where no smaller batch comes between."""
     plan, _, _ = planned
-    whole = plan.examples // plan.batch_size
-    for epoch, chunks in groupby(plan.chunks(length), lambda chunk: (chunk.first_step - 1) // plan.epoch_steps):
-        lengths = [len(chunk) for chunk in chunks if len(chunk.rows[0]) == plan.batch_size]
-        steps = min(whole, plan.steps - epoch * plan.epoch_steps)
+    sizes = [len(batch) for batch in batches(plan, 1)]
+    chunks = iter(plan.chunks(length))
+    for _, alike in groupby(sizes):
+        steps, lengths = len([*alike]), []
+        while sum(lengths) < steps:
+            lengths.append(len(next(chunks)))
+        assert sum(lengths) == steps
         assert len(lengths) == -(-steps // length)
-        assert max(lengths, default=0) - min(lengths, default=0) <= 1
+        assert max(lengths) - min(lengths) <= 1
