@@ -14,11 +14,11 @@ from parity.config import Experiment, Precision
 from parity.coverage import Coverage
 from parity.data import Schedule
 from parity.ledger import Ledger
-from parity.measure import Rows, Steps, identical, largest, measure
+from parity.measure import Largest, Rows, Steps, identical, largest, largest_of_each, measure_all
 from parity.protocol import Array, Key, Lane, Pair, Phase, Records, execution_order
 from parity.sensitivity import Sensitivity
 from parity.tolerance import Needed, Tolerances
-from parity.unbounded import Derived, Unbounded, measured
+from parity.unbounded import Derived, Unbounded, set_aside
 from parity.untold import untold
 from parity.verdict import Divergence, Evidence, NotCompared, Summary, Verdict
 
@@ -41,6 +41,22 @@ OVERFLOWS = (
 BEGINS = "told before the first step: it does not begin with the weights that it was given"
 BEGINS_STATE = "told before the first step: its optimizer does not begin with what it was given, or with zeros"
 FIXED = "held against the fixed tolerance {}, not against what rounding can explain"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A tensor of some steps of the candidate's, and what it is held against."""
+
+    key: Key
+    lane: Lane
+    first_step: int
+    reference: Array
+    candidate: Array
+    derived: float | Derived | None
+    """Its budget."""
+    unbounded: Unbounded | None = None
+    about: str = ""
+    """What else is told of a divergence."""
 
 
 @dataclass
@@ -120,7 +136,7 @@ class Judge:
         """Initial weights that both sides drew by themselves: equal to the last bit or not at all. Step 0."""
         for name, array in reference.items():
             if name in candidate:
-                self.hold(Key("update", name), "local", 0, array[None], np.asarray(candidate[name])[None], 0.0)
+                self.hold(Asked(Key("update", name), "local", 0, array[None], np.asarray(candidate[name])[None], 0.0))
             else:
                 self.missing[f"initial {name}"] = "the candidate does not draw it"
 
@@ -139,6 +155,7 @@ class Judge:
             self.missing.setdefault("local lane", f"not asked for, or {self._unable}: {self._left}")
         said, untold_keys = untold(records.arrays.keys(), pair.free.keys() | pair.local.keys())
         self.missing |= {what: cost for what, cost in said.items() if what not in self.missing}
+        asked: list[Asked] = []
         for key in execution_order(records.arrays, self.experiment.layer_names):
             of_key = records.arrays[key]
             if key.phase == "batch":  # both were handed the same arrays: what each says it got must be just that
@@ -153,9 +170,10 @@ class Judge:
                 elif drift is not None and key in drift:
                     derived = partial(self._drifted, key, records, drift[key])
                     unbounded = partial(self._unlimited, key, records, drift[key])
-                self.hold(key, lane, records.first_step, of_key, array, derived, unbounded)
+                asked.append(Asked(key, lane, records.first_step, of_key, array, derived, unbounded))
             if key not in untold_keys:
                 self._note_missing(key, pair, lanes)
+        self.hold(*asked)
         self.hold_to_itself(pair)
         self._audit(pair)
         self.coverage.take(records)
@@ -197,7 +215,7 @@ class Judge:
             if identical(own, free):
                 continue
             derived, unbounded = partial(self._budget.of, key, records), partial(self._overflows, key, records)
-            rows = self._measured(key, records.first_step, own, free, derived, unbounded)
+            (rows,) = self._measured([Asked(key, "free", records.first_step, own, free, derived, unbounded)])
             if self.tolerances.rule(key) is not None and ("free", key) in self.summaries:
                 self.summaries["free", key].needed.take(largest(rows), self.precision)
             if (np.isnan(rows["used"]["value"]) & (rows["absolute"]["value"] > 0)).any():
@@ -213,10 +231,12 @@ class Judge:
     def _audit(self, pair: Pair) -> None:
         """The local lane of a candidate that cannot be asked again: each operation by its own recorded inputs."""
         records = _audited_records(pair)
+        asked = []
         for key in execution_order(pair.audited.keys() & pair.free.keys(), self.experiment.layer_names):
             derived, unbounded = partial(self._budget_of, key, records), partial(self._overflows, key, records)
             told = pair.audited[key], pair.free[key]
-            self.hold(key, "local", records.first_step, *told, derived, unbounded, about=AUDITED)
+            asked.append(Asked(key, "local", records.first_step, *told, derived, unbounded, AUDITED))
+        self.hold(*asked)
 
     def _budget_of(self, key: Key, records: Records, rows: Steps) -> Array | float | None:
         """Asked for the steps that differ only."""
@@ -261,63 +281,59 @@ class Judge:
         elif "local" not in lanes and pair.local:
             self.missing.setdefault(f"{key}, local lane", "the candidate does not replay it")
 
-    def hold(
-        self,
-        key: Key,
-        lane: Lane,
-        first_step: int,
-        reference: Array,
-        candidate: Array,
-        derived: float | Derived | None,
-        unbounded: Unbounded | None = None,
-        *,
-        about: str = "",
-    ) -> None:
-        """Hold the candidate's tensor against the reference's: as the budget allows, or the rule for that tensor."""
-        if reference.shape != candidate.shape or reference.dtype != candidate.dtype:
-            note = (
-                f"the candidate gave {candidate.dtype} of shape {candidate.shape[1:]}, "
-                f"the reference {reference.dtype} of shape {reference.shape[1:]}"
-            )
-            self.missing.setdefault(f"{key}, {lane} lane", note)
-            self._diverge(Divergence(first_step, key, lane, self.precision, (), math.nan, math.nan, 0.0, note))
+    def hold(self, *asked: Asked) -> None:
+        """Hold the candidate's tensors against the reference's: as the budget allows, or the rule for the tensor."""
+        held = [one for one in asked if self._comparable(one)]
+        if not held:
             return
-        rows = self._measured(key, first_step, reference, candidate, derived, unbounded)
-        self.ledger.append(key, lane, first_step, rows)
+        tables = self._measured(held)
+        self.ledger.extend([(one.key, one.lane, one.first_step, rows) for one, rows in zip(held, tables, strict=True)])
+        for one, rows, seen in zip(held, tables, largest_of_each(tables), strict=True):
+            self._take_in(one, rows, seen)
+
+    def _comparable(self, one: Asked) -> bool:
+        """Of one type and shape; tensors that are not have parted as far as can be."""
+        reference, candidate = one.reference, one.candidate
+        if reference.shape == candidate.shape and reference.dtype == candidate.dtype:
+            return True
+        note = (
+            f"the candidate gave {candidate.dtype} of shape {candidate.shape[1:]}, "
+            f"the reference {reference.dtype} of shape {reference.shape[1:]}"
+        )
+        self.missing.setdefault(f"{one.key}, {one.lane} lane", note)
+        self._diverge(Divergence(one.first_step, one.key, one.lane, self.precision, (), math.nan, math.nan, 0.0, note))
+        return False
+
+    def _take_in(self, one: Asked, rows: Rows, seen: Largest) -> None:
+        """What the measures of a tensor mean for its summary and for the verdict."""
+        key, lane, first_step = one.key, one.lane, one.first_step
         if (summary := self.summaries.get((lane, key))) is None:
-            summary = self.summaries[lane, key] = Summary(key, lane, reference.shape[1:])
+            summary = self.summaries[lane, key] = Summary(key, lane, one.reference.shape[1:])
             summary.rule = self.tolerances.rule(key)
-        used = summary.take(first_step, rows, self.precision)
-        if first_step and not math.isnan(used):
+        summary.take(first_step, rows, seen, self.precision)
+        if first_step and not math.isnan(seen.used):
             self.judged.add(key)
         if (same := rows["nonfinite_both"].nonzero()[0]).size:
             step = first_step + int(same[0])
             if self.nonfinite is None or step < self.nonfinite[0]:
                 self.nonfinite = (step, key)
-        if used > 1:
+        if seen.used > 1:
             over = int((rows["used"]["value"] > 1).argmax())
-            found = self._divergence(key, lane, first_step + over, rows[over], reference.shape[1:])
-            if lane == "free" and not found.fixed:
-                about = OUTSIDE
+            found = self._divergence(key, lane, first_step + over, rows[over], one.reference.shape[1:])
+            about = OUTSIDE if lane == "free" and not found.fixed else one.about
             self._diverge(replace(found, note="; ".join(filter(None, (about, found.note)))))
 
-    def _measured(
-        self,
-        key: Key,
-        first_step: int,
-        reference: Array,
-        candidate: Array,
-        derived: float | Derived | None,
-        unbounded: Unbounded | None,
-    ) -> Rows:
+    def _measured(self, asked: list[Asked]) -> list[Rows]:
         """The measures, where nothing is used of a budget by elements that can have none: these nobody can judge."""
-        allowed = self.tolerances.allowed(key, reference, derived)
-        if not callable(allowed) or unbounded is None or self.tolerances.rule(key) is not None:
-            return measure(reference, candidate, allowed)
-        rows, at = measured(reference, candidate, allowed, unbounded)
-        if at is not None:
-            self.unheld.setdefault(str(key), OVERFLOWS.format(first_step + at))
-        return rows
+        allowed = [self.tolerances.allowed(one.key, one.reference, one.derived) for one in asked]
+        tables = measure_all((one.reference, one.candidate, limit) for one, limit in zip(asked, allowed, strict=True))
+        for one, limit, rows in zip(asked, allowed, tables, strict=True):
+            if not callable(limit) or one.unbounded is None or self.tolerances.rule(one.key) is not None:
+                continue
+            at = set_aside(rows, one.reference, one.candidate, limit, one.unbounded)
+            if at is not None:
+                self.unheld.setdefault(str(one.key), OVERFLOWS.format(one.first_step + at))
+        return tables
 
     def _divergence(self, key: Key, lane: Lane, step: int, row: Rows, shape: tuple[int, ...]) -> Divergence:
         """The element that uses most of its budget; among elements that had to be equal, the most different."""

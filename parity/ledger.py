@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from parity.measure import MEASURES, Rows
+from parity.measure import MEASURES, Rows, words
 from parity.protocol import Array, Key, Lane
 
 if TYPE_CHECKING:
@@ -40,14 +40,21 @@ class Ledger:
         return list(self._numbers)
 
     def append(self, key: Key, lane: Lane, first_step: int, rows: Rows) -> None:
-        head = np.empty(len(rows), _HEAD)
-        head["step"] = np.arange(first_step, first_step + len(rows))
-        head["key"] = self._numbers.setdefault(key, len(self._numbers))
-        head["lane"] = LANES.index(lane)
-        entries = np.empty((len(rows), ENTRY.itemsize // 8), np.int64)  # copied as words, not field by field
-        entries[:, 0], entries[:, 1:] = head.view(np.int64), rows.view(np.int64).reshape(len(rows), -1)
+        """The measures of consecutive steps of one tensor."""
+        self.extend([(key, lane, first_step, rows)])
+
+    def extend(self, tables: Sequence[tuple[Key, Lane, int, Rows]]) -> None:
+        """Of several tensors, one after another."""
+        counts = [len(rows) for *_, rows in tables]
+        head = np.empty(sum(counts), _HEAD)
+        head["step"] = np.concatenate([np.arange(first, first + len(rows)) for _, _, first, rows in tables])
+        head["key"] = np.repeat([self._numbers.setdefault(key, len(self._numbers)) for key, *_ in tables], counts)
+        head["lane"] = np.repeat([LANES.index(lane) for _, lane, *_ in tables], counts)
+        measures = np.concatenate([words(rows) for *_, rows in tables])
+        entries = np.empty((len(head), ENTRY.itemsize // 8), np.int64)  # copied as words, not field by field
+        entries[:, 0], entries[:, 1:] = head.view(np.int64), measures
         self._unwritten += entries.tobytes()
-        self.length += len(rows)
+        self.length += len(head)
         if len(self._unwritten) > _WRITE:
             self._write()
 

@@ -20,9 +20,10 @@ float64.
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -35,7 +36,7 @@ from parity.protocol import Array
 # The exponent bits of a number: item size -> unsigned type and mask.
 _POWER_OF_TWO = {2: ("u2", 0x7C00), 4: ("u4", 0x7F800000), 8: ("u8", 0x7FF0000000000000)}
 
-BLOCK = 1 << 16  # elements: fewer would not pay for the calls, more would not lie in a level-2 cache
+BLOCK = 1 << 17  # elements: fewer would not pay for the calls, more would not lie in a level-2 cache
 GLANCE = 1 << 8  # elements: tells most rows that differ from equal ones
 _LINE = 64  # bytes of a cache line
 LONG = 1 << 20  # elements: more of a row are not compared before it is asked whether the rest matters
@@ -77,6 +78,35 @@ def measure(reference: Array, candidate: Array, budget: Budget | float | None = 
     Raises:
         ValueError: shapes or dtypes differ, or a budget is negative or not a number.
     """
+    (rows,) = measure_all([(reference, candidate, budget)])
+    return rows
+
+
+def measure_all(pairs: Iterable[tuple[Array, Array, Budget | float | None]]) -> list[Rows]:
+    """`measure` of several tensors; what is said of each row is worked out for all of them at once.
+
+    The tables that are returned are parts of one, in the order of the tensors. Most tensors of a network are so small
+    that calling NumPy takes longer than what it then does.
+    """
+    return _tell([_look(*pair) for pair in pairs])
+
+
+@dataclass
+class _Look:
+    """What was seen of one tensor."""
+
+    r: Array
+    c: Array
+    """(steps, elements)"""
+    differing: Steps
+    """The steps that are not equal, finite and all."""
+    judged: bool
+    """Whether there is a budget."""
+    found: _Found | None = None
+    """What the differing steps show."""
+
+
+def _look(reference: Array, candidate: Array, budget: Budget | float | None) -> _Look:
     if reference.shape != candidate.shape or reference.dtype != candidate.dtype:
         msg = (
             f"expected {candidate.dtype} of shape {candidate.shape} to be {reference.dtype} of shape {reference.shape}"
@@ -88,21 +118,10 @@ def measure(reference: Array, candidate: Array, budget: Budget | float | None = 
     elements = math.prod(reference.shape[1:])
     r = np.ascontiguousarray(reference).reshape(steps, elements)
     c = np.ascontiguousarray(candidate).reshape(steps, elements)
-
-    differing = _differing(r, c)
-    limit = _limit(budget, differing, reference.shape) if differing.size else None
-    if 0 < len(differing) == steps:
-        return _measure_rows(r, c, limit, differing)
-    rows = np.zeros(steps, MEASURES)
-    rows["size"] = r.shape[1]
-    rows["cosine"] = 1.0
-    if budget is None:
-        rows["used"]["value"] = np.nan
-    if r.shape[1]:  # where all are equal, any element stands for them: the first
-        _extremes(rows, np.float64)[:, :, 2:] = np.stack((r[:, 0], c[:, 0]), axis=1)[:, None]
-    if differing.size:
-        rows[differing] = _measure_rows(r, c, limit, differing)
-    return rows
+    look = _Look(r, c, _differing(r, c), budget is not None)
+    if look.differing.size:
+        look.found = _measure_rows(r, c, _limit(budget, look.differing, reference.shape), look.differing)
+    return look
 
 
 class Largest(NamedTuple):
@@ -119,10 +138,21 @@ def largest(rows: Rows) -> Largest:
     return Largest(*np.fmax.reduce(_extremes(rows, np.float64)[:, :, 0], axis=0, initial=np.nan).tolist())
 
 
+def largest_of_each(tables: list[Rows]) -> list[Largest]:
+    """`largest` of each of several tables that follow one another, none of them empty."""
+    starts = np.cumsum([0, *(len(table) for table in tables[:-1])])
+    values = _extremes(np.concatenate([words(table) for table in tables]).view(MEASURES)[:, 0], np.float64)[:, :, 0]
+    return [Largest(*peaks) for peaks in np.fmax.reduceat(values, starts).tolist()]
+
+
+def words(rows: Rows) -> Array:
+    """The same memory as a matrix: every field has eight bytes, and NumPy copies fields one by one."""
+    return rows.view(np.int64).reshape(len(rows), MEASURES.itemsize // 8)
+
+
 def _extremes(rows: Rows, dtype: type) -> Array:
     """The four extremes of each row by value, index, reference and candidate: (rows, 4, 4), written through."""
-    columns: Array = rows.view(dtype).reshape(len(rows), MEASURES.itemsize // 8)  # every field has eight bytes
-    return columns[:, :16].reshape(len(rows), 4, 4)
+    return words(rows).view(dtype)[:, :16].reshape(len(rows), 4, 4)
 
 
 def _limit(budget: Budget | float | None, differing: Steps, shape: tuple[int, ...]) -> Array | None:
@@ -172,13 +202,21 @@ class _Found:
     """What some columns of some rows show; the last axis of every array is the rows."""
 
     at: npt.NDArray[np.intp]
-    """The columns where |d|, |d| / |r|, |d| / ulp and |d| / budget are largest, (4, rows); without a budget 3."""
+    """The columns where |d|, |d| / |r|, |d| / ulp and |d| / budget are largest, (4, rows)."""
     peak: Array
-    """The largest values."""
+    """The largest values; without a budget the last is NaN, and its column the first."""
     sums: Array
     """The sums of d*d, r*r and c*c, (3, rows)."""
     counts: npt.NDArray[np.intp]
     """How many are beyond budget, not finite in the reference, in the candidate, and in both alike, (4, rows)."""
+
+    @staticmethod
+    def together(parts: list[_Found]) -> _Found:
+        """Some rows after others."""
+        if len(parts) == 1:
+            return parts[0]
+        columns = ([getattr(part, name) for part in parts] for name in ("at", "peak", "sums", "counts"))
+        return _Found(*(np.concatenate(column, axis=1) for column in columns))
 
     def then(self, later: _Found) -> _Found:
         """Together with what columns further right show; the first of equal peaks is kept."""
@@ -215,7 +253,7 @@ class _Memory(threading.local):
 _MEMORY = _Memory()
 
 
-def _measure_rows(r: Array, c: Array, limit: Array | None, which: Steps) -> Rows:
+def _measure_rows(r: Array, c: Array, limit: Array | None, which: Steps) -> _Found:
     """Blocks of whole rows where rows are short, blocks of one row where they are long."""
     together = max(1, BLOCK // r.shape[1])
     parts = []
@@ -223,12 +261,7 @@ def _measure_rows(r: Array, c: Array, limit: Array | None, which: Steps) -> Rows
         rows = which[start : start + together]
         pick: Any = slice(rows[0], rows[-1] + 1) if rows[-1] - rows[0] + 1 == len(rows) else rows
         parts.append(_measure_columns(r[pick], c[pick], None if limit is None else limit[start : start + together]))
-    if len(parts) == 1:
-        (found,) = parts
-    else:
-        columns = ([getattr(part, name) for part in parts] for name in ("at", "peak", "sums", "counts"))
-        found = _Found(*(np.concatenate(column, axis=1) for column in columns))
-    return _finish(found, r, c, which)
+    return _Found.together(parts)
 
 
 def _measure_columns(r: Array, c: Array, limit: Array | None) -> _Found:
@@ -259,8 +292,8 @@ class _Sieve:
 
     def _know(self, found: _Found) -> None:
         self.found = found
-        self._absolute, relative, ulp, *used = found.peak[:, 0].tolist()
-        self._relative, self._used = min(relative, ulp / 2), min([*used, 1.0])
+        self._absolute, relative, ulp, used = found.peak[:, 0].tolist()
+        self._relative, self._used = min(relative, ulp / 2), min(used, 1.0)
 
     def add(self, offset: int, r: Array, c: Array, allowed: Array | None) -> None:
         d, bound = self._memory if len(r) == BLOCK else (array[: len(r)] for array in self._memory)
@@ -352,6 +385,9 @@ def _measure_block(r: Array, c: Array, allowed: Array | None) -> _Found:
             peaks[3][np.isnan(peaks[3])] = np.inf
             if (peaks[3] > 1).any():
                 counts[0] = np.count_nonzero(~(used <= 1), axis=1)
+        else:
+            at.append(np.zeros_like(at[0]))
+            peaks.append(np.full(len(r), np.nan))
     return _Found(np.array(at), np.array(peaks, np.float64), sums, counts)
 
 
@@ -391,37 +427,73 @@ def _set_aside_nonfinite(r: Array, c: Array, d: Array) -> tuple[Array, Array, Ar
     return counts, d, np.where(r_off, 0, np.abs(r)).astype(r.dtype)
 
 
-def _finish(found: _Found, r: Array, c: Array, which: Steps) -> Rows:
-    """The rows of the table: extremes again in float64, from the two numbers themselves, and sums to rms and cosine."""
-    rows = np.zeros(len(which), MEASURES)
-    rows["size"] = r.shape[1]
-    reference, candidate = r[which, found.at].astype(np.float64), c[which, found.at].astype(np.float64)
+def _tell(looks: list[_Look]) -> list[Rows]:
+    """The rows of the table. Where a step is equal throughout, any element stands for all: the first."""
+    steps = [len(look.r) for look in looks]
+    rows = np.zeros(sum(steps), MEASURES)
+    rows["size"] = np.repeat([look.r.shape[1] for look in looks], steps)
+    rows["cosine"] = 1.0
+    rows["used"]["value"] = np.where(np.repeat([look.judged for look in looks], steps), 0.0, np.nan)
+    firsts = [0, *itertools.accumulate(steps)]
+    tables = [rows[first : first + count] for first, count in zip(firsts, steps, strict=False)]
+    for look, table in zip(looks, tables, strict=True):
+        if look.r.shape[1] and len(look.differing) < len(look.r):
+            _extremes(table, np.float64)[:, :, 2:] = np.stack((look.r[:, 0], look.c[:, 0]), axis=1)[:, None]
+    different = [(look, first) for look, first in zip(looks, firsts, strict=False) if look.found is not None]
+    if different:
+        where = np.concatenate([first + look.differing for look, first in different])
+        words(rows)[where] = words(_differences([look for look, _ in different]))
+    return tables
+
+
+def _differences(looks: list[_Look]) -> Rows:
+    """Of all steps that differ: extremes again in float64, from the two numbers themselves; sums to rms and cosine."""
+    parts = [look.found for look in looks if look.found is not None]
+    found = _Found.together(parts)
+    picked = [
+        tuple(array[look.differing, part.at] for array in (look.r, look.c))
+        for look, part in zip(looks, parts, strict=True)
+    ]
+    reference, candidate = (np.concatenate(side, axis=1).astype(np.float64) for side in zip(*picked, strict=True))
+    gaps = np.concatenate([np.spacing(np.abs(r[2])) for r, _ in picked]).astype(np.float64)
+    sizes = np.concatenate([np.full(len(look.differing), look.r.shape[1]) for look in looks])
+    rows = np.zeros(len(sizes), MEASURES)
+    rows["size"] = sizes
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         exact, size = np.abs(candidate - reference), np.abs(reference)
         values = found.peak
         finite = np.isfinite(exact[:3])
         exact[1] = np.where(exact[1] == 0, 0, exact[1] / size[1])
-        exact[2] /= np.spacing(size[2].astype(r.dtype))
+        exact[2] /= gaps
         values[:3] = np.where(finite, exact[:3], values[:3])
-        extremes = _extremes(rows, np.float64)[:, : len(values)]
+        extremes = _extremes(rows, np.float64)
         extremes[:, :, 0], extremes[:, :, 2], extremes[:, :, 3] = values.T, reference.T, candidate.T
-        _extremes(rows, np.int64)[:, : len(values), 1] = found.at.T
-        if len(values) == 3:
-            rows["used"]["value"] = np.nan
+        _extremes(rows, np.int64)[:, :, 1] = found.at.T
 
         dd, rr, cc = found.sums
-        rows["rms"] = np.sqrt(dd / r.shape[1])
+        rows["rms"] = np.sqrt(dd / sizes)
         norm_r, norm_c = np.sqrt(rr), np.sqrt(cc)
         # 1 - (|d|**2 - (|r| - |c|)**2) / (2 |r| |c|): unlike <r, c> / (|r| |c|) it resolves angles near zero
         both = norm_r * norm_c
         cosine = 1 - (dd - (norm_r - norm_c) ** 2) / (2 * both)
         usual = (both > 0) & (both < np.inf)
-        apart = (usual & (np.maximum(norm_r, norm_c) > 2 * np.minimum(norm_r, norm_c))).nonzero()[0]
-        if apart.size:  # but cancels where the lengths are far apart
-            cosine[apart] = np.vecdot(*(a[which[apart]].astype(np.float64) for a in (r, c))) / both[apart]
+        apart = usual & (np.maximum(norm_r, norm_c) > 2 * np.minimum(norm_r, norm_c))
+        if apart.any():  # but cancels where the lengths are far apart
+            cosine = np.where(apart, _inner_products(looks, apart) / both, cosine)
         rows["cosine"] = np.where(usual, cosine.clip(-1, 1), norm_r == norm_c)
     for name, count in zip(
         ("beyond", "nonfinite_reference", "nonfinite_candidate", "nonfinite_both"), found.counts, strict=True
     ):
         rows[name] = count
     return rows
+
+
+def _inner_products(looks: list[_Look], where: npt.NDArray[np.bool_]) -> Array:
+    """<r, c> of the chosen ones among all steps that differ, in float64; 0 elsewhere."""
+    products, first = np.zeros(len(where)), 0
+    for look in looks:
+        chosen = where[first : first + len(look.differing)].nonzero()[0]
+        r, c = (array[look.differing[chosen]].astype(np.float64) for array in (look.r, look.c))
+        products[first + chosen] = np.vecdot(r, c)
+        first += len(look.differing)
+    return products

@@ -11,8 +11,8 @@ Computed from what was allowed (derived budgets, or tolerances that were set) an
 What is allowed is there for the candidate's own rounding as well: where it uses a part of it, an error may need up to
 twice the figure to be seen (it can never hide behind more), and one in the direction of that rounding needs less.
 
-Looked at are the first and the last step of the 1st, 2nd, 4th, 8th, ... chunk of steps, and of a long weight's update
-the first `SPAN` elements, so the run may see more than this says, and never less.
+Looked at are the 1st, 2nd, 4th, 8th, ... step, since a later one hardly shows more than all before it, and of a long
+weight's update the first `SPAN` elements, so the run may see more than this says, and never less.
 """
 
 from __future__ import annotations
@@ -57,7 +57,6 @@ class Sensitivity:
         self.experiment = experiment
         self._least = float(np.finfo(precision).eps) / 2  # no relative error below it changes a number at all
         self._found: dict[str, Finding] = {}
-        self._chunks = 0
 
     @property
     def findings(self) -> list[Finding]:
@@ -65,10 +64,9 @@ class Sensitivity:
 
     def take(self, records: Records, local: Mapping[Key, Array], allowed: Allowed) -> None:
         """Look at a chunk of steps in which the tensors of `local` were compared."""
-        self._chunks += 1
-        if self._chunks & (self._chunks - 1):  # ever rarer: a later chunk hardly shows more than all before it
-            return
-        for row in sorted({0, len(records) - 1}):
+        for row in range(len(records)):
+            if (step := records.first_step + row) & (step - 1):  # no power of two
+                continue
             look = _Look(records, row, local, allowed)
             with np.errstate(all="ignore"):
                 for what, effects in _penalties(self.experiment, look):

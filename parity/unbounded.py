@@ -8,6 +8,7 @@ it uses nothing of a budget, and the step is told, so that nobody calls it parit
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -21,20 +22,31 @@ Unbounded = Callable[[Steps], Array | bool]
 
 
 def measured(reference: Array, candidate: Array, allowed: Derived, unbounded: Unbounded) -> tuple[Rows, int | None]:
-    """As `measure` does it, with nothing used by what has no bound; and the first step where that differs.
+    """As `measure` does it, with nothing used by what has no bound; and the first step where that differs."""
+    rows = measure(reference, candidate, allowed)
+    return rows, set_aside(rows, reference, candidate, allowed, unbounded)
+
+
+def suspect(rows: Rows, dtype: np.dtype[Any]) -> Array:
+    """Which steps may hold such elements.
 
     Rounding on the way to an overflow is far larger than the root of the largest number: only where the two are so far
     apart, or not finite, is it asked for.
     """
-    rows = measure(reference, candidate, allowed)
-    near = float(np.finfo(reference.dtype).max) ** 0.5 if reference.dtype.kind == "f" else np.inf
-    steps = ((rows["used"]["value"] > 1) & ~(rows["absolute"]["value"] < near)).nonzero()[0]
+    near = float(np.finfo(dtype).max) ** 0.5 if dtype.kind == "f" else np.inf
+    found: Array = (rows["used"]["value"] > 1) & ~(rows["absolute"]["value"] < near)
+    return found
+
+
+def set_aside(rows: Rows, reference: Array, candidate: Array, allowed: Derived, unbounded: Unbounded) -> int | None:
+    """Measure again without what has no bound, where there may be such; returns the first step where that differs."""
+    steps = suspect(rows, reference.dtype).nonzero()[0]
     if not steps.size:
-        return rows, None
+        return None
     r, c = reference[steps], candidate[steps]
     without = unbounded(steps) & (r != c) & ~(np.isnan(r) & np.isnan(c))
     if not without.any():
-        return rows, None
+        return None
     rest = measure(r, np.where(without, r, c), lambda differing: allowed(steps[differing]))
     rows["used"][steps], rows["beyond"][steps] = rest["used"], rest["beyond"]
-    return rows, int(steps[without.reshape(len(steps), -1).any(axis=1).argmax()])
+    return int(steps[without.reshape(len(steps), -1).any(axis=1).argmax()])

@@ -12,7 +12,7 @@ import numpy as np
 from parity.config import Precision
 from parity.config.tolerances import Tolerance
 from parity.errors import ExitCode
-from parity.measure import Rows, largest
+from parity.measure import Largest, Rows
 from parity.protocol import Array, Key, Lane, Records
 from parity.tolerance import Needed
 
@@ -81,9 +81,8 @@ class Summary:
     """The fixed tolerance that it was held against in place of a budget."""
     needed: Needed = field(default_factory=Needed)
 
-    def take(self, first_step: int, rows: Rows, precision: Precision) -> float:
-        """Take in some steps; returns how much of the budget they used at most, NaN where nothing was judged."""
-        seen = largest(rows)
+    def take(self, first_step: int, rows: Rows, seen: Largest, precision: Precision) -> None:
+        """Take in some steps, and the largest of their measures."""
         self.steps += len(rows)
         if seen.absolute:
             self.needed.take(seen, precision)
@@ -99,7 +98,6 @@ class Summary:
             self.beyond += len(over)
             if self.first_beyond is None:
                 self.first_beyond = first_step + int(over[0])
-        return used
 
 
 @dataclass(frozen=True)

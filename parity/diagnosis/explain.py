@@ -253,7 +253,7 @@ def _cause(
 
 
 def _effect(search: Search, choices: Choices, of_reference: Choices, code: str) -> tuple[float, Key]:
-    """How much of a tensor changes, at most, when this convention alone is the reference's."""
+    """How much of a tensor changes in a step, at most, when this convention alone is the reference's."""
     others = {other: choice for other, choice in choices.items() if other != code}
     corrected = others | {code: of_reference[code]} if code in of_reference else others
     with_it = search.stand_in.take(search.evidence, choices)
@@ -263,11 +263,17 @@ def _effect(search: Search, choices: Choices, of_reference: Choices, code: str) 
         for one, other in zip(with_it, without, strict=True):
             if key not in one or key not in other or one[key].dtype.kind != "f":
                 continue
-            size = max(float(np.abs(array[key]).max(initial=0.0)) for array in (one, other))
-            apart = float(np.abs(one[key] - other[key]).max(initial=0.0))
-            if size and apart / size > largest:
-                largest, on = apart / size, key
+            sizes = np.maximum(_size(one[key]), _size(other[key]))
+            apart = _size(one[key] - other[key])
+            share = float(np.divide(apart, sizes, out=np.zeros_like(sizes), where=sizes > 0).max(initial=0.0))
+            if share > largest:
+                largest, on = share, key
     return largest, on
+
+
+def _size(array: Array) -> Array:
+    """The largest number of each step."""
+    return np.abs(array).reshape(len(array), -1).max(axis=1, initial=0.0).astype(np.float64)
 
 
 def _nearest(experiment: Experiment, best: Iterable[Tried]) -> tuple[Rejected, ...]:

@@ -25,7 +25,7 @@ from parity.data.schedule import Chunk
 from parity.diagnosis import Diagnosis, diagnose
 from parity.gate.baseline import BaselineError, Kept, Recorded, Series, described, digest
 from parity.gate.recording import stand_in_for, told
-from parity.judge import Judge
+from parity.judge import Asked, Judge
 from parity.lockstep import chunk_length, draw_weights, start_weights
 from parity.measure import Steps
 from parity.protocol import Array, Key, Pair, Records
@@ -240,18 +240,19 @@ class _Run:
     ) -> None:
         """Steps of which the scalars are known, and after the last one the weights."""
         judge, first, last = self.judge, chunk.first_step, chunk.first_step + len(chunk) - 1
+        asked: list[Asked] = []
         for key, series in self.scalars.items():
             if key in free:
-                judge.hold(
-                    key, "free", first, series.array(slice(first - 1, last)), free[key], _allowed(series, first, last)
-                )
+                recorded, limit = series.array(slice(first - 1, last)), _allowed(series, first, last)
+                asked.append(Asked(key, "free", first, recorded, free[key], limit))
             else:
                 judge.missing.setdefault(str(key), "the candidate does not provide it")
         if last == self.schedule.steps:
             for key, array in self.kept.final.items():
                 if key in free:
-                    limit = self.kept.contents.final[key.tensor]
-                    judge.hold(key, "free", last, array, free[key][-1:], limit)
+                    final = self.kept.contents.final[key.tensor]
+                    asked.append(Asked(key, "free", last, array, free[key][-1:], final))
+        judge.hold(*asked)
         judge.hold_to_itself(Pair(Records(first, {}, {}), free, {}, own, before))
         judge.steps += len(chunk)
 
