@@ -20,7 +20,7 @@ from parity.protocol import Array, Key, Lane, Pair, Records
 from parity.sides import LoadedSide
 from parity.sides.told import weight_shapes
 
-CHUNK_BYTES = 32 * 2**20  # what one side may record in a chunk; several chunks are on their way at once
+CHUNK_BYTES = 64 * 2**20  # what one side may record in a chunk; several chunks are on their way at once
 CHUNK_STEPS = 64
 
 _Result = TypeVar("_Result")

@@ -49,6 +49,16 @@ def test_everything_comes_back(monkeypatch, in_memory):
     law()
 
 
+@given(appended.filter(bool))
+def test_tables_that_come_together_come_one_after_another(entries):
+    together, alone = Ledger(), Ledger()
+    tables = [(key, lane, first, rows(steps)) for key, lane, first, steps in entries]
+    together.extend(tables)
+    for table in tables:
+        alone.append(*table)
+    assert b"".join(part.tobytes() for part in together) == b"".join(part.tobytes() for part in alone)
+
+
 def test_a_long_run_goes_to_disk(monkeypatch):
     monkeypatch.setattr(module, "IN_MEMORY", 10_000)
     monkeypatch.setattr(module, "_WRITE", 2_000)

@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 
 from parity import measure as module
-from parity.measure import MEASURES, Largest, identical, largest, measure
+from parity.measure import MEASURES, Largest, identical, largest, largest_of_each, measure, measure_all
 
 EXTREMES = ("absolute", "relative", "ulp", "used")
 DTYPES = ("float32", "float64")
@@ -589,3 +589,17 @@ def test_half_precision_is_measured_in_its_own_ulp():
 def test_the_cosine_of_nothing_is_that_of_its_equal_alone():
     assert measure(np.array([[0.0, 0.0]]), np.array([[-0.0, 0.0]]))["cosine"] == 1
     assert measure(np.array([[0.0, 0.0]]), np.array([[0.0, 2.0]]))["cosine"] == 0
+
+
+@given(st.lists(st.tuples(pairs(), st.sampled_from([None, 0.0, 0.5, lambda _: None, lambda _: 2.0])), max_size=5))
+def test_tensors_measured_together_are_measured_each_by_itself(asked):
+    """Whatever their dtypes and numbers of steps, to the last bit."""
+    together = measure_all((*pair, budget) for pair, budget in asked)
+    alone = [measure(*pair, budget) for pair, budget in asked]
+    assert [rows.tobytes() for rows in together] == [rows.tobytes() for rows in alone]
+
+
+@given(st.lists(pairs().filter(lambda pair: len(pair[0]) > 0), min_size=1, max_size=5))
+def test_the_largest_of_each_table(asked):
+    tables = [measure(*pair, 0.5) for pair in asked]
+    np.testing.assert_array_equal(largest_of_each(tables), [largest(rows) for rows in tables])

@@ -264,3 +264,11 @@ def test_a_constant_that_does_nothing_is_said_not_to_be_seen():
     zero = experiment(optimizer={"class_name": "SGD", "learning_rate": 0}, layers=hidden(kernel_regularizer={"l2": 0}))
     named = dict(worth.sensitivity(diff(zero, reference="scratch")))
     assert set(named) == {"one kernel element"}
+
+
+def test_how_steps_are_dealt_out_changes_nothing(founding, monkeypatch):
+    said = []
+    for length in (64, 1):
+        monkeypatch.setattr("parity.lockstep.CHUNK_STEPS", length)
+        said.append(as_json.as_dict(diff(founding, reference="scratch"))["sensitivity"])
+    assert said[0] == said[1]
