@@ -8,6 +8,31 @@ from __future__ import annotations
 
 import numpy as np
 
+_last = (None, None)  # the array that `exponentials` was last asked about, and what it found
+
+
+def sigmoid(z):
+    """`1 / (1 + exp(-z))`, for negative z as `exp(z) / (1 + exp(z))`: nothing overflows."""
+    e = np.exp(-np.abs(z))
+    return np.maximum(e, (z >= 0).astype(z.dtype)) / (1 + e)  # e is 1 at most, so that this is 1 where z >= 0
+
+
+def exponentials(z):
+    """`z - max z` along the units, its exponentials, and their sum: what a softmax and its logarithm are made of.
+
+    In a training step the forward pass, the loss and its gradient ask for them in turn. Where nobody can write to z
+    any more (see `Dense.forward`) they are worked out once.
+    """
+    global _last  # noqa: PLW0603  # one tuple, replaced at once: threads may train networks side by side
+    of, found = _last
+    if of is not z:
+        shifted = z - z.max(axis=-1, keepdims=True)
+        e = np.exp(shifted)
+        found = shifted, e, e.sum(axis=-1, keepdims=True)
+        if z.base is None and not z.flags.writeable:
+            _last = z, found
+    return found
+
 
 class Linear:
     """`f(z) = z`, `f'(z) = 1`."""
@@ -23,7 +48,7 @@ class Sigmoid:
     """`f(z) = 1 / (1 + exp(-z))`, `f' = a (1 - a)`."""
 
     def forward(self, z):
-        return np.exp(np.minimum(z, 0)) / (1 + np.exp(-np.abs(z)))  # the same, and never overflows
+        return sigmoid(z)
 
     def backward(self, da, z, a):
         return da * (a * (1 - a))
@@ -56,8 +81,8 @@ class Softmax:
     """
 
     def forward(self, z):
-        e = np.exp(z - z.max(axis=-1, keepdims=True))
-        return e / e.sum(axis=-1, keepdims=True)
+        _, e, total = exponentials(z)
+        return e / total
 
     def backward(self, da, z, a):
         return (da - (da * a).sum(axis=-1, keepdims=True)) * a

@@ -36,8 +36,9 @@ class Optimizer:
 
     def update(self, weights, gradients):
         """One step on every weight, in place."""
+        slot_names = self.slot_names
         for name, w in weights.items():
-            slots = [self.slots[f"{name}/{slot}"] for slot in self.slot_names]
+            slots = [self.slots[f"{name}/{slot}"] for slot in slot_names] if slot_names else ()
             step = self.step if w.size <= BLOCK else self.step_by_parts
             step(w, gradients[name], w.dtype.type(self.learning_rate), *slots)
         self.iterations = self.iterations + 1  # may be an array that somebody else keeps
