@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-_last = (None, None)  # the array that `exponentials` was last asked about, and what it found
+_last = (None, None)  # the array that `softmax_parts` was last asked about, and what it found
 
 
 def sigmoid(z):
@@ -17,8 +17,8 @@ def sigmoid(z):
     return np.maximum(e, (z >= 0).astype(z.dtype)) / (1 + e)  # e is 1 at most, so that this is 1 where z >= 0
 
 
-def exponentials(z):
-    """`z - max z` along the units, its exponentials, and their sum: what a softmax and its logarithm are made of.
+def softmax_parts(z):
+    """`z - max z` along the units, the sum of its exponentials, and the softmax: each exponential over that sum.
 
     In a training step the forward pass, the loss and its gradient ask for them in turn. Where nobody can write to z
     any more (see `Dense.forward`) they are worked out once.
@@ -28,10 +28,18 @@ def exponentials(z):
     if of is not z:
         shifted = z - z.max(axis=-1, keepdims=True)
         e = np.exp(shifted)
-        found = shifted, e, e.sum(axis=-1, keepdims=True)
+        total = e.sum(axis=-1, keepdims=True)
+        found = shifted, total, e / total
         if z.base is None and not z.flags.writeable:
+            for part in found:
+                part.flags.writeable = False
             _last = z, found
     return found
+
+
+def softmax(z):
+    """`exp(z_i) / sum_j exp(z_j)`, shifted by the largest z so that nothing overflows."""
+    return softmax_parts(z)[2]
 
 
 class Linear:
@@ -75,14 +83,13 @@ class Relu:
 
 
 class Softmax:
-    """`f(z)_i = exp(z_i) / sum_j exp(z_j)` along the units, shifted by the largest z so that nothing overflows.
+    """`f(z)_i = exp(z_i) / sum_j exp(z_j)` along the units.
 
     `dL/dz_i = a_i (da_i - sum_j da_j a_j)`.
     """
 
     def forward(self, z):
-        _, e, total = exponentials(z)
-        return e / total
+        return softmax(z)
 
     def backward(self, da, z, a):
         return (da - (da * a).sum(axis=-1, keepdims=True)) * a

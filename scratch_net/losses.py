@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scratch_net.activations import exponentials, sigmoid
+from scratch_net.activations import sigmoid, softmax, softmax_parts
 
 EPSILON = 1e-7  # keras.config.epsilon(): probabilities are kept this far from 0 and 1
 
@@ -24,14 +24,9 @@ def mean(values):
     return values.sum(axis=-1) / values.shape[-1]
 
 
-def softmax(z):
-    _, e, total = exponentials(z)
-    return e / total
-
-
 def minus_log_softmax(z):
     """`log(sum_j exp(z_j)) - z`, shifted by the largest z: no overflow, and nothing large to cancel."""
-    shifted, _, total = exponentials(z)
+    shifted, total, _ = softmax_parts(z)
     return np.log(total) - shifted
 
 
