@@ -40,7 +40,7 @@ class Optimizer:
         for name, w in weights.items():
             slots = [self.slots[f"{name}/{slot}"] for slot in slot_names] if slot_names else ()
             step = self.step if w.size <= BLOCK else self.step_by_parts
-            step(w, gradients[name], w.dtype.type(self.learning_rate), *slots)
+            step(w, gradients[name], np.array(self.learning_rate, w.dtype), *slots)
         self.iterations = self.iterations + 1  # may be an array that somebody else keeps
 
     def step_by_parts(self, w, g, rate, *slots):

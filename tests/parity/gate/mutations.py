@@ -253,9 +253,15 @@ CONVENTIONS: dict[str, list[Edit]] = {
     "rmsprop.epsilon=outside": [(O, "return np.sqrt(v + self.epsilon)", "return np.sqrt(v) + self.epsilon")],
     "rmsprop.rho=0.99": [(O, "v[...] = self.rho * v + (1 - self.rho)", "v[...] = 0.99 * v + 0.01")],
     "rmsprop.centered=flipped": [(O, "variance = v - average * average", "variance = v")],
-    "learning_rate.scale=over_batch": [(O, "w.dtype.type(self.learning_rate)", "w.dtype.type(self.learning_rate / 8)")],
-    "learning_rate.scale=half": [(O, "w.dtype.type(self.learning_rate)", "w.dtype.type(self.learning_rate / 2)")],
-    "learning_rate.scale=double": [(O, "w.dtype.type(self.learning_rate)", "w.dtype.type(self.learning_rate * 2)")],
+    "learning_rate.scale=over_batch": [
+        (O, "np.array(self.learning_rate, w.dtype)", "np.array(self.learning_rate / 8, w.dtype)")
+    ],
+    "learning_rate.scale=half": [
+        (O, "np.array(self.learning_rate, w.dtype)", "np.array(self.learning_rate / 2, w.dtype)")
+    ],
+    "learning_rate.scale=double": [
+        (O, "np.array(self.learning_rate, w.dtype)", "np.array(self.learning_rate * 2, w.dtype)")
+    ],
     "update.layers=not_first": [(O, _LOOP, _LOOP.replace("weights.items()", "list(weights.items())[2:]"))],
     "update.layers=not_second": [(O, _LOOP, _without("[2:4]"))],
     "update.layers=not_third": [(O, _LOOP, _without("[4:6]"))],
@@ -407,7 +413,7 @@ DEFECTS: dict[str, list[Edit]] = {
     "decaying_rate": [
         (
             O,
-            "w.dtype.type(self.learning_rate)",
+            "np.array(self.learning_rate, w.dtype)",
             "self.of_step(lambda t: w.dtype.type(self.learning_rate * 0.99 ** (t - 1)), w)",
         ),
         ALONE,
