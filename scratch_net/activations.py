@@ -20,8 +20,8 @@ def sigmoid(z):
 def softmax_parts(z):
     """`z - max z` along the units, the sum of its exponentials, and the softmax: each exponential over that sum.
 
-    In a training step the forward pass, the loss and its gradient ask for them in turn. Where nobody can write to z
-    any more (see `Dense.forward`) they are worked out once.
+    In a training step the forward pass, the loss and its gradient ask for them in turn. Of a z that can never change
+    again, as `Dense.forward` leaves it, they are worked out once.
     """
     global _last  # noqa: PLW0603  # one tuple, replaced at once: threads may train networks side by side
     of, found = _last
