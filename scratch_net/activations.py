@@ -8,6 +8,39 @@ from __future__ import annotations
 
 import numpy as np
 
+_last = (None, None)  # the array that `softmax_parts` was last asked about, and what it found
+
+
+def sigmoid(z):
+    """`1 / (1 + exp(-z))`, for negative z as `exp(z) / (1 + exp(z))`: nothing overflows."""
+    e = np.exp(-np.abs(z))
+    return np.maximum(e, (z >= 0).astype(z.dtype)) / (1 + e)  # e is 1 at most, so that this is 1 where z >= 0
+
+
+def softmax_parts(z):
+    """`z - max z` along the units, the sum of its exponentials, and the softmax: each exponential over that sum.
+
+    In a training step the forward pass, the loss and its gradient ask for them in turn. Of a z that can never change
+    again, as `Dense.forward` leaves it, they are worked out once.
+    """
+    global _last  # noqa: PLW0603  # one tuple, replaced at once: threads may train networks side by side
+    of, found = _last
+    if of is not z:
+        shifted = z - z.max(axis=-1, keepdims=True)
+        e = np.exp(shifted)
+        total = e.sum(axis=-1, keepdims=True)
+        found = shifted, total, e / total
+        if z.base is None and not z.flags.writeable:
+            for part in found:
+                part.flags.writeable = False
+            _last = z, found
+    return found
+
+
+def softmax(z):
+    """`exp(z_i) / sum_j exp(z_j)`, shifted by the largest z so that nothing overflows."""
+    return softmax_parts(z)[2]
+
 
 class Linear:
     """`f(z) = z`, `f'(z) = 1`."""
@@ -23,7 +56,7 @@ class Sigmoid:
     """`f(z) = 1 / (1 + exp(-z))`, `f' = a (1 - a)`."""
 
     def forward(self, z):
-        return np.exp(np.minimum(z, 0)) / (1 + np.exp(-np.abs(z)))  # the same, and never overflows
+        return sigmoid(z)
 
     def backward(self, da, z, a):
         return da * (a * (1 - a))
@@ -50,14 +83,13 @@ class Relu:
 
 
 class Softmax:
-    """`f(z)_i = exp(z_i) / sum_j exp(z_j)` along the units, shifted by the largest z so that nothing overflows.
+    """`f(z)_i = exp(z_i) / sum_j exp(z_j)` along the units.
 
     `dL/dz_i = a_i (da_i - sum_j da_j a_j)`.
     """
 
     def forward(self, z):
-        e = np.exp(z - z.max(axis=-1, keepdims=True))
-        return e / e.sum(axis=-1, keepdims=True)
+        return softmax(z)
 
     def backward(self, da, z, a):
         return (da - (da * a).sum(axis=-1, keepdims=True)) * a

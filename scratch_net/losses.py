@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from scratch_net.activations import sigmoid, softmax, softmax_parts
+
 EPSILON = 1e-7  # keras.config.epsilon(): probabilities are kept this far from 0 and 1
 
 
@@ -22,15 +24,10 @@ def mean(values):
     return values.sum(axis=-1) / values.shape[-1]
 
 
-def softmax(z):
-    e = np.exp(z - z.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
-
-
 def minus_log_softmax(z):
     """`log(sum_j exp(z_j)) - z`, shifted by the largest z: no overflow, and nothing large to cancel."""
-    shifted = z - z.max(axis=-1, keepdims=True)
-    return np.log(np.exp(shifted).sum(axis=-1, keepdims=True)) - shifted
+    shifted, total, _ = softmax_parts(z)
+    return np.log(total) - shifted
 
 
 class MeanSquaredError:
@@ -168,8 +165,7 @@ class BinaryCrossentropy(Crossentropy):
 
     def gradient_from_logits(self, y, z):
         """`(sigmoid(z) - y) / (B C)`."""
-        sigmoid = np.exp(np.minimum(z, 0)) / (1 + np.exp(-np.abs(z)))
-        return (sigmoid - self.targets(y)) / (z.shape[-2] * z.shape[-1])
+        return (sigmoid(z) - self.targets(y)) / (z.shape[-2] * z.shape[-1])
 
 
 LOSSES = {

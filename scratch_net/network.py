@@ -43,7 +43,10 @@ class Network:
     @property
     def weights(self):
         """Name -> array of every layer, the very arrays the network computes with."""
-        return {name: w for layer in self.layers for name, w in layer.weights.items()}
+        weights = {}
+        for layer in self.layers:
+            weights |= layer.weights
+        return weights
 
     @property
     def dtype(self):

@@ -36,10 +36,12 @@ class Optimizer:
 
     def update(self, weights, gradients):
         """One step on every weight, in place."""
+        slot_names = self.slot_names
         for name, w in weights.items():
-            slots = [self.slots[f"{name}/{slot}"] for slot in self.slot_names]
+            slots = [self.slots[f"{name}/{slot}"] for slot in slot_names]
             step = self.step if w.size <= BLOCK else self.step_by_parts
-            step(w, gradients[name], w.dtype.type(self.learning_rate), *slots)
+            rate = np.array(self.learning_rate, w.dtype)  # no scalar, for which NumPy's operations take longer
+            step(w, gradients[name], rate, *slots)
         self.iterations = self.iterations + 1  # may be an array that somebody else keeps
 
     def step_by_parts(self, w, g, rate, *slots):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from scratch_net.activations import softmax
 from scratch_net.conventions.instead import instead
 from scratch_net.losses import (
     EPSILON,
@@ -11,7 +12,6 @@ from scratch_net.losses import (
     CategoricalCrossentropy,
     Crossentropy,
     SparseCategoricalCrossentropy,
-    softmax,
 )
 
 

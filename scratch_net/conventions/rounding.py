@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scratch_net.activations import Sigmoid
-from scratch_net.losses import softmax
+from scratch_net.activations import Sigmoid, softmax
 
 ULPS = 4.0
 

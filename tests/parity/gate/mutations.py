@@ -87,7 +87,11 @@ CONVENTIONS: dict[str, list[Edit]] = {
     ],
     "init.fan=swapped": [(I, "return (shape[0], shape[-1])", "return (shape[-1], shape[0])")],
     "precision.compute=float32": [
-        (D, "z = np.matmul(x, self.kernel,", "z = np.matmul(x.astype('f4'), self.kernel.astype('f4'),"),
+        (
+            D,
+            "z = np.matmul(x, self.kernel)",
+            "z = np.matmul(x.astype('f4'), self.kernel.astype('f4')).astype(x.dtype)",
+        ),
     ],
     "data.partial_batch=full_size": mse(
         "((y - p) ** 2).mean(axis=-1).sum(axis=-1) / max(p.shape[-2], 8)",
@@ -100,7 +104,7 @@ CONVENTIONS: dict[str, list[Edit]] = {
     "data.scale=twice": [(N, "        return x, y", "        return x / 2, y")],
     "data.scale=missing": [(N, "        return x, y", "        return x * 2, y")],
     "forward.kernel=transposed": [
-        (D, "np.matmul(x, self.kernel,", f"np.matmul(x, self.kernel.mT if {_SQUARE} else self.kernel,")
+        (D, "np.matmul(x, self.kernel)", f"np.matmul(x, self.kernel.mT if {_SQUARE} else self.kernel)")
     ],
     "gradient.derivative=at_output": [(A, "da * (a * (1 - a))", "da * (self.forward(a) * (1 - self.forward(a)))")],
     "gradient.derivative=of_input": [(A, "da * (a * (1 - a))", "da * (z * (1 - z))")],
@@ -249,9 +253,15 @@ CONVENTIONS: dict[str, list[Edit]] = {
     "rmsprop.epsilon=outside": [(O, "return np.sqrt(v + self.epsilon)", "return np.sqrt(v) + self.epsilon")],
     "rmsprop.rho=0.99": [(O, "v[...] = self.rho * v + (1 - self.rho)", "v[...] = 0.99 * v + 0.01")],
     "rmsprop.centered=flipped": [(O, "variance = v - average * average", "variance = v")],
-    "learning_rate.scale=over_batch": [(O, "w.dtype.type(self.learning_rate)", "w.dtype.type(self.learning_rate / 8)")],
-    "learning_rate.scale=half": [(O, "w.dtype.type(self.learning_rate)", "w.dtype.type(self.learning_rate / 2)")],
-    "learning_rate.scale=double": [(O, "w.dtype.type(self.learning_rate)", "w.dtype.type(self.learning_rate * 2)")],
+    "learning_rate.scale=over_batch": [
+        (O, "np.array(self.learning_rate, w.dtype)", "np.array(self.learning_rate / 8, w.dtype)")
+    ],
+    "learning_rate.scale=half": [
+        (O, "np.array(self.learning_rate, w.dtype)", "np.array(self.learning_rate / 2, w.dtype)")
+    ],
+    "learning_rate.scale=double": [
+        (O, "np.array(self.learning_rate, w.dtype)", "np.array(self.learning_rate * 2, w.dtype)")
+    ],
     "update.layers=not_first": [(O, _LOOP, _LOOP.replace("weights.items()", "list(weights.items())[2:]"))],
     "update.layers=not_second": [(O, _LOOP, _without("[2:4]"))],
     "update.layers=not_third": [(O, _LOOP, _without("[4:6]"))],
@@ -302,13 +312,13 @@ _AFTER = "{}\nfor name, w in self.weights.items():\n    {}"
 _WHOLE = "self.optimizer.update(self.weights, gradients.whole)"
 
 DEFECTS: dict[str, list[Edit]] = {
-    "hard_sigmoid": [(A, "np.exp(np.minimum(z, 0)) / (1 + np.exp(-np.abs(z)))", "np.clip(0.2 * z + 0.5, 0, 1)")],
+    "hard_sigmoid": [(A, "return sigmoid(z)", "return np.clip(0.2 * z + 0.5, 0, 1)")],
     "leaky_relu": [(A, "return np.maximum(z, 0)", "return np.where(z > 0, z, 0.01 * z)")],
     "scaled_tanh": [(A, "return np.tanh(z)", "return 1.7159 * np.tanh(2 / 3 * z)")],
     "bias_twice": [(D, "z += self.bias[..., None, :]", "z += 2 * self.bias[..., None, :]")],
     "bias_subtracted": [(D, "z += self.bias[..., None, :]", "z -= self.bias[..., None, :]")],
     "tempered_softmax": [
-        (A, "e = np.exp(z - z.max(axis=-1, keepdims=True))", "e = np.exp((z - z.max(axis=-1, keepdims=True)) / 1.1)")
+        (A, "shifted = z - z.max(axis=-1, keepdims=True)", "shifted = (z - z.max(axis=-1, keepdims=True)) / 1.1")
     ],
     "standardised_inputs": [
         (
@@ -403,7 +413,7 @@ DEFECTS: dict[str, list[Edit]] = {
     "decaying_rate": [
         (
             O,
-            "w.dtype.type(self.learning_rate)",
+            "np.array(self.learning_rate, w.dtype)",
             "self.of_step(lambda t: w.dtype.type(self.learning_rate * 0.99 ** (t - 1)), w)",
         ),
         ALONE,
