@@ -39,7 +39,8 @@ from tests.mutants import Mutant, mutants_of
 
 HERE = Path(__file__).parent
 MODULES = (
-    *("measure", "unbounded", "budget.local", "budget.losses", "budget.overflow", "budget.rounding"),
+    *("measure.block", "measure.equal", "measure.measuring", "measure.rows", "measure.sizes", "measure.table"),
+    *("unbounded", "budget.local", "budget.losses", "budget.overflow", "budget.rounding"),
     *("judge", "verdict", "tolerance"),
 )
 TESTS = (

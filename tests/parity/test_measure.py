@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 
-from parity import measure as module
-from parity.measure import MEASURES, Largest, identical, largest, largest_of_each, measure, measure_all
+from parity.measure import MEASURES, Largest, identical, largest, largest_of_each, measure, measure_all, sizes
+from parity.measure.block import Memory
+from parity.measure.rows import above
 
 EXTREMES = ("absolute", "relative", "ulp", "used")
 DTYPES = ("float32", "float64")
@@ -134,9 +135,9 @@ def pairs(draw, *, finite: bool = False) -> tuple[np.ndarray, np.ndarray]:
 def block(request, monkeypatch):
     """Blocks so small that every array has several."""
     if request.param:
-        monkeypatch.setattr(module, "BLOCK", request.param)
-        monkeypatch.setattr(module, "GLANCE", request.param)
-        monkeypatch.setattr(module, "LONG", 4 * request.param)
+        monkeypatch.setattr(sizes, "BLOCK", request.param)
+        monkeypatch.setattr(sizes, "GLANCE", request.param)
+        monkeypatch.setattr(sizes, "LONG", 4 * request.param)
 
 
 class TestAgainstTheOracle:
@@ -195,7 +196,7 @@ def test_integers_and_booleans():
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_sizes_around_the_block(dtype):
     random = np.random.default_rng(1)
-    for length in (module.BLOCK - 1, module.BLOCK, module.BLOCK + 1, 2 * module.BLOCK + 1):
+    for length in (sizes.BLOCK - 1, sizes.BLOCK, sizes.BLOCK + 1, 2 * sizes.BLOCK + 1):
         r = random.standard_normal((2, length)).astype(dtype)
         c = r.copy()
         c[1, -1] = np.nextafter(c[1, -1], np.array(9, dtype))
@@ -209,12 +210,12 @@ def test_sizes_around_the_block(dtype):
 
 def test_a_long_row():
     random = np.random.default_rng(2)
-    r = random.standard_normal((2, module.LONG + 5)).astype(np.float32)
+    r = random.standard_normal((2, sizes.LONG + 5)).astype(np.float32)
     c = r.copy()
     c[0, [3, -1]] += np.float32(0.5)
-    c[1, module.LONG // 2] = np.nan
+    c[1, sizes.LONG // 2] = np.nan
     rows = measure(r, c, 0.25)
-    assert rows["absolute"]["index"].tolist() == [np.abs(c[0] - r[0]).argmax(), module.LONG // 2]
+    assert rows["absolute"]["index"].tolist() == [np.abs(c[0] - r[0]).argmax(), sizes.LONG // 2]
     assert rows["beyond"].tolist() == [2, 1]
     assert rows["nonfinite_candidate"].tolist() == [0, 1]
 
@@ -224,7 +225,7 @@ def test_a_long_row():
 def test_every_element_is_looked_at(steps, length, monkeypatch):
     """However rows are glanced at, put together and cut; what both sides lack is counted, too."""
     for name, size in {"GLANCE": 3, "BLOCK": 8, "LONG": 16}.items():
-        monkeypatch.setattr(module, name, size)
+        monkeypatch.setattr(sizes, name, size)
     equal = np.ones((steps, length))
     for at in range(steps * length):
         other, none = equal.copy(), equal.copy()
@@ -240,7 +241,7 @@ def test_every_element_is_looked_at(steps, length, monkeypatch):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("scale", [1e-35, 1e-10, 1.0, 1e18])
 def test_random_numbers_in_several_blocks(scale, dtype, monkeypatch):
-    monkeypatch.setattr(module, "BLOCK", 8)
+    monkeypatch.setattr(sizes, "BLOCK", 8)
     random = np.random.default_rng(4)
     for length in (3, 20):
         r = (scale * random.standard_normal((4, length)) * 10 ** random.uniform(-2, 1, (4, length))).astype(dtype)
@@ -264,7 +265,7 @@ def test_a_sieve_keeps_what_a_division_finds(scale, dtype):
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             larger = np.divide(d, of) > factor
         assert larger.any()
-        assert (module._above(d, of, factor, None) | ~larger).all()
+        assert (above(d, of, factor, None) | ~larger).all()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -272,7 +273,7 @@ def test_a_sieve_keeps_what_a_division_finds(scale, dtype):
 @pytest.mark.parametrize("scale", ["subnormal", "small", 1.0, "large"])
 def test_what_a_sieve_lets_fall(scale, budget, dtype, monkeypatch):
     """Rows of many blocks with few large differences: later ones are larger in one measure and not in the others."""
-    monkeypatch.setattr(module, "BLOCK", 32)
+    monkeypatch.setattr(sizes, "BLOCK", 32)
     limits = np.finfo(dtype)
     named = {"subnormal": limits.smallest_normal / 8, "small": float(limits.smallest_normal) ** 0.45, "large": 1e4}
     random = np.random.default_rng(6)
@@ -291,7 +292,7 @@ def test_what_a_sieve_lets_fall(scale, budget, dtype, monkeypatch):
 
 def test_squares_that_overflow_far_to_the_right(monkeypatch):
     """A block that a sieve would let fall, whose sums are not those of its numbers."""
-    monkeypatch.setattr(module, "BLOCK", 8)
+    monkeypatch.setattr(sizes, "BLOCK", 8)
     r = np.full((1, 19), float(np.finfo("float32").max) ** 0.6, "float32")
     c = r.copy()
     c[0, 2], c[0, 8:] = -r[0, 2], r[0, 8:] / 2
@@ -301,7 +302,7 @@ def test_squares_that_overflow_far_to_the_right(monkeypatch):
 @pytest.mark.parametrize("wrong", [-1.0, math.nan])
 @pytest.mark.parametrize("at", [3, 12, 19])
 def test_a_budget_is_looked_at_to_its_end(wrong, at, monkeypatch):
-    monkeypatch.setattr(module, "BLOCK", 8)
+    monkeypatch.setattr(sizes, "BLOCK", 8)
     r, budget = np.ones((1, 20), np.float32), np.ones((1, 20), np.float32)
     budget[0, at] = wrong
     with pytest.raises(ValueError, match="zero or positive"):
@@ -309,7 +310,7 @@ def test_a_budget_is_looked_at_to_its_end(wrong, at, monkeypatch):
 
 
 def test_a_budget_may_have_more_digits_than_the_tensor(monkeypatch):
-    monkeypatch.setattr(module, "BLOCK", 8)
+    monkeypatch.setattr(sizes, "BLOCK", 8)
     r, c, budget = np.zeros((1, 20), np.float32), np.zeros((1, 20), np.float32), np.ones((1, 20))
     c[0, [2, 12]], budget[0, 12] = 1, 1 - 2.0**-40
     rows = measure(r, c, budget)
@@ -318,7 +319,7 @@ def test_a_budget_may_have_more_digits_than_the_tensor(monkeypatch):
 
 def test_where_blocks_are_worked_out():
     """Each array has its place, which begins at a cache line, and no more room is kept than they take."""
-    memory = module._Memory()
+    memory = Memory()
     for length in (*range(1, 70), 5, 1000):
         for count, dtype in ((1, np.float64), (3, np.float32)):
             arrays = memory.arrays(count, (length,), np.dtype(dtype))
@@ -388,8 +389,8 @@ def test_the_length_of_a_block_does_not_matter(pair, size):
     """What is chosen and counted does not depend on where the blocks end."""
     whole = measure(*pair, 0.5)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "BLOCK", size)
-        patch.setattr(module, "LONG", 2 * size)
+        patch.setattr(sizes, "BLOCK", size)
+        patch.setattr(sizes, "LONG", 2 * size)
         parts = measure(*pair, 0.5)
     for name in EXTREMES:
         assert parts[name].tobytes() == whole[name].tobytes()
@@ -484,7 +485,7 @@ def test_a_bad_budget_is_refused(budget, form):
         measure(r, c, limit)
 
 
-@given(st.lists(st.booleans(), min_size=1, max_size=6), st.sampled_from([2, module.GLANCE + 1]))
+@given(st.lists(st.booleans(), min_size=1, max_size=6), st.sampled_from([2, sizes.GLANCE + 1]))
 def test_a_budget_is_computed_only_for_steps_that_differ(changed, width):
     r = np.zeros((len(changed), width))
     c = r.copy()
@@ -569,8 +570,8 @@ def test_the_largest_of_all_steps(judged):
 
 @pytest.mark.parametrize("glance", [0, 3, 1000])
 def test_identical_looks_at_every_element(glance, monkeypatch):
-    monkeypatch.setattr(module, "BLOCK", 2)
-    monkeypatch.setattr(module, "GLANCE", glance)
+    monkeypatch.setattr(sizes, "BLOCK", 2)
+    monkeypatch.setattr(sizes, "GLANCE", glance)
     array = np.arange(45.0).reshape(5, 9)
     assert identical(array, array.copy())
     assert identical(array.T, array.copy().T)
