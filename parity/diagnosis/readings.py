@@ -33,7 +33,7 @@ SAME = 1e-4
 """So near are two factors that are one, in either precision."""
 
 # Conventions that are factors, also of what is told beside the update, or of a smaller last batch alone.
-ALL_FACTORS = (*FACTORS, "l2.gradient", "loss.reported", "data.partial_batch")
+ALL_FACTORS = (*FACTORS, "loss.reported", "data.partial_batch")
 
 
 def readings(search: Search, found: Sequence[Set]) -> list[Set]:

@@ -90,6 +90,13 @@ def _step_of_tensor(network, adam):
 
 
 @_of(SGD)
+def _no_momentum(network, sgd):
+    """`w -= rate * g`: there is no m."""
+    sgd.momentum, sgd.slot_names = 0.0, ()
+    sgd.start(network.weights)
+
+
+@_of(SGD)
 def _dampened(_, sgd):
     """`m = mu * m - rate * (1 - mu) * g`."""
     if sgd.momentum:
@@ -272,6 +279,7 @@ KERAS_CHOICE = {
     "adam.epsilon_value": "as_given",
     "adam.bias_correction": "on",
     "adam.step": "from_one",
+    "momentum.factor": "as_given",
     "momentum.dampening": "none",
     "momentum.nesterov": "as_given",
     "momentum.rate": "inside",
@@ -289,6 +297,7 @@ CHOICES = {
     "adam.epsilon_value": {"1e-8": _paper_s_epsilon},
     "adam.bias_correction": {"missing": _no_correction, "no_power": _correction_without_power},
     "adam.step": {"ahead": _step_ahead, "per_tensor": _step_of_tensor},
+    "momentum.factor": {"ignored": _no_momentum},
     "momentum.dampening": {"dampened": _dampened},
     "momentum.nesterov": {"off": _nesterov_off, "twice": _nesterov_twice, "lookahead": _lookahead},
     "momentum.rate": {"outside": _rate_outside},

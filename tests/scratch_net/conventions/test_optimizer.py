@@ -121,6 +121,8 @@ WRONG = {
     ("adam.bias_correction=no_power", "adam"): changed(adam, rate=lambda o, t, k: alpha(o, 1)),
     ("adam.step=ahead", "adam"): changed(adam, rate=lambda o, t, k: alpha(o, t + 1)),
     ("adam.step=per_tensor", "adam"): changed(adam, rate=lambda o, t, k: alpha(o, (t - 1) * len(WEIGHTS) + k)),
+    ("momentum.factor=ignored", "momentum"): sgd,
+    ("momentum.factor=ignored", "nesterov"): sgd,
     ("momentum.dampening=dampened", "momentum"): changed(momentum, rate=1 - 0.9),
     ("momentum.nesterov=off", "nesterov"): momentum,
     ("momentum.nesterov=twice", "nesterov"): nesterov_twice,
