@@ -1,0 +1,108 @@
+"""Networks as people write them, of three methods, each with one mistake in a line: what `parity.diff` names."""
+
+from __future__ import annotations
+
+import pytest
+
+from parity.config import validate
+from parity.run import diff
+from parity.verdict import Verdict
+
+TABLE = {
+    "data": {"source": "regression", "samples": 20, "features": 8, "targets": 3},
+    "layers": [
+        {"units": 9, "activation": "tanh", "kernel_regularizer": {"l2": 0.01}, "bias_initializer": "ones"},
+        {"units": 3, "kernel_regularizer": {"l2": 0.01}, "bias_initializer": "ones"},
+    ],
+    "loss": "mse",
+    "batch_size": 6,  # the fourth step has a batch of two
+    "steps": 6,
+    "precision": "float64",
+}
+PLAIN, MOMENTUM, NESTEROV = (
+    {"class_name": "SGD", "learning_rate": 0.05, **more}
+    for more in ({}, {"momentum": 0.9}, {"momentum": 0.9, "nesterov": True})
+)
+NETWORK = """
+import numpy as np
+
+class Net:
+    def start(self, experiment, weights):
+        self.names = [layer.name for layer in experiment.layers]
+        self.w = {name: weight.copy() for name, weight in weights.items()}
+        self.m = {name: np.zeros_like(weight) for name, weight in weights.items()}
+        self.lam, self.mu = np.float64(np.float32(0.01)), np.float64(np.float32(experiment.optimizer.momentum))
+        self.nesterov, self.lr = experiment.optimizer.nesterov, experiment.optimizer.learning_rate
+        self.batch_size = experiment.batch_size
+
+    def step(self, x, y):
+        lam, mu, lr, batch_size = self.lam, self.mu, self.lr, self.batch_size
+        W1, b1, W2, b2 = self.w.values()
+        a = np.tanh(x @ W1 + b1)
+        p = a @ W2 + b2
+        data_loss = np.mean((p - y) ** 2)
+        penalty = lam * sum((W**2).sum() for W in (W1, W2))
+        dp = 2 * (p - y) / (len(p) * 3)
+        dz = dp @ W2.T * (1 - a**2)
+        dW1, db1, dW2, db2 = x.T @ dz, dz.sum(axis=0), a.T @ dp, dp.sum(axis=0)
+        for dW, W in ((dW1, W1), (dW2, W2)):
+            dW += 2 * lam * W
+        gradient = dict(zip(self.w, (dW1, db1, dW2, db2)))
+        for name, g in gradient.items():
+            m = self.m[name] = mu * self.m[name] - lr * g
+            self.w[name] = self.w[name] + (mu * m - lr * g if self.nesterov else m)
+        loss = data_loss + penalty
+        optimizer = {f"{name}/momentum": m for name, m in self.m.items()} if mu else {}
+        return TOLD
+
+    def weights(self):
+        return self.w
+"""
+LEVELS = {
+    "everything": """{"loss": loss, "loss/data": data_loss, "loss/penalty": penalty, "gradient": gradient,
+            "output": dict(zip(self.names, (a, p))), "optimizer": optimizer}""",
+    "loss and weights": "loss",
+    "weights": "{}",
+}
+UPDATE = "self.w[name] + (mu * m - lr * g if self.nesterov else m)"
+
+# choice -> a line of the network, what stands there with the mistake, and what weights alone do not tell from it.
+MISTAKES = {
+    "l2.gradient=half": ("dW += 2 * lam * W", "dW += lam * W", "l2.penalty=half"),
+    "l2.gradient=absent": ("dW += 2 * lam * W", "pass", ""),
+    "l2.bias=in_gradient": (
+        "gradient = dict",
+        "db1 += 2 * lam * b1; db2 += 2 * lam * b2; gradient = dict",
+        "l2.bias=included",
+    ),
+    "data.partial_batch=gradient_full_size": ("(len(p) * 3)", "(batch_size * 3)", "data.partial_batch=full_size"),
+    "momentum.factor=ignored": (UPDATE, "self.w[name] - lr * g", ""),
+}
+
+
+def judged(folder, level, optimizer, line="", instead=""):
+    assert not line or NETWORK.count(line) == 1
+    (folder / "net.py").write_text(NETWORK.replace(line, instead).replace("TOLD", LEVELS[level]))
+    experiment = validate(TABLE | {"optimizer": optimizer})
+    return diff(experiment, reference="scratch", candidate=f"{folder}/net.py:Net")
+
+
+@pytest.mark.parametrize("optimizer", [PLAIN, MOMENTUM, NESTEROV], ids=["plain", "momentum", "nesterov"])
+def test_without_a_mistake_it_trains_as_it_should(tmp_path, optimizer):
+    assert judged(tmp_path, "everything", optimizer).verdict is Verdict.PARITY
+
+
+@pytest.mark.parametrize("optimizer", [PLAIN, MOMENTUM, NESTEROV], ids=["plain", "momentum", "nesterov"])
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("choice", MISTAKES)
+def test_the_mistake_is_named_alone_or_beside_what_the_run_cannot_tell_from_it(tmp_path, choice, level, optimizer):
+    line, instead, alike = MISTAKES[choice]
+    if choice.startswith("momentum.") and optimizer is PLAIN:
+        assert judged(tmp_path, level, optimizer, line, instead).verdict is Verdict.PARITY
+        return
+    (cause,) = judged(tmp_path, level, optimizer, line, instead).causes
+    if level == "weights" and alike:
+        assert (str(cause), cause.alternatives) == (alike, (choice,))
+        assert cause.separate_by == "let the candidate tell its loss"
+    else:
+        assert (str(cause), cause.alternatives) == (choice, ())
