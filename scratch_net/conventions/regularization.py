@@ -50,9 +50,12 @@ def _over_dataset(network):
     each_l2(network, lambda r: DividedL2(r, lambda: count), WEIGHTS)
 
 
-def _without_layer(index):
+def _without(chosen):
+    """No penalty on the kernels of `chosen(layers)`."""
+
     def install(network):
-        network.layers[index].kernel_regularizer = None
+        for layer in chosen(network.layers):
+            layer.kernel_regularizer = None
 
     return install
 
@@ -114,8 +117,9 @@ def _told(change):
     return install
 
 
-def _half(network):
-    each_l2(network, HalfL2, EVERYWHERE)
+def _minimised(change):
+    """`change(l2)` for each l2, in the loss and in the gradient."""
+    return lambda network: each_l2(network, change, EVERYWHERE)
 
 
 def _in_gradient(change):
@@ -178,10 +182,14 @@ KERAS_CHOICE = {
 CHOICES = {
     "l2.constant": {"exact": _exact_constant},
     "l2.scale": {"over_batch": _over_batch, "over_dataset": _over_dataset},
-    "l2.layers": {"not_first": _without_layer(0), "not_last": _without_layer(-1)},
+    "l2.layers": {
+        "not_first": _without(lambda layers: layers[:1]),
+        "not_second": _without(lambda layers: layers[1:-1][:1]),
+        "not_last": _without(lambda layers: layers[-1:]),
+    },
     "l2.bias": {"included": _biases_with(lambda r: r), "in_gradient": _biases_in_gradient},
     "l2.reported": {"absent": _told(AbsentL2), "half": _told(HalfL2)},
-    "l2.penalty": {"half": _half},
+    "l2.penalty": {"half": _minimised(HalfL2), "absent": _minimised(AbsentL2)},
     "l2.gradient": {"half": _in_gradient(HalfL2), "absent": _in_gradient(AbsentL2)},
     "l2.decay": {"decoupled": _decay(lambda rate: rate), "unscaled": _decay(lambda _: 1)},
     "activity.batch": {"sum": _sum_over_batch},

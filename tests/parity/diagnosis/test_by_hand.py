@@ -69,7 +69,9 @@ UPDATE = "self.w[name] + (mu * m - lr * g if self.nesterov else m)"
 # choice -> a line of the network, what stands there with the mistake, and what weights alone do not tell from it.
 MISTAKES = {
     "l2.gradient=half": ("dW += 2 * lam * W", "dW += lam * W", "l2.penalty=half"),
-    "l2.gradient=absent": ("dW += 2 * lam * W", "pass", ""),
+    "l2.gradient=absent": ("dW += 2 * lam * W", "pass", "l2.penalty=absent"),
+    "l2.penalty=absent": ("self.lam, self.mu = np.float64(np.float32(0.01))", "self.lam, self.mu = 0.0", ""),
+    "precision.inputs=float32": ("= self.w.values()", "= self.w.values(); x = x.astype(np.float32)", ""),
     "l2.bias=in_gradient": (
         "gradient = dict",
         "db1 += 2 * lam * b1; db2 += 2 * lam * b2; gradient = dict",
@@ -80,10 +82,10 @@ MISTAKES = {
 }
 
 
-def judged(folder, level, optimizer, line="", instead=""):
-    assert not line or NETWORK.count(line) == 1
-    (folder / "net.py").write_text(NETWORK.replace(line, instead).replace("TOLD", LEVELS[level]))
-    experiment = validate(TABLE | {"optimizer": optimizer})
+def judged(folder, level, optimizer, line="", instead="", *, network=NETWORK, **settings):
+    assert not line or network.count(line) == 1
+    (folder / "net.py").write_text(network.replace(line, instead).replace("TOLD", LEVELS[level]))
+    experiment = validate(TABLE | {"optimizer": optimizer} | settings)
     return diff(experiment, reference="scratch", candidate=f"{folder}/net.py:Net")
 
 
@@ -106,3 +108,24 @@ def test_the_mistake_is_named_alone_or_beside_what_the_run_cannot_tell_from_it(t
         assert cause.separate_by == "let the candidate tell its loss"
     else:
         assert (str(cause), cause.alternatives) == (choice, ())
+
+
+CLASSES = {
+    "data": {"source": "classification", "samples": 20, "features": 8, "classes": 3, "one_hot": 3},
+    "layers": [TABLE["layers"][0], TABLE["layers"][1] | {"activation": "softmax"}],
+    "loss": {"class_name": "CategoricalCrossentropy", "label_smoothing": 0.1},
+}
+CLASSIFIER = (
+    NETWORK.replace("p = a @ W2 + b2", "z = a @ W2 + b2; p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)")
+    .replace("dp = 2 * (p - y) / (len(p) * 3)", "dp = (p - y) / len(p)")
+    .replace("np.mean((p - y) ** 2)", "-(y * np.log(p)).sum(axis=1).mean()")
+    .replace("= self.w.values()", "= self.w.values(); y = y * 0.9 + 0.1 / 3")
+)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_label_smoothing_that_is_not_done(tmp_path, level):
+    settings = {"network": CLASSIFIER, **CLASSES}
+    assert judged(tmp_path, level, MOMENTUM, **settings).first_divergence is None
+    (cause,) = judged(tmp_path, level, MOMENTUM, "; y = y * 0.9 + 0.1 / 3", "", **settings).causes
+    assert (str(cause), cause.alternatives) == ("loss.smoothing=ignored", ())

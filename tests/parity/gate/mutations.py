@@ -89,6 +89,7 @@ CONVENTIONS: dict[str, list[Edit]] = {
     "precision.compute=float32": [
         (D, "z = np.matmul(x, self.kernel,", "z = np.matmul(x.astype('f4'), self.kernel.astype('f4'),"),
     ],
+    "precision.inputs=float32": [(N, "        return x, y", "        return x.astype('f4').astype(x.dtype), y")],
     "data.partial_batch=full_size": mse(
         "((y - p) ** 2).mean(axis=-1).sum(axis=-1) / max(p.shape[-2], 8)",
         "(p - y) * (2 / (max(p.shape[-2], 8) * p.shape[-1]))",
@@ -125,6 +126,7 @@ CONVENTIONS: dict[str, list[Edit]] = {
     "loss.smoothing=off_class": [
         (L, "self.label_smoothing / y.shape[-1] if", "self.label_smoothing * (1 - y) / (y.shape[-1] - 1) if")
     ],
+    "loss.smoothing=ignored": [(L, " * (1 - self.label_smoothing) + self.label_smoothing / y.shape[-1] if", " if")],
     "loss.smoothing=scaled": [(L, " + self.label_smoothing / y.shape[-1] if", " if")],
     "loss.clip=1e-8": [(L, "EPSILON = 1e-7", "EPSILON = 1e-8")],
     "loss.clip=1e-12": [(L, "EPSILON = 1e-7", "EPSILON = 1e-12")],
@@ -173,6 +175,18 @@ CONVENTIONS: dict[str, list[Edit]] = {
         (N, _PENALTIES, _PENALTIES.replace("self.layers", "self.layers[1:]")),
         (N, _PENALTY_GRADIENTS, _PENALTY_GRADIENTS.replace("self.layers", "self.layers[1:]")),
     ],
+    "l2.layers=not_second": [
+        (
+            N,
+            _PENALTIES,
+            _PENALTIES.replace("self.layers", "(*self.layers[:1], *self.layers[1:-1][1:], *self.layers[-1:])"),
+        ),
+        (
+            N,
+            _PENALTY_GRADIENTS,
+            _PENALTY_GRADIENTS.replace("self.layers", "(*self.layers[:1], *self.layers[1:-1][1:], *self.layers[-1:])"),
+        ),
+    ],
     "l2.layers=not_last": [
         (N, _PENALTIES, _PENALTIES.replace("self.layers", "self.layers[:-1]")),
         (N, _PENALTY_GRADIENTS, _PENALTY_GRADIENTS.replace("self.layers", "self.layers[:-1]")),
@@ -193,6 +207,7 @@ CONVENTIONS: dict[str, list[Edit]] = {
     "l2.reported=half": reported(
         "Loss(loss.data + sum(loss.penalties.values()) / 2, loss.data, {k: r / 2 for k, r in loss.penalties.items()})"
     ),
+    "l2.penalty=absent": l2("0 * np.vdot(w, w)", "0 * w"),
     "l2.penalty=half": l2(f"{LAM} * np.vdot(w, w) / 2", f"{LAM} * w"),
     "l2.gradient=half": l2(f"{LAM} * np.vdot(w, w)", f"{LAM} * w"),
     "l2.gradient=absent": l2(f"{LAM} * np.vdot(w, w)", "0 * w"),

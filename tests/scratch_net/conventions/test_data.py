@@ -20,10 +20,11 @@ def _rolled(y):
     [
         ({"data.scale": "twice"}, lambda x, y: (x / SCALE, y)),
         ({"data.scale": "missing"}, lambda x, y: (x * SCALE, y)),
+        ({"precision.inputs": "float32"}, lambda x, y: (x.astype(np.float32).astype(x.dtype), y)),
         ({"data.labels": "shifted"}, lambda x, y: (x, _rolled(y))),
         ({"data.labels": "shifted", "data.scale": "twice"}, lambda x, y: (x / SCALE, _rolled(y))),
     ],
-    ids=["twice", "missing", "shifted", "both"],
+    ids=["twice", "missing", "float32", "shifted", "both"],
 )
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", NETWORKS)

@@ -24,6 +24,7 @@ BIASED = ALL - {"no biases"}
 # changes anything in. The others compute bit for bit what they compute without it.
 SEEN = {
     "precision.compute=float32": ("sgd", 1, "forward dense/pre_activation", ALL),
+    "precision.inputs=float32": ("sgd", 1, "forward dense/pre_activation", ALL),
     "data.partial_batch=full_size": ("sgd", 3, "loss loss (data)", ALL),
     "data.partial_batch=gradient_full_size": ("sgd", 3, "gradient dense_2/output", ALL),
     "data.partial_batch=skipped": ("sgd", 3, "update optimizer/iterations", ALL),

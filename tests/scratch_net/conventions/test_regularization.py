@@ -22,6 +22,7 @@ from tests.scratch_net.conventions.by_hand import (
     told,
     weights,
 )
+from tests.scratch_net.conventions.networks import steps
 
 LAM = 0.125  # a float32 number: rounding it changes nothing
 X, Y = batch()
@@ -55,10 +56,12 @@ def decayed(rate):
 # What each choice computes, and what it tells first that Keras does not.
 FORMULAS = {
     ("l2.penalty", "half"): (lambda: hand(LAM / 2), Key("loss", "dense/kernel", "penalty")),
+    ("l2.penalty", "absent"): (lambda: hand(0.0), Key("loss", "dense/kernel", "penalty")),
     ("l2.scale", "over_batch"): (lambda: hand(LAM / B), Key("loss", "dense/kernel", "penalty")),
     ("l2.scale", "over_dataset"): (lambda: hand(LAM / N), Key("loss", "dense/kernel", "penalty")),
     ("l2.bias", "included"): (lambda: hand(names=KERNELS + BIASES), Key("loss", "dense/bias", "penalty")),
     ("l2.layers", "not_first"): (lambda: hand(names=("W2",)), Key("loss", "dense/kernel", "penalty")),
+    ("l2.layers", "not_second"): (hand, None),  # it is the last: see below for one that is not
     ("l2.layers", "not_last"): (lambda: hand(names=("W1",)), Key("loss", "dense_1/kernel", "penalty")),
     ("l2.bias", "in_gradient"): (
         lambda: hand(names=KERNELS + BIASES, told_lam={"b1": 0.0, "b2": 0.0}),
@@ -176,8 +179,23 @@ def test_the_activity_penalty_of_the_batch():
 @pytest.mark.parametrize("choice", [choice for choice in FORMULAS if choice[0].startswith("l2.")], ids="=".join)
 def test_an_l1_is_nobody_s_business_but_of_those_that_move_the_whole_regularizer(choice):
     ours, theirs = (told(made(MeanSquaredError(), c, kernel=lambda: L1(LAM)), X, Y) for c in ({}, dict([choice])))
-    moves = choice[0] in {"l2.bias", "l2.layers"}
+    moves = choice[0] in {"l2.bias", "l2.layers"} and FORMULAS[choice][1] is not None
     assert bool(changed(ours, theirs)) == moves
+
+
+def test_the_second_layer_alone_has_no_penalty():
+    """Of three layers the gradient and the loss of all others are Keras', to the last bit."""
+    (ours, *_), _ = steps("sgd", {})
+    (theirs, *_), _ = steps("sgd", {"l2.layers": "not_second"})
+    second = {Key("gradient", "dense_1/kernel", part) for part in ("whole", "data", "penalty")}
+    second |= {Key("loss", "dense_1/kernel", "penalty")}
+    wholes = {Key("loss", "loss"), Key("loss", "loss", "penalty"), Key("update", "dense_1/kernel")}
+    assert ours.arrays.keys() - theirs.arrays.keys() == second - {Key("gradient", "dense_1/kernel")}
+    for key, array in theirs.arrays.items():
+        same = array.tobytes() == ours.arrays[key].tobytes()
+        assert same != (key in wholes | second), key
+    data = ours.arrays[Key("gradient", "dense_1/kernel", "data")]
+    assert theirs.arrays[Key("gradient", "dense_1/kernel")].tobytes() == data.tobytes()
 
 
 @pytest.mark.parametrize("choice", ["absent", "half"])
