@@ -15,7 +15,7 @@ from parity.data import Dataset
 from parity.diagnosis.evidence import Evidence, take_evidence
 from parity.diagnosis.initial import initial_choices
 from parity.diagnosis.own_words import own_words
-from parity.diagnosis.readings import readings
+from parity.diagnosis.readings import in_fewest_words, readings
 from parity.diagnosis.search import Search, Set, Tried
 from parity.diagnosis.separate import separate
 from parity.diagnosis.stand_in import Choices, StandIn
@@ -153,7 +153,8 @@ def diagnose(
     if not found:
         nearer = (one for one in best if one.choices not in (makes, frozenset()))
         return ended(rejected=_nearest(experiment, [search.try_set(makes, search.evidence), *nearer]))
-    first, *others = readings(search, [one.choices for one in found])
+    first, *_ = every = readings(search, [one.choices for one in found])
+    others = [one for one in in_fewest_words(every) if one != first]
     causes = _causes(search, dataset, found[0], makes, others)
     return ended((*drawn, *causes), readings=_readings(search, dataset, first, others))
 

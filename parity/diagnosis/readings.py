@@ -35,6 +35,13 @@ SAME = 1e-4
 # Conventions that are factors, also of what is told beside the update, or of a smaller last batch alone.
 ALL_FACTORS = (*FACTORS, "loss.reported", "data.partial_batch")
 
+# What is one convention wherever both of its parts are seen: a half in the loss and a half in the gradient.
+PARTS: dict[tuple[str, str], Set] = {
+    ("l2.penalty", "half"): frozenset({("l2.gradient", "half"), ("l2.reported", "half")}),
+    ("l2.penalty", "absent"): frozenset({("l2.gradient", "absent"), ("l2.reported", "absent")}),
+    ("loss.batch", "sum"): frozenset({("gradient.batch", "sum"), ("loss.reported", "sum_batch")}),
+}
+
 
 def readings(search: Search, found: Sequence[Set]) -> list[Set]:
     """The sets that were found, and then every other that does as well."""
@@ -48,6 +55,16 @@ def readings(search: Search, found: Sequence[Set]) -> list[Set]:
         more = (one - part | instead for part, instead in exchanges if part <= one)
         known += _as_good(search, first, (other for other in more if len(dict(other)) == len(other)), known)
     return known
+
+
+def in_fewest_words(sets: Sequence[Set]) -> list[Set]:
+    """Those that are not another of them, with the two parts of a convention in its place."""
+    known = set(sets)
+    return [
+        one
+        for one in sets
+        if not any(parts <= one and (one - parts) | {whole} in known for whole, parts in PARTS.items())
+    ]
 
 
 def _as_good(search: Search, choices: Set, sets: Iterable[Set], known: Iterable[Set] = ()) -> list[Set]:

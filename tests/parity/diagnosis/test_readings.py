@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
+
 from parity.diagnosis import readings as module, search as search_module
-from parity.diagnosis.readings import readings
+from parity.diagnosis.readings import PARTS, in_fewest_words, readings
 from parity.diagnosis.search import Search
 from tests.parity.diagnosis.benches import bench, searched
+from tests.scratch_net.conventions.networks import NETWORKS, steps
 
 PLAIN = [{"units": 9, "activation": "tanh"}, {"units": 3, "activation": "softmax"}]
 NO_PENALTY = {"layers": PLAIN}
@@ -54,6 +58,28 @@ def test_three_factors_in_place_of_one():
         named = said("everything", planted, **settings)
         assert named[0] == {"data.partial_batch": "full_size"}
         assert planted in named
+
+
+NETWORKS_BUT_PENALIZED_OUTPUTS = [name for name in NETWORKS if name != "penalized outputs"]  # whose part is no weight's
+
+
+@pytest.mark.parametrize("whole", PARTS, ids="=".join)
+@pytest.mark.parametrize("name", NETWORKS_BUT_PENALIZED_OUTPUTS)
+def test_a_convention_and_its_parts_are_the_same_wherever_they_are_made(name, whole):
+    one, other = (steps(name, dict(choices))[0] for choices in ([whole], PARTS[whole]))
+    for ours, theirs in zip(one, other, strict=True):
+        assert ours.arrays.keys() == theirs.arrays.keys()
+        for key, array in ours.arrays.items():
+            np.testing.assert_array_equal(array, theirs.arrays[key], err_msg=str(key))
+
+
+@pytest.mark.parametrize("whole", PARTS, ids="=".join)
+def test_what_is_said_in_one_word_is_not_said_in_two_as_well(whole):
+    beside, other = ("data.labels", "shifted"), ("data.scale", "twice")
+    sets = [frozenset({whole, beside}), PARTS[whole] | {beside}, PARTS[whole] | {other}]
+    assert in_fewest_words(sets) == [sets[0], sets[2]]
+    assert in_fewest_words([frozenset([whole]), PARTS[whole]]) == [{whole}]
+    assert in_fewest_words([PARTS[whole]]) == [PARTS[whole]]
 
 
 def test_several_exchanges_at_once():
