@@ -38,11 +38,11 @@ class Found:
 
 def one(single, seed):
     planted = frozenset([single])
-    name = ", ".join(f"{code}={choice}" for code, choice in sorted(planted))
+    name = "=".join(single)
     random = np.random.default_rng(seed)
     for _ in range(TRIES):
         bench = Workbench(likely_experiment(random), LEVEL)
-        if all(bench.shows(planted, planted - {one}) for one in planted) and bench.shows(planted, frozenset()):
+        if bench.shows(planted, frozenset()):
             break
     else:
         return Found(name, shows=False)

@@ -124,6 +124,22 @@ def test_the_mistake_is_named_alone_or_beside_what_the_run_cannot_tell_from_it(t
         assert (str(cause), cause.alternatives) == (choice, ())
 
 
+@pytest.mark.parametrize(
+    ("instead", "choice"),
+    [
+        ("+= lam * W[name]", "l2.penalty=half"),
+        ("+= 2 * lam * W[name]; gradient[f'{name}/bias'] += 2 * lam * b[name]", "l2.bias=included"),
+        ("+= 0", "l2.penalty=absent"),
+    ],
+)
+def test_beside_a_loss_without_any_penalty_there_is_one_name_for_it(tmp_path, instead, choice):
+    network = NETWORK.replace("loss = data_loss + penalty", "loss = data_loss")
+    found = judged(tmp_path, "loss and weights", PLAIN, "+= 2 * lam * W[name]", instead, network=network)
+    both = {choice, "l2.reported=absent"} if choice != "l2.penalty=absent" else {choice}
+    assert set(map(str, found.causes)) == both
+    assert all(cause.alternatives == () for cause in found.causes)
+
+
 CLASSES = {
     "data": {"source": "classification", "samples": 20, "features": 8, "classes": 3, "one_hot": 3},
     "layers": [*TABLE["layers"][:2], TABLE["layers"][2] | {"activation": "softmax"}],
