@@ -90,13 +90,6 @@ def _step_of_tensor(network, adam):
 
 
 @_of(SGD)
-def _no_momentum(network, sgd):
-    """`w -= rate * g`: there is no m."""
-    sgd.momentum, sgd.slot_names = 0.0, ()
-    sgd.start(network.weights)
-
-
-@_of(SGD)
 def _dampened(_, sgd):
     """`m = mu * m - rate * (1 - mu) * g`."""
     if sgd.momentum:
@@ -170,6 +163,18 @@ def _lookahead(network, sgd):
 
     wrap(network, "batch", batch)
     wrap(network, "update", update)
+
+
+@_of(SGD)
+def _no_momentum(_, sgd):
+    """`w -= rate * g`; m is what it is, and nothing follows it."""
+
+    def step(previous, w, g, rate, m):
+        previous(np.zeros_like(w), g, rate, m)
+        w -= g * rate
+
+    if sgd.momentum:
+        wrap(sgd, "step", step)
 
 
 # RMSprop -----------------------------------------------------------------------------------------------------------
@@ -279,10 +284,10 @@ KERAS_CHOICE = {
     "adam.epsilon_value": "as_given",
     "adam.bias_correction": "on",
     "adam.step": "from_one",
-    "momentum.factor": "as_given",
     "momentum.dampening": "none",
     "momentum.nesterov": "as_given",
     "momentum.rate": "inside",
+    "momentum.factor": "as_given",
     "rmsprop.epsilon": "inside",
     "rmsprop.rho": "as_given",
     "rmsprop.centered": "as_given",
@@ -297,10 +302,10 @@ CHOICES = {
     "adam.epsilon_value": {"1e-8": _paper_s_epsilon},
     "adam.bias_correction": {"missing": _no_correction, "no_power": _correction_without_power},
     "adam.step": {"ahead": _step_ahead, "per_tensor": _step_of_tensor},
-    "momentum.factor": {"ignored": _no_momentum},
     "momentum.dampening": {"dampened": _dampened},
     "momentum.nesterov": {"off": _nesterov_off, "twice": _nesterov_twice, "lookahead": _lookahead},
     "momentum.rate": {"outside": _rate_outside},
+    "momentum.factor": {"ignored": _no_momentum},  # after the others: none of them moves a weight then
     "rmsprop.epsilon": {"outside": _epsilon_outside_of_the_root},
     "rmsprop.rho": {"0.99": _longer_memory},
     "rmsprop.centered": {"flipped": _flipped_centered},

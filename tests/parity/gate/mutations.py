@@ -253,10 +253,7 @@ CONVENTIONS: dict[str, list[Edit]] = {
     "adam.step=per_tensor": [
         (O, "        self.iterations = self.iterations + 1", "            self.iterations = self.iterations + 1")
     ],
-    "momentum.factor=ignored": [
-        (O, "        m *= mu\n", "        m *= 0\n"),
-        (O, "w += m * mu - g if self.nesterov else m", "w -= g"),
-    ],
+    "momentum.factor=ignored": [(O, "w += m * mu - g if self.nesterov else m", "w -= g")],
     "momentum.dampening=dampened": [(O, "        m -= g\n", "        m -= g * (1 - mu)\n")],
     "momentum.nesterov=off": [(O, "w += m * mu - g if self.nesterov else m", "w += m")],
     "momentum.nesterov=twice": [(O, "m * mu - g if", "m * mu * mu - (1 + mu) * g if")],
