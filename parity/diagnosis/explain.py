@@ -15,7 +15,7 @@ from parity.data import Dataset
 from parity.diagnosis.evidence import Evidence, take_evidence
 from parity.diagnosis.initial import initial_choices
 from parity.diagnosis.own_words import own_words
-from parity.diagnosis.readings import readings
+from parity.diagnosis.readings import readings, reworded
 from parity.diagnosis.search import Search, Set, Tried
 from parity.diagnosis.separate import separate
 from parity.diagnosis.stand_in import Choices, StandIn
@@ -153,8 +153,9 @@ def diagnose(
     if not found:
         nearer = (one for one in best if one.choices not in (makes, frozenset()))
         return ended(rejected=_nearest(experiment, [search.try_set(makes, search.evidence), *nearer]))
-    first, *others = readings(search, [one.choices for one in found])
-    causes = _causes(search, dataset, found[0], makes, others)
+    first, *others = reworded(readings(search, [one.choices for one in found]))
+    proved = found[0] if found[0].choices == first else search.prove(first)
+    causes = _causes(search, dataset, proved, makes, others)
     return ended((*drawn, *causes), readings=_readings(search, dataset, first, others))
 
 

@@ -33,7 +33,19 @@ SAME = 1e-4
 """So near are two factors that are one, in either precision."""
 
 # Conventions that are factors, also of what is told beside the update, or of a smaller last batch alone.
-ALL_FACTORS = (*FACTORS, "l2.gradient", "loss.reported", "data.partial_batch")
+ALL_FACTORS = (*FACTORS, "loss.reported", "data.partial_batch")
+
+# Sets that are the same in other words, and how they are told: a half in the loss and a half in the gradient are half a
+# penalty; and where no penalty is told, nobody asks what it would be. Runs with an l2 of outputs, which `l2.penalty` is
+# about as well, or an l1 of kernels, which is told in any case, know them apart.
+UNTOLD = ("l2.reported", "absent")
+REWORDED: tuple[tuple[Set, Set], ...] = (
+    (frozenset({("l2.gradient", "half"), ("l2.reported", "half")}), frozenset({("l2.penalty", "half")})),
+    (frozenset({("l2.gradient", "half"), UNTOLD}), frozenset({("l2.penalty", "half"), UNTOLD})),
+    (frozenset({("l2.gradient", "absent"), UNTOLD}), frozenset({("l2.penalty", "absent")})),
+    (frozenset({("l2.bias", "in_gradient"), UNTOLD}), frozenset({("l2.bias", "included"), UNTOLD})),
+    (frozenset({("gradient.batch", "sum"), ("loss.reported", "sum_batch")}), frozenset({("loss.batch", "sum")})),
+)
 
 
 def readings(search: Search, found: Sequence[Set]) -> list[Set]:
@@ -48,6 +60,19 @@ def readings(search: Search, found: Sequence[Set]) -> list[Set]:
         more = (one - part | instead for part, instead in exchanges if part <= one)
         known += _as_good(search, first, (other for other in more if len(dict(other)) == len(other)), known)
     return known
+
+
+def reworded(sets: Sequence[Set]) -> list[Set]:
+    """The same readings, and only one of those that are the same in other words."""
+    known = set(sets)
+
+    def in_better_words(one: Set) -> Set:
+        for said, better in REWORDED:
+            if said <= one and (other := (one - said) | better) in known:
+                return in_better_words(other)
+        return one
+
+    return list(dict.fromkeys(map(in_better_words, sets)))
 
 
 def _as_good(search: Search, choices: Set, sets: Iterable[Set], known: Iterable[Set] = ()) -> list[Set]:

@@ -60,16 +60,13 @@ FACTORS = (
     "gradient.kernel",
     "gradient.bias",
     "l2.penalty",
+    "l2.gradient",
     "l2.scale",
     "l2.decay",
     "l2.reported",
     "activity.batch",
     "momentum.dampening",
 )
-
-
-# What makes no difference by itself and does beside others: a whole penalty is told of one that is halved.
-RESTORING = {("l2.reported", "whole")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,7 +223,7 @@ class Search:
 
     def factors(self, codes: Iterable[str] = FACTORS) -> dict[str, list[tuple[str, str]]]:
         """Code -> factors; those that were seen to make no difference by themselves make none beside others, mostly."""
-        idle = {single for (_, one), begins in self._begins.items() if begins is None for single in one} - RESTORING
+        idle = {single for (_, one), begins in self._begins.items() if begins is None for single in one}
         return {code: [one for one in self.singles if one[0] == code and one not in idle] for code in codes}
 
     def _needed(self, proved: Tried) -> Tried:

@@ -36,8 +36,6 @@ AGAIN = 3
 TRIES = 60
 """Experiments drawn in search of one in which a mistake shows."""
 SIDE = "scratch"
-BESIDE = {("l2.reported", "whole"): ("l2.penalty", "half")}
-"""What makes no difference by itself, and what it is planted with: a whole penalty is told of one that is halved."""
 
 _Trial = TypeVar("_Trial")
 
@@ -78,7 +76,7 @@ class Trial:
 
 def run_trials(runs: int, size: int, level: str, seed: int, jobs: int) -> Iterator[Trial]:
     """Plant `size` mistakes at once, `runs` times; with size 1 every choice in turn, in the seed's order."""
-    singles = [frozenset([single, BESIDE.get(single, single)]) for single in all_choices()]
+    singles = [frozenset([single]) for single in all_choices()]
     order = np.random.default_rng(seed).permutation(len(singles))
     wanted = [singles[order[run % len(singles)]] if size == 1 else None for run in range(runs)]
     return in_parallel(run_trial, [(one, size, level, (seed, size, run)) for run, one in enumerate(wanted)], jobs)

@@ -135,6 +135,7 @@ CHOICES = {
     "loss.smoothing": {
         "off_class": _smoothing(lambda y, s, c: y * (1 - s) + (1 - y) * (s / max(c - 1, 1))),
         "scaled": _smoothing(lambda y, s, c: y * (1 - s / c) + s / c),
+        "ignored": _smoothing(lambda y, s, c: y),
     },
     "loss.clip": {
         "1e-8": _clipped(1e-8),

@@ -21,11 +21,17 @@ def _share_of_full_batch(network):
 def _full_size(network):
     """`1/B sum_b` over the n examples that are there: n / B of Keras' mean."""
     share = _share_of_full_batch(network)
+    wrap(network, "data_loss", lambda previous, y, z, output: previous(y, z, output) * share())
+    _full_size_of_gradient(network)
+
+
+def _full_size_of_gradient(network):
+    """The same of the gradient alone: the loss is the mean over the n examples."""
+    share = _share_of_full_batch(network)
 
     def loss_gradient(previous, y, z, p):
         return tuple(None if d is None else d * share() for d in previous(y, z, p))
 
-    wrap(network, "data_loss", lambda previous, y, z, output: previous(y, z, output) * share())
     wrap(network, "loss_gradient", loss_gradient)
 
 
@@ -61,7 +67,11 @@ def _not_scaled(network):
 
 KERAS_CHOICE = {"data.partial_batch": "own_size", "data.labels": "as_given", "data.scale": "as_given"}
 CHOICES = {
-    "data.partial_batch": {"full_size": _full_size, "skipped": _skipped},
+    "data.partial_batch": {
+        "full_size": _full_size,
+        "gradient_full_size": _full_size_of_gradient,
+        "skipped": _skipped,
+    },
     "data.labels": {"shifted": _shifted_labels},
     "data.scale": {"twice": _scaled_twice, "missing": _not_scaled},
 }

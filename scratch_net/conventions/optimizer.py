@@ -165,6 +165,18 @@ def _lookahead(network, sgd):
     wrap(network, "update", update)
 
 
+@_of(SGD)
+def _no_momentum(_, sgd):
+    """`w -= rate * g`; m is what it is, and nothing follows it."""
+
+    def step(previous, w, g, rate, m):
+        previous(np.zeros_like(w), g, rate, m)
+        w -= g * rate
+
+    if sgd.momentum:
+        wrap(sgd, "step", step)
+
+
 # RMSprop -----------------------------------------------------------------------------------------------------------
 
 
@@ -275,6 +287,7 @@ KERAS_CHOICE = {
     "momentum.dampening": "none",
     "momentum.nesterov": "as_given",
     "momentum.rate": "inside",
+    "momentum.factor": "as_given",
     "rmsprop.epsilon": "inside",
     "rmsprop.rho": "as_given",
     "rmsprop.centered": "as_given",
@@ -292,6 +305,7 @@ CHOICES = {
     "momentum.dampening": {"dampened": _dampened},
     "momentum.nesterov": {"off": _nesterov_off, "twice": _nesterov_twice, "lookahead": _lookahead},
     "momentum.rate": {"outside": _rate_outside},
+    "momentum.factor": {"ignored": _no_momentum},  # after the others: none of them moves a weight then
     "rmsprop.epsilon": {"outside": _epsilon_outside_of_the_root},
     "rmsprop.rho": {"0.99": _longer_memory},
     "rmsprop.centered": {"flipped": _flipped_centered},

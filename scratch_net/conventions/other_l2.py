@@ -1,6 +1,6 @@
-"""L2 regularizers made of others, and how they are put into a network.
+"""Regularizers made of others, and how they are put into a network.
 
-One that a choice changed is still an L2, and asks the one it was made of.
+An L2 that a choice changed is still an L2, and asks the one it was made of.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class DividedL2(OtherL2):
         return self.inner.gradient(w) / self.count()
 
 
-class AbsentL2(OtherL2):
+class Nothing:
     """No penalty."""
 
     def penalty(self, w):
@@ -58,16 +58,52 @@ class AbsentL2(OtherL2):
         return np.zeros_like(w)
 
 
-class PenaltyAloneL2(OtherL2):
-    """A penalty in the loss that no gradient is taken of."""
+class AbsentL2(Nothing, OtherL2):
+    """No penalty in the place of an L2."""
 
-    minimised = False  # whether somebody is looking for slopes, see `_without_gradient`
+
+class Apart:
+    """A penalty in the loss, and the gradient of another one."""
+
+    minimised = False  # whether somebody is looking for slopes, see `gradients_of_their_own`
+
+    def __init__(self, told, minimised):
+        self.told, self.of_gradient = told, minimised
 
     def penalty(self, w):
-        return w.dtype.type(0) if self.minimised else self.inner.penalty(w)
+        return (self.of_gradient if self.minimised else self.told).penalty(w)
 
     def gradient(self, w):
-        return np.zeros_like(w)
+        return self.of_gradient.gradient(w)
+
+
+class ApartL2(Apart, L2):
+    """The same of an L2, that is still one."""
+
+    def __init__(self, told, minimised):
+        L2.__init__(self, minimised.l2, minimised.constant)
+        Apart.__init__(self, told, minimised)
+
+
+def apart(told, minimised):
+    """`told` in the loss, `minimised` in the gradient."""
+    return (ApartL2 if isinstance(minimised, L2) else Apart)(told, minimised)
+
+
+def gradients_of_their_own(network, regularizers):
+    """Let an engine of differences, which finds slopes from the loss itself, find those of what is minimised."""
+    before = network.gradients
+
+    def gradients(y):
+        for r in regularizers:
+            r.minimised = True
+        try:
+            return before(y)
+        finally:
+            for r in regularizers:
+                r.minimised = False
+
+    network.gradients = gradients
 
 
 def parts_of(regularizer):

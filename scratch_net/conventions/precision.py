@@ -1,4 +1,4 @@
-"""A float64 network that computes as a float32 one does, as far as it can."""
+"""A float64 network that computes as a float32 one does, as far as it can, or is fed like one."""
 
 from __future__ import annotations
 
@@ -65,9 +65,14 @@ def _float32(network):
     }
 
 
+def _float32_inputs(network):
+    """Inputs rounded to float32, and nothing else."""
+    wrap(network, "batch", lambda previous, x, y: previous(rounded(x), y))
+
+
 def _round_result(owner, method):
     wrap(owner, method, lambda previous, *arguments: rounded(previous(*arguments)))
 
 
-KERAS_CHOICE = {"precision.compute": "as_given"}
-CHOICES = {"precision.compute": {"float32": _float32}}
+KERAS_CHOICE = {"precision.compute": "as_given", "precision.inputs": "as_given"}
+CHOICES = {"precision.compute": {"float32": _float32}, "precision.inputs": {"float32": _float32_inputs}}

@@ -13,9 +13,11 @@ from scratch_net.conventions.other_l2 import (
     AbsentL2,
     DividedL2,
     HalfL2,
-    PenaltyAloneL2,
+    Nothing,
+    apart,
     changed,
     each_l2,
+    gradients_of_their_own,
     parts_of,
     sum_of,
 )
@@ -48,19 +50,38 @@ def _over_dataset(network):
     each_l2(network, lambda r: DividedL2(r, lambda: count), WEIGHTS)
 
 
-def _without_layer(index):
+def _without(chosen):
+    """No penalty on the kernels of `chosen(layers)`."""
+
     def install(network):
-        network.layers[index].kernel_regularizer = None
+        for layer in chosen(network.layers):
+            layer.kernel_regularizer = None
 
     return install
 
 
-def _biases_too(network):
-    """Each bias is also penalized as its layer's kernel is."""
-    for layer in network.layers:
-        if layer.kernel_regularizer is not None:
-            parts = [*parts_of(layer.bias_regularizer), *parts_of(layer.kernel_regularizer)]
-            layer.bias_regularizer = sum_of(parts)
+def _biases_with(of_bias):
+    """Each bias also has `of_bias(r)` for each penalty r of its layer's kernel."""
+
+    def install(network):
+        for layer in network.layers:
+            if layer.kernel_regularizer is not None:
+                more = [of_bias(r) for r in parts_of(layer.kernel_regularizer)]
+                layer.bias_regularizer = sum_of([*parts_of(layer.bias_regularizer), *more])
+
+    return install
+
+
+def _biases_in_gradient(network):
+    """The gradient of each bias also has its kernel's penalty, the loss has not."""
+    unseen = []
+
+    def of_bias(r):
+        unseen.append(apart(Nothing(), r))
+        return unseen[-1]
+
+    _biases_with(of_bias)(network)
+    gradients_of_their_own(network, unseen)
 
 
 def _exchange(regularizers):
@@ -96,31 +117,25 @@ def _told(change):
     return install
 
 
-def _half(network):
-    each_l2(network, HalfL2, EVERYWHERE)
+def _minimised(change):
+    """`change(l2)` for each l2, in the loss and in the gradient."""
+    return lambda network: each_l2(network, change, EVERYWHERE)
 
 
-def _without_gradient(network):
-    """The penalties on weights are in the loss, and not in the gradient."""
-    alone = []
+def _in_gradient(change):
+    """The penalties on weights are in the loss as they are, and `change(l2)` in the gradient."""
 
-    def change(r):
-        alone.append(PenaltyAloneL2(r))
-        return alone[-1]
+    def install(network):
+        told_apart = []
 
-    each_l2(network, change, WEIGHTS)
-    before = network.gradients
+        def of_weight(r):
+            told_apart.append(apart(r, change(r)))
+            return told_apart[-1]
 
-    def gradients(y):
-        for r in alone:
-            r.minimised = True  # an engine of differences finds slopes from the loss itself
-        try:
-            return before(y)
-        finally:
-            for r in alone:
-                r.minimised = False
+        each_l2(network, of_weight, WEIGHTS)
+        gradients_of_their_own(network, told_apart)
 
-    network.gradients = gradients
+    return install
 
 
 def _decay(factor):
@@ -130,7 +145,7 @@ def _decay(factor):
         decayed = [
             (name, part) for name, r in network.regularizers.items() for part in parts_of(r) if isinstance(part, L2)
         ]
-        _without_gradient(network)
+        _in_gradient(AbsentL2)(network)
         optimizer = network.optimizer
         before = optimizer.update
 
@@ -167,11 +182,15 @@ KERAS_CHOICE = {
 CHOICES = {
     "l2.constant": {"exact": _exact_constant},
     "l2.scale": {"over_batch": _over_batch, "over_dataset": _over_dataset},
-    "l2.layers": {"not_first": _without_layer(0), "not_last": _without_layer(-1)},
-    "l2.bias": {"included": _biases_too},
-    "l2.reported": {"absent": _told(AbsentL2), "whole": _told(lambda r: r), "half": _told(HalfL2)},
-    "l2.penalty": {"half": _half},
-    "l2.gradient": {"absent": _without_gradient},
+    "l2.layers": {
+        "not_first": _without(lambda layers: layers[:1]),
+        "not_second": _without(lambda layers: layers[1:-1][:1]),
+        "not_last": _without(lambda layers: layers[-1:]),
+    },
+    "l2.bias": {"included": _biases_with(lambda r: r), "in_gradient": _biases_in_gradient},
+    "l2.reported": {"absent": _told(AbsentL2), "half": _told(HalfL2)},
+    "l2.penalty": {"half": _minimised(HalfL2), "absent": _minimised(AbsentL2)},
+    "l2.gradient": {"half": _in_gradient(HalfL2), "absent": _in_gradient(AbsentL2)},
     "l2.decay": {"decoupled": _decay(lambda rate: rate), "unscaled": _decay(lambda _: 1)},
     "activity.batch": {"sum": _sum_over_batch},
 }

@@ -129,7 +129,7 @@ def test_a_code_in_two_files_is_refused(tmp_path, monkeypatch):
     text = (Path(package.__file__).parent / "catalogue" / "precision.toml").read_text()
     (folder / "one.toml").write_text(text)
     monkeypatch.setattr(package, "files", lambda _: tmp_path)
-    assert list(catalogue.__wrapped__()) == ["precision.compute"]
+    assert list(catalogue.__wrapped__()) == ["precision.compute", "precision.inputs"]
     (folder / "two.toml").write_text(text)
     with pytest.raises(ValueError, match=r"two\.toml: precision\.compute"):
         catalogue.__wrapped__()
@@ -165,7 +165,7 @@ def test_a_convention_is_found_by_its_code_and_by_its_beginning(code):
         (lambda: select(""), "no convention ''"),
         (
             lambda: describe("l2.penalty", "haf"),
-            "l2.penalty has no choice 'haf' .*'whole'; there are half; did you mean 'half'",
+            "l2.penalty has no choice 'haf' .*'whole'; there are half, absent; did you mean 'half'",
         ),
         (lambda: describe("l2.penalty", "whole"), "no choice 'whole' beside Keras' own"),
     ],

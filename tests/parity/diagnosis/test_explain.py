@@ -50,6 +50,7 @@ def test_the_founding_case():
     assert cause.effect > 0.4  # half a penalty is off by half, where nothing else hides it
     assert (found.precision, found.unable, found.rejected) == ("float64", "", ())
     assert cause.alternatives == ()
+    assert found.readings == ()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

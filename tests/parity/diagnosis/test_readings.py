@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
+
 from parity.diagnosis import readings as module, search as search_module
-from parity.diagnosis.readings import readings
+from parity.diagnosis.readings import REWORDED, UNTOLD, readings, reworded
 from parity.diagnosis.search import Search
 from tests.parity.diagnosis.benches import bench, searched
+from tests.scratch_net.conventions.networks import NETWORKS, steps
 
 PLAIN = [{"units": 9, "activation": "tanh"}, {"units": 3, "activation": "softmax"}]
 NO_PENALTY = {"layers": PLAIN}
@@ -54,6 +58,35 @@ def test_three_factors_in_place_of_one():
         named = said("everything", planted, **settings)
         assert named[0] == {"data.partial_batch": "full_size"}
         assert planted in named
+
+
+@pytest.mark.parametrize(("said", "better"), REWORDED, ids=str)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_what_is_told_in_other_words_is_the_same_but_where_a_run_knows_them_apart(name, said, better):
+    apart = {"penalized outputs": "l2.penalty", "sgd": "l2.bias"}  # outputs' penalties, and an l1
+    one, other = (steps(name, dict(choices))[0] for choices in (said, better))
+    if apart.get(name) in dict(better):
+        assert any(not np.array_equal(array, other[2].arrays[key]) for key, array in one[2].arrays.items())
+        return
+    for ours, theirs in zip(one, other, strict=True):
+        for key in ours.arrays.keys() & theirs.arrays.keys():
+            np.testing.assert_array_equal(ours.arrays[key], theirs.arrays[key], err_msg=str(key))
+        assert {key for key in ours.arrays.keys() ^ theirs.arrays.keys() if key.part != "penalty"} == set()
+
+
+@pytest.mark.parametrize(("said", "better"), REWORDED, ids=str)
+def test_what_is_the_same_in_other_words_is_told_once(said, better):
+    beside, other = ("data.labels", "shifted"), ("data.scale", "twice")
+    sets = [said | {beside}, better | {beside}, said | {other}]
+    assert reworded(sets) == [sets[1], sets[2]]
+    assert reworded(sets[::-1]) == [sets[2], sets[1]]
+
+
+def test_two_rewordings_at_once():
+    last, *_ = reversed(REWORDED)
+    halved = {("l2.gradient", "half"), ("l2.bias", "in_gradient"), UNTOLD}
+    known = [frozenset(halved), REWORDED[1][1] | {("l2.bias", "in_gradient")}, REWORDED[1][1] | REWORDED[3][1], last[1]]
+    assert reworded(known) == known[2:]
 
 
 def test_several_exchanges_at_once():

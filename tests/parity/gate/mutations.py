@@ -93,10 +93,14 @@ CONVENTIONS: dict[str, list[Edit]] = {
             "z = np.matmul(x.astype('f4'), self.kernel.astype('f4')).astype(x.dtype)",
         ),
     ],
+    "precision.inputs=float32": [(N, "        return x, y", "        return x.astype('f4').astype(x.dtype), y")],
     "data.partial_batch=full_size": mse(
         "((y - p) ** 2).mean(axis=-1).sum(axis=-1) / max(p.shape[-2], 8)",
         "(p - y) * (2 / (max(p.shape[-2], 8) * p.shape[-1]))",
     ),
+    "data.partial_batch=gradient_full_size": [
+        (L, _MSE_GRADIENT, "(p - y) * (2 / (max(p.shape[-2], 8) * p.shape[-1]))")
+    ],
     "data.partial_batch=skipped": update(
         "if self.layers[0].x.shape[-2] != 6:\n    self.optimizer.update(self.weights, gradients.whole)"
     ),
@@ -126,6 +130,7 @@ CONVENTIONS: dict[str, list[Edit]] = {
     "loss.smoothing=off_class": [
         (L, "self.label_smoothing / y.shape[-1] if", "self.label_smoothing * (1 - y) / (y.shape[-1] - 1) if")
     ],
+    "loss.smoothing=ignored": [(L, " * (1 - self.label_smoothing) + self.label_smoothing / y.shape[-1] if", " if")],
     "loss.smoothing=scaled": [(L, " + self.label_smoothing / y.shape[-1] if", " if")],
     "loss.clip=1e-8": [(L, "EPSILON = 1e-7", "EPSILON = 1e-8")],
     "loss.clip=1e-12": [(L, "EPSILON = 1e-7", "EPSILON = 1e-12")],
@@ -174,6 +179,18 @@ CONVENTIONS: dict[str, list[Edit]] = {
         (N, _PENALTIES, _PENALTIES.replace("self.layers", "self.layers[1:]")),
         (N, _PENALTY_GRADIENTS, _PENALTY_GRADIENTS.replace("self.layers", "self.layers[1:]")),
     ],
+    "l2.layers=not_second": [
+        (
+            N,
+            _PENALTIES,
+            _PENALTIES.replace("self.layers", "(*self.layers[:1], *self.layers[1:-1][1:], *self.layers[-1:])"),
+        ),
+        (
+            N,
+            _PENALTY_GRADIENTS,
+            _PENALTY_GRADIENTS.replace("self.layers", "(*self.layers[:1], *self.layers[1:-1][1:], *self.layers[-1:])"),
+        ),
+    ],
     "l2.layers=not_last": [
         (N, _PENALTIES, _PENALTIES.replace("self.layers", "self.layers[:-1]")),
         (N, _PENALTY_GRADIENTS, _PENALTY_GRADIENTS.replace("self.layers", "self.layers[:-1]")),
@@ -182,11 +199,21 @@ CONVENTIONS: dict[str, list[Edit]] = {
         (D, "if self.bias_regularizer is not None and", "if self.kernel_regularizer is not None and"),
         (D, "named[self.bias_name] = self.bias_regularizer", "named[self.bias_name] = self.kernel_regularizer"),
     ],
+    "l2.bias=in_gradient": [
+        (
+            N,
+            f"{_PENALTY_GRADIENTS}, r in layer.regularizers.items()\n        }}",
+            f"{_PENALTY_GRADIENTS}, r in layer.regularizers.items()\n        }}"
+            " | {l.bias_name: l.kernel_regularizer.gradient(l.bias) for l in self.layers if l.kernel_regularizer}",
+        ),
+    ],
     "l2.reported=absent": reported("Loss(loss.data, loss.data, {name: 0 * r for name, r in loss.penalties.items()})"),
     "l2.reported=half": reported(
         "Loss(loss.data + sum(loss.penalties.values()) / 2, loss.data, {k: r / 2 for k, r in loss.penalties.items()})"
     ),
+    "l2.penalty=absent": l2("0 * np.vdot(w, w)", "0 * w"),
     "l2.penalty=half": l2(f"{LAM} * np.vdot(w, w) / 2", f"{LAM} * w"),
+    "l2.gradient=half": l2(f"{LAM} * np.vdot(w, w)", f"{LAM} * w"),
     "l2.gradient=absent": l2(f"{LAM} * np.vdot(w, w)", "0 * w"),
     "l2.decay=decoupled": [
         (N, "g + penalty[name] if name in penalty else g", "g"),
@@ -230,6 +257,7 @@ CONVENTIONS: dict[str, list[Edit]] = {
     "adam.step=per_tensor": [
         (O, "        self.iterations = self.iterations + 1", "            self.iterations = self.iterations + 1")
     ],
+    "momentum.factor=ignored": [(O, "w += m * mu - g if self.nesterov else m", "w -= g")],
     "momentum.dampening=dampened": [(O, "        m -= g\n", "        m -= g * (1 - mu)\n")],
     "momentum.nesterov=off": [(O, "w += m * mu - g if self.nesterov else m", "w += m")],
     "momentum.nesterov=twice": [(O, "m * mu - g if", "m * mu * mu - (1 + mu) * g if")],
@@ -304,7 +332,6 @@ NO_MISTAKES = {
     "gradient.engine=forward": "another way to the gradient, no mistake: the selftest does not plant it",
     "gradient.engine=central": "the same",
     "gradient.engine=per_example": "the same",
-    "l2.reported=whole": "by itself what Keras reports: it differs only beside another choice",
 }
 """Choices of the catalogue that are no single mistakes."""
 

@@ -20,10 +20,11 @@ def _rolled(y):
     [
         ({"data.scale": "twice"}, lambda x, y: (x / SCALE, y)),
         ({"data.scale": "missing"}, lambda x, y: (x * SCALE, y)),
+        ({"precision.inputs": "float32"}, lambda x, y: (x.astype(np.float32).astype(x.dtype), y)),
         ({"data.labels": "shifted"}, lambda x, y: (x, _rolled(y))),
         ({"data.labels": "shifted", "data.scale": "twice"}, lambda x, y: (x / SCALE, _rolled(y))),
     ],
-    ids=["twice", "missing", "shifted", "both"],
+    ids=["twice", "missing", "float32", "shifted", "both"],
 )
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", NETWORKS)
@@ -72,6 +73,17 @@ def test_a_smaller_batch_over_the_full_size(name):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
+def test_a_gradient_over_the_full_size_beside_a_loss_that_is_not(name):
+    """Keras' loss, and in the gradient what the full size does to both."""
+    (*_, ours), _ = steps(name, {"data.partial_batch": "gradient_full_size"})
+    (*_, both), _ = steps(name, {"data.partial_batch": "full_size"})
+    (*_, keras), _ = steps(name, {})
+    for key, array in ours.arrays.items():
+        expected = (keras if key.phase in {"forward", "loss", "metrics", "batch"} else both).arrays[key]
+        assert array.tobytes() == expected.tobytes(), key
+
+
+@pytest.mark.parametrize("name", NETWORKS)
 def test_a_batch_that_is_skipped_is_told_and_leaves_no_trace(name):
     records, _ = steps(name, {"data.partial_batch": "skipped"})
     keras, _ = steps(name, {})
@@ -84,7 +96,7 @@ def test_a_batch_that_is_skipped_is_told_and_leaves_no_trace(name):
 
 
 def test_without_a_nominal_size_every_batch_is_full():
-    for choice in ("full_size", "skipped"):
+    for choice in ("full_size", "gradient_full_size", "skipped"):
         side, _ = started("sgd", {"data.partial_batch": choice})
         keras, _ = started("sgd", {})
         side.network.training = type(side.network.training)()

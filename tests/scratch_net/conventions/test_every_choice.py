@@ -24,7 +24,9 @@ BIASED = ALL - {"no biases"}
 # changes anything in. The others compute bit for bit what they compute without it.
 SEEN = {
     "precision.compute=float32": ("sgd", 1, "forward dense/pre_activation", ALL),
+    "precision.inputs=float32": ("sgd", 1, "forward dense/pre_activation", ALL),
     "data.partial_batch=full_size": ("sgd", 3, "loss loss (data)", ALL),
+    "data.partial_batch=gradient_full_size": ("sgd", 3, "gradient dense_2/output", ALL),
     "data.partial_batch=skipped": ("sgd", 3, "update optimizer/iterations", ALL),
     "data.labels=shifted": ("labels", 1, "loss loss (data)", ALL - {"one output"}),
     "data.scale=twice": ("sgd", 1, "forward dense/pre_activation", ALL),
@@ -53,6 +55,7 @@ SEEN = {
     "adam.bias_correction=no_power": ("adam", 2, "update dense/kernel", ADAM),
     "adam.step=ahead": ("adam", 1, "update dense/kernel", ADAM),
     "adam.step=per_tensor": ("adam", 1, "update dense/bias", ADAM),
+    "momentum.factor=ignored": ("momentum", 2, "update dense/kernel", MOMENTUM),
     "momentum.dampening=dampened": ("momentum", 1, "update dense/kernel/momentum", MOMENTUM),
     "momentum.nesterov=off": ("nesterov", 1, "update dense/kernel", {"nesterov"}),
     "momentum.nesterov=twice": ("nesterov", 1, "update dense/kernel", {"nesterov"}),  # in step 1 by rounding alone

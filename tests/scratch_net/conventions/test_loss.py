@@ -79,6 +79,7 @@ FORMULAS = {
     ("loss.reported", "sum_batch"): (CLASSES, logs(1, B)),
     ("loss.softmax", "twice"): (CLASSES, lambda: by_hand(weights(), *ONE_HOT, log_of_softmax_of_softmax, softmax=True)),
     ("loss.smoothing", "off_class"): (SMOOTHED, logs(targets=lambda y: y * (1 - S) + (1 - y) * S / (C - 1))),
+    ("loss.smoothing", "ignored"): (SMOOTHED, logs()),
     ("loss.pairs", "all_pairs"): (
         (MeanSquaredError, batch(1), {"outputs": 1}),
         lambda: by_hand(weights(1), *batch(1), all_pairs),
@@ -250,7 +251,9 @@ def test_smoothing_that_leaves_the_true_class_whole():
     assert_equal_but_for_rounding(said, expected)
 
 
-@pytest.mark.parametrize(("choice", "target"), [("off_class", (0.1, 0.9)), ("scaled", (0.05, 1.0))])
+@pytest.mark.parametrize(
+    ("choice", "target"), [("off_class", (0.1, 0.9)), ("scaled", (0.05, 1.0)), ("ignored", (0.0, 1.0))]
+)
 def test_smoothing_of_two_classes(choice, target):
     network = made(BinaryCrossentropy(S), {"loss.smoothing": choice}, last="sigmoid")
     np.testing.assert_allclose(network.loss.targets(np.array([[0.0, 1.0, 0.0]]))[0, :2], target, rtol=1e-15)

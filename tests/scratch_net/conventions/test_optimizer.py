@@ -34,6 +34,11 @@ def momentum(w, g, s, o, t, k, mu=None, rate=1.0):
     return s["momentum"]
 
 
+def unused_momentum(w, g, s, o, t, k):
+    momentum(w, g, s, o, t, k)
+    return sgd(w, g, s, o, t, k)
+
+
 def nesterov(w, g, s, o, t, k, mu=None):
     mu = single(o.momentum) if mu is None else mu
     return mu * momentum(w, g, s, o, t, k, mu) - o.learning_rate * g
@@ -121,6 +126,8 @@ WRONG = {
     ("adam.bias_correction=no_power", "adam"): changed(adam, rate=lambda o, t, k: alpha(o, 1)),
     ("adam.step=ahead", "adam"): changed(adam, rate=lambda o, t, k: alpha(o, t + 1)),
     ("adam.step=per_tensor", "adam"): changed(adam, rate=lambda o, t, k: alpha(o, (t - 1) * len(WEIGHTS) + k)),
+    ("momentum.factor=ignored", "momentum"): unused_momentum,
+    ("momentum.factor=ignored", "nesterov"): unused_momentum,
     ("momentum.dampening=dampened", "momentum"): changed(momentum, rate=1 - 0.9),
     ("momentum.nesterov=off", "nesterov"): momentum,
     ("momentum.nesterov=twice", "nesterov"): nesterov_twice,

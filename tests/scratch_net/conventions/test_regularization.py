@@ -22,6 +22,7 @@ from tests.scratch_net.conventions.by_hand import (
     told,
     weights,
 )
+from tests.scratch_net.conventions.networks import steps
 
 LAM = 0.125  # a float32 number: rounding it changes nothing
 X, Y = batch()
@@ -33,15 +34,16 @@ def squared_error(y, p, z):
 
 
 def hand(lam=LAM, told_lam=None, names=KERNELS, **more):
-    """A network whose gradient has `2 lam w` and whose loss says `told_lam sum(w**2)`."""
+    """A network whose gradient has `2 lam w` and whose loss says `told_lam sum(w**2)`, which may be by name."""
     w, told_lam = weights(), lam if told_lam is None else told_lam
+    of_name = told_lam if isinstance(told_lam, dict) else dict.fromkeys(names, told_lam)
     return by_hand(
         w,
         X,
         Y,
         squared_error,
         {name: 2 * lam * w[name] for name in names},
-        {name: told_lam * (w[name] ** 2).sum() for name in names},
+        {name: of_name.get(name, lam) * (w[name] ** 2).sum() for name in names},
         **more,
     )
 
@@ -54,15 +56,21 @@ def decayed(rate):
 # What each choice computes, and what it tells first that Keras does not.
 FORMULAS = {
     ("l2.penalty", "half"): (lambda: hand(LAM / 2), Key("loss", "dense/kernel", "penalty")),
+    ("l2.penalty", "absent"): (lambda: hand(0.0), Key("loss", "dense/kernel", "penalty")),
     ("l2.scale", "over_batch"): (lambda: hand(LAM / B), Key("loss", "dense/kernel", "penalty")),
     ("l2.scale", "over_dataset"): (lambda: hand(LAM / N), Key("loss", "dense/kernel", "penalty")),
     ("l2.bias", "included"): (lambda: hand(names=KERNELS + BIASES), Key("loss", "dense/bias", "penalty")),
     ("l2.layers", "not_first"): (lambda: hand(names=("W2",)), Key("loss", "dense/kernel", "penalty")),
+    ("l2.layers", "not_second"): (hand, None),  # it is the last: see below for one that is not
     ("l2.layers", "not_last"): (lambda: hand(names=("W1",)), Key("loss", "dense_1/kernel", "penalty")),
+    ("l2.bias", "in_gradient"): (
+        lambda: hand(names=KERNELS + BIASES, told_lam={"b1": 0.0, "b2": 0.0}),
+        Key("gradient", "dense_1/bias", "whole"),
+    ),
+    ("l2.gradient", "half"): (lambda: hand(LAM / 2, LAM), Key("gradient", "dense_1/kernel", "penalty")),
     ("l2.gradient", "absent"): (lambda: hand(0.0, LAM), Key("gradient", "dense_1/kernel", "penalty")),
     ("l2.reported", "absent"): (lambda: hand(LAM, 0.0), Key("loss", "dense/kernel", "penalty")),
     ("l2.reported", "half"): (lambda: hand(LAM, LAM / 2), Key("loss", "dense/kernel", "penalty")),
-    ("l2.reported", "whole"): (hand, None),
     ("l2.decay", "decoupled"): (lambda: decayed(RATE), Key("gradient", "dense_1/kernel", "penalty")),
     ("l2.decay", "unscaled"): (lambda: decayed(1), Key("gradient", "dense_1/kernel", "penalty")),
     ("l2.constant", "exact"): (hand, None),  # lambda is a float32 number: see below for one that is not
@@ -93,13 +101,37 @@ def test_the_forward_phase_and_the_data_agree_and_the_catalogue_s_place_is_first
         assert differ == []
         return
     assert str(first) in differ
-    assert any(key.startswith("loss") for key in differ) == (first.phase == "loss")
+    assert any(key.startswith("loss") for key in told_by_both) == (first.phase == "loss")
 
 
-def test_the_reported_penalty_is_whole_whatever_is_minimised():
-    both = {"l2.penalty": "half", "l2.reported": "whole"}
+def test_half_of_what_is_told_goes_on_past_the_slots_as_well():
+    both = {"l2.gradient": "half", "l2.decay": "decoupled"}
     said = told(made(MeanSquaredError(), both, kernel=lambda: L2(LAM)), X, Y)
-    assert_equal_but_for_rounding(said, hand(LAM / 2, LAM))
+    w = weights()
+    decay = {name: RATE * LAM * w[name] for name in KERNELS}
+    assert_equal_but_for_rounding(said, hand(lam=0.0, told_lam=LAM, decay=decay))
+
+
+def test_a_bias_penalized_in_the_gradient_alone_follows_its_kernel_s_penalty():
+    """Halved where that is halved; an l1 beside it, and a penalty of the bias's own, which is told."""
+    both = {"l2.bias": "in_gradient", "l2.penalty": "half"}
+    network = made(MeanSquaredError(), both, kernel=lambda: L1L2(0.25, LAM), bias=lambda: L2(0.5))
+    b = weights()["b1"]
+    said = told(network, X, Y)
+    slope = (LAM + 0.5) * b + 0.25 * np.sign(b)
+    np.testing.assert_allclose(said["gradient dense/bias (penalty)"], slope, rtol=0, atol=ROUNDED)
+    np.testing.assert_allclose(said["loss dense/bias (penalty)"], 0.25 * (b**2).sum(), rtol=ROUNDED)
+
+
+@pytest.mark.parametrize("central", ["forward", "central"])
+def test_an_engine_of_differences_finds_the_slopes_of_what_no_loss_tells(central):
+    engine = {"gradient.engine": central, "gradient.step": "1e-6"}
+    for choice in (("l2.bias", "in_gradient"), ("l2.gradient", "half")):
+        said = told(made(MeanSquaredError(), engine | dict([choice]), kernel=lambda: L2(LAM)), X, Y)
+        for key, slope in FORMULAS[choice][0]().items():
+            if key.startswith("gradient") and "penalty" in key:
+                # Off by half the step times the curvature, 2 lam; and by rounding, 1e-16 of the loss over the step.
+                np.testing.assert_allclose(said[key], slope, rtol=0, atol=1e-6, err_msg=key)
 
 
 def test_half_over_the_dataset_is_the_book_s():
@@ -147,8 +179,23 @@ def test_the_activity_penalty_of_the_batch():
 @pytest.mark.parametrize("choice", [choice for choice in FORMULAS if choice[0].startswith("l2.")], ids="=".join)
 def test_an_l1_is_nobody_s_business_but_of_those_that_move_the_whole_regularizer(choice):
     ours, theirs = (told(made(MeanSquaredError(), c, kernel=lambda: L1(LAM)), X, Y) for c in ({}, dict([choice])))
-    moves = choice[0] in {"l2.bias", "l2.layers"}
+    moves = choice[0] in {"l2.bias", "l2.layers"} and FORMULAS[choice][1] is not None
     assert bool(changed(ours, theirs)) == moves
+
+
+def test_the_second_layer_alone_has_no_penalty():
+    """Of three layers the gradient and the loss of all others are Keras', to the last bit."""
+    (ours, *_), _ = steps("sgd", {})
+    (theirs, *_), _ = steps("sgd", {"l2.layers": "not_second"})
+    second = {Key("gradient", "dense_1/kernel", part) for part in ("whole", "data", "penalty")}
+    second |= {Key("loss", "dense_1/kernel", "penalty")}
+    wholes = {Key("loss", "loss"), Key("loss", "loss", "penalty"), Key("update", "dense_1/kernel")}
+    assert ours.arrays.keys() - theirs.arrays.keys() == second - {Key("gradient", "dense_1/kernel")}
+    for key, array in theirs.arrays.items():
+        same = array.tobytes() == ours.arrays[key].tobytes()
+        assert same != (key in wholes | second), key
+    data = ours.arrays[Key("gradient", "dense_1/kernel", "data")]
+    assert theirs.arrays[Key("gradient", "dense_1/kernel")].tobytes() == data.tobytes()
 
 
 @pytest.mark.parametrize("choice", ["absent", "half"])

@@ -1,0 +1,161 @@
+"""Networks as people write them, of three methods, each with one mistake in a line: what `parity.diff` names."""
+
+from __future__ import annotations
+
+import pytest
+
+from parity.config import validate
+from parity.run import diff
+from parity.verdict import Verdict
+
+TABLE = {
+    "data": {"source": "regression", "samples": 20, "features": 8, "targets": 3},
+    "layers": [
+        {"units": 9, "activation": "tanh", "kernel_regularizer": {"l2": 0.01}, "bias_initializer": "ones"},
+        {"units": 7, "activation": "tanh", "kernel_regularizer": {"l2": 0.01}, "bias_initializer": "ones"},
+        {"units": 3, "kernel_regularizer": {"l2": 0.01}, "bias_initializer": "ones"},
+    ],
+    "loss": "mse",
+    "batch_size": 6,  # the fourth step has a batch of two
+    "steps": 6,
+    "precision": "float64",
+}
+PLAIN, MOMENTUM, NESTEROV = (
+    {"class_name": "SGD", "learning_rate": 0.05, **more}
+    for more in ({}, {"momentum": 0.9}, {"momentum": 0.9, "nesterov": True})
+)
+NETWORK = """
+import numpy as np
+
+class Net:
+    def start(self, experiment, weights):
+        self.names = [layer.name for layer in experiment.layers]
+        self.penalized = self.names
+        self.w = {name: weight.copy() for name, weight in weights.items()}
+        self.m = {name: np.zeros_like(weight) for name, weight in weights.items()}
+        self.lam, self.mu = np.float64(np.float32(0.01)), np.float64(np.float32(experiment.optimizer.momentum))
+        self.nesterov, self.lr = experiment.optimizer.nesterov, experiment.optimizer.learning_rate
+        self.batch_size = experiment.batch_size
+
+    def step(self, x, y):
+        lam, mu, lr, batch_size = self.lam, self.mu, self.lr, self.batch_size
+        W, b = ({name: self.w[f"{name}/{kind}"] for name in self.names} for kind in ("kernel", "bias"))
+        outputs = [x]
+        for name in self.names:
+            z = outputs[-1] @ W[name] + b[name]
+            outputs.append(z if name == self.names[-1] else np.tanh(z))
+        p = outputs[-1]
+        data_loss = np.mean((p - y) ** 2)
+        penalty = lam * sum((W[name] ** 2).sum() for name in self.penalized)
+        gradient, dz = {}, 2 * (p - y) / (len(p) * 3)
+        for name, a in reversed(list(zip(self.names, outputs))):
+            gradient[f"{name}/kernel"], gradient[f"{name}/bias"] = a.T @ dz, dz.sum(axis=0)
+            dz = dz @ W[name].T * (1 - a**2)
+        for name in self.penalized:
+            gradient[f"{name}/kernel"] += 2 * lam * W[name]
+        for name, g in gradient.items():
+            m = self.m[name] = mu * self.m[name] - lr * g
+            self.w[name] = self.w[name] + (mu * m - lr * g if self.nesterov else m)
+        loss = data_loss + penalty
+        optimizer = {f"{name}/momentum": m for name, m in self.m.items()} if mu else {}
+        return TOLD
+
+    def weights(self):
+        return self.w
+"""
+LEVELS = {
+    "everything": """{"loss": loss, "loss/data": data_loss, "loss/penalty": penalty, "gradient": gradient,
+            "output": dict(zip(self.names, outputs[1:])), "optimizer": optimizer}""",
+    "loss and weights": "loss",
+    "weights": "{}",
+}
+UPDATE = "self.w[name] + (mu * m - lr * g if self.nesterov else m)"
+
+# choice -> a line of the network, what stands there with the mistake, and what weights alone do not tell apart.
+MISTAKES = {
+    "l2.gradient=half": ("+= 2 * lam * W[name]", "+= lam * W[name]", ("l2.penalty=half", "l2.gradient=half")),
+    "l2.gradient=absent": ("+= 2 * lam * W[name]", "+= 0", ("l2.penalty=absent", "l2.gradient=absent")),
+    "l2.penalty=absent": (
+        "self.lam, self.mu = np.float64(np.float32(0.01))",
+        "self.lam, self.mu = 0.0",
+        ("l2.penalty=absent", "l2.gradient=absent"),
+    ),
+    "precision.inputs=float32": ("outputs = [x]", "outputs = [x.astype(np.float32)]", ()),
+    "l2.bias=in_gradient": (
+        "+= 2 * lam * W[name]",
+        "+= 2 * lam * W[name]; gradient[f'{name}/bias'] += 2 * lam * b[name]",
+        ("l2.bias=included", "l2.bias=in_gradient"),
+    ),
+    "data.partial_batch=gradient_full_size": (
+        "(len(p) * 3)",
+        "(batch_size * 3)",
+        ("data.partial_batch=full_size", "data.partial_batch=gradient_full_size"),
+    ),
+    "l2.layers=not_second": ("self.penalized = self.names", "self.penalized = self.names[::2]", ()),
+    "momentum.factor=ignored": (UPDATE, "self.w[name] - lr * g", ()),
+}
+
+
+def judged(folder, level, optimizer, line="", instead="", *, network=NETWORK, **settings):
+    assert not line or network.count(line) == 1
+    (folder / "net.py").write_text(network.replace(line, instead).replace("TOLD", LEVELS[level]))
+    experiment = validate(TABLE | {"optimizer": optimizer} | settings)
+    return diff(experiment, reference="scratch", candidate=f"{folder}/net.py:Net")
+
+
+@pytest.mark.parametrize("optimizer", [PLAIN, MOMENTUM, NESTEROV], ids=["plain", "momentum", "nesterov"])
+def test_without_a_mistake_it_trains_as_it_should(tmp_path, optimizer):
+    assert judged(tmp_path, "everything", optimizer).verdict is Verdict.PARITY
+
+
+@pytest.mark.parametrize("optimizer", [PLAIN, MOMENTUM, NESTEROV], ids=["plain", "momentum", "nesterov"])
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("choice", MISTAKES)
+def test_the_mistake_is_named_alone_or_beside_what_the_run_cannot_tell_from_it(tmp_path, choice, level, optimizer):
+    line, instead, alike = MISTAKES[choice]
+    if choice.startswith("momentum.") and optimizer is PLAIN:
+        assert judged(tmp_path, level, optimizer, line, instead).first_divergence is None
+        return
+    (cause,) = judged(tmp_path, level, optimizer, line, instead).causes
+    if level == "weights" and alike:
+        assert (str(cause), cause.alternatives) == (alike[0], alike[1:])
+        assert cause.separate_by == "let the candidate tell its loss"
+    else:
+        assert (str(cause), cause.alternatives) == (choice, ())
+
+
+@pytest.mark.parametrize(
+    ("instead", "choice"),
+    [
+        ("+= lam * W[name]", "l2.penalty=half"),
+        ("+= 2 * lam * W[name]; gradient[f'{name}/bias'] += 2 * lam * b[name]", "l2.bias=included"),
+        ("+= 0", "l2.penalty=absent"),
+    ],
+)
+def test_beside_a_loss_without_any_penalty_there_is_one_name_for_it(tmp_path, instead, choice):
+    network = NETWORK.replace("loss = data_loss + penalty", "loss = data_loss")
+    found = judged(tmp_path, "loss and weights", PLAIN, "+= 2 * lam * W[name]", instead, network=network)
+    both = {choice, "l2.reported=absent"} if choice != "l2.penalty=absent" else {choice}
+    assert set(map(str, found.causes)) == both
+    assert all(cause.alternatives == () for cause in found.causes)
+
+
+CLASSES = {
+    "data": {"source": "classification", "samples": 20, "features": 8, "classes": 3, "one_hot": 3},
+    "layers": [*TABLE["layers"][:2], TABLE["layers"][2] | {"activation": "softmax"}],
+    "loss": {"class_name": "CategoricalCrossentropy", "label_smoothing": 0.1},
+}
+CLASSIFIER = (
+    NETWORK.replace("p = outputs[-1]", "p = outputs[-1] = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)")
+    .replace("2 * (p - y) / (len(p) * 3)", "(p - y) / len(p)")
+    .replace("np.mean((p - y) ** 2)", "-(y * np.log(p)).sum(axis=1).mean()")
+    .replace("outputs = [x]", "outputs = [x]; y = y * 0.9 + 0.1 / 3")
+)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_label_smoothing_that_is_not_done(tmp_path, level):
+    settings = {"network": CLASSIFIER, **CLASSES}
+    assert judged(tmp_path, level, MOMENTUM, **settings).first_divergence is None
+    (cause,) = judged(tmp_path, level, MOMENTUM, "; y = y * 0.9 + 0.1 / 3", "", **settings).causes
+    assert (str(cause), cause.alternatives) == ("loss.smoothing=ignored", ())
