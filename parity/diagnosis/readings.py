@@ -45,6 +45,10 @@ REWORDED: tuple[tuple[Set, Set], ...] = (
     (frozenset({("l2.gradient", "absent"), UNTOLD}), frozenset({("l2.penalty", "absent")})),
     (frozenset({("l2.bias", "in_gradient"), UNTOLD}), frozenset({("l2.bias", "included"), UNTOLD})),
     (frozenset({("gradient.batch", "sum"), ("loss.reported", "sum_batch")}), frozenset({("loss.batch", "sum")})),
+    (
+        frozenset({("gradient.batch", "sum"), ("gradient.kernel", "mean")}),
+        frozenset({("gradient.bias", "not_averaged")}),
+    ),
 )
 
 

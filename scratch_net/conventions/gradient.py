@@ -160,6 +160,11 @@ def _bias_mean(network):
     _of_biases(network, lambda db, dz: db / dz.shape[-2])
 
 
+def _bias_not_averaged(network):
+    """`db = B sum_b dz[b]`, dz divided by B already."""
+    _of_biases(network, lambda db, dz: db * dz.shape[-2])
+
+
 def _bias_scalar(network):
     """`db = sum over the batch and the units`, the same for every unit."""
     _of_biases(network, lambda db, dz: np.broadcast_to(db.sum(axis=-1, keepdims=True), db.shape).copy())
@@ -255,7 +260,12 @@ CHOICES = {
     "gradient.batch": {"sum": _summed},
     "gradient.relu_at_zero": {"one": _relu_at_zero},
     "gradient.index": {"shifted": _shifted_index},
-    "gradient.bias": {"mean": _bias_mean, "missing": _bias_missing, "scalar": _bias_scalar},
+    "gradient.bias": {
+        "mean": _bias_mean,
+        "not_averaged": _bias_not_averaged,
+        "missing": _bias_missing,
+        "scalar": _bias_scalar,
+    },
     "gradient.kernel": {"mean": _kernel_mean},
     "gradient.transposed": {"wrong": _wrong_transpose},
     "gradient.weights": {"after_update": _after_update},  # last: it needs the gradients as the others leave them

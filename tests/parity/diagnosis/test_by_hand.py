@@ -91,6 +91,7 @@ MISTAKES = {
         "(batch_size * 3)",
         ("data.partial_batch=full_size", "data.partial_batch=gradient_full_size"),
     ),
+    "gradient.bias=not_averaged": ("dz.sum(axis=0)", "dz.sum(axis=0) * len(x)", ()),
     "l2.layers=not_second": ("self.penalized = self.names", "self.penalized = self.names[::2]", ()),
     "momentum.factor=ignored": (UPDATE, "self.w[name] - lr * g", ()),
 }

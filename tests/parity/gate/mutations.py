@@ -122,6 +122,7 @@ CONVENTIONS: dict[str, list[Edit]] = {
     "gradient.index=shifted": [(D, "np.matmul(x.mT, dz,", "np.matmul(np.roll(x, 1, axis=-2).mT, dz,")],
     "gradient.batch=sum": [(L, _MSE_GRADIENT, "(p - y) * (2 / p.shape[-1])")],
     "gradient.bias=mean": [(D, "dz.sum(axis=-2)", "dz.mean(axis=-2)")],
+    "gradient.bias=not_averaged": [(D, "dz.sum(axis=-2)", "dz.sum(axis=-2) * dz.shape[-2]")],
     "gradient.bias=missing": [(D, "dz.sum(axis=-2)", "0 * dz.sum(axis=-2)")],
     "gradient.bias=scalar": [(D, "dz.sum(axis=-2)", "0 * dz.sum(axis=-2) + dz.sum(axis=(-1, -2))[..., None]")],
     "gradient.kernel=mean": kernel("kernel / x.shape[-2]"),

@@ -43,6 +43,7 @@ SEEN = {
     "gradient.weights=after_update": ("adam", 1, "gradient dense_1/output", ALL),
     "gradient.index=shifted": ("relu", 1, "gradient dense/kernel", ALL),
     "gradient.bias=mean": ("sgd", 1, "gradient dense_2/bias", BIASED),
+    "gradient.bias=not_averaged": ("sgd", 1, "gradient dense_2/bias", BIASED),
     "gradient.bias=missing": ("penalized biases", 1, "gradient dense_2/bias (data)", BIASED),
     "gradient.bias=scalar": ("one output", 1, "gradient dense_1/bias", BIASED),
     "gradient.kernel=mean": ("sgd", 1, "gradient dense_2/kernel (data)", ALL),

@@ -98,6 +98,7 @@ WRONG = {
         "used": lambda dz, above: above if above is not None and above.shape == dz.shape else dz,
     },
     ("gradient.bias=mean", "sgd"): {"db": lambda dz: dz.mean(axis=0)},
+    ("gradient.bias=not_averaged", "sgd"): {"db": lambda dz: len(dz) * dz.sum(axis=0)},
     ("gradient.bias=missing", "sgd"): {"db": lambda dz: 0 * dz[0]},
     ("gradient.bias=scalar", "sgd"): {"db": lambda dz: dz.sum() + 0 * dz[0]},
     ("gradient.kernel=mean", "relu"): {"dW": lambda x, dz: x.T @ dz / len(dz)},
