@@ -16,6 +16,7 @@ from parity.config.philox import KerasRandom, layer_seeds
 from parity.protocol import Array, Key, Records
 from scratch_net import conventions
 from scratch_net.activations import ACTIVATIONS
+from scratch_net.conventions.rounding import Products
 from scratch_net.initializers import RANDOM
 from scratch_net.layers import Dense
 from scratch_net.losses import LOSSES
@@ -95,9 +96,10 @@ class ScratchSide:
 
     lasting = True  # see `steps` in the protocol
 
-    def __init__(self, choices: Mapping[str, str] | None = None) -> None:
+    def __init__(self, choices: Mapping[str, str] | None = None, products: Products | None = None) -> None:
         self.choices = dict(choices or {})
         conventions.check(self.choices)
+        self._products = products
 
     def _next_stacks(self, method: str, count: int) -> Stacks:
         stacks = self._stacks[method]
@@ -107,6 +109,12 @@ class ScratchSide:
 
     def with_conventions(self, choices: Mapping[str, str]) -> ScratchSide:
         return ScratchSide({**self.choices, **choices})
+
+    def with_roundings(self, members: int, size: float) -> list[ScratchSide]:
+        """So many of itself that make rounding errors of a size on purpose, each its own; see `conventions.rounding`."""
+        products = Products()  # of the steps that all of them take
+        errors = ({"rounding.seed": str(member), "rounding.size": str(size)} for member in range(members))
+        return [ScratchSide({**self.choices, **choices}, products) for choices in errors]
 
     def makes(self) -> dict[str, str]:
         return dict(self.choices)
@@ -124,6 +132,8 @@ class ScratchSide:
     def start(self, experiment: Experiment, weights: Mapping[str, Array]) -> None:
         self.network = build(experiment, weights, self.choices)
         self._replayed = build(experiment, weights, self.choices)
+        if self._products is not None:
+            self.network.rounding.products = self._products
         # Memory that was written before is several times faster to write to than new memory. What a call returned lasts
         # through two more runs of steps, or one more chunk with its two replays.
         self._stacks = {"steps": deque([Stacks() for _ in range(3)]), "replay": deque([Stacks() for _ in range(4)])}

@@ -117,6 +117,7 @@ class Search:
         self.quick = evidence.first(QUICK)
         self._budgets: dict[tuple[int, bool, frozenset[Key]], Told] = {}
         self._tried: dict[tuple[int, Set], Tried] = {}
+        self._held: dict[Set, Tried] = {}
         self._fittings: dict[int, Fitting] = {}
         self._plain: dict[int, Told] = {}
         self._begins: dict[tuple[int, Set], tuple[int, Key] | None] = {}
@@ -140,7 +141,7 @@ class Search:
         key = (evidence.steps, choices)
         if key not in self._tried:
             taken = self.stand_in.take(evidence, dict(choices))
-            budgets = self._budgets_of(evidence, choices, frozenset(taken[0]))
+            budgets = self._budgets_of(evidence, choices, taken)
             used = apart(evidence.told, taken, budgets, self.keys)
             self._tried[key] = Tried(choices, used, self._fitting(evidence).fit(taken, budgets, used))
             if not choices:
@@ -158,9 +159,21 @@ class Search:
 
     def prove(self, choices: Set) -> Tried:
         """Hold a set against all of the evidence, with budgets of its own."""
+        if choices not in self._held:
+            taken = self.stand_in.take(self.evidence, dict(choices))
+            nothing = [{key: np.zeros(len(array)) for key, array in told.items()} for told in taken]
+            used = apart(self.evidence.told, taken, nothing, self.keys)
+            if any(of_key.any() for of_key in used.values()):  # the same to the last bit needs no budget
+                budgets = self.stand_in.budgets(self.evidence, dict(choices), taken)
+                used = apart(self.evidence.told, taken, budgets, self.keys)
+            self._held[choices] = Tried(choices, used)
+        return self._held[choices]
+
+    def holds(self, choices: Set) -> bool:
+        """Whether `prove` would: budgets are measured no further than it takes to see that."""
         taken = self.stand_in.take(self.evidence, dict(choices))
-        budgets = self.stand_in.budgets(self.evidence, dict(choices))
-        return Tried(choices, apart(self.evidence.told, taken, budgets, self.keys))
+        growing = self.stand_in.growing_budgets(self.evidence, dict(choices), taken)
+        return any(Tried(choices, apart(self.evidence.told, taken, budgets, self.keys)).explains for budgets in growing)
 
     def run(self) -> tuple[list[Tried], list[Tried]]:
         """The smallest sets that explain everything; otherwise none of them and then the best that do not.
@@ -206,7 +219,8 @@ class Search:
     def alike(self, choices: Set, sets: Iterable[Set]) -> Iterator[Set]:
         """Those of these sets that may do as well as one does: the first steps, with few of their examples, tell."""
         thin = self.quick.thin(THIN)
-        taken, budgets = self.stand_in.take(thin, dict(choices)), self.stand_in.budgets(thin, dict(choices))
+        taken = self.stand_in.take(thin, dict(choices))
+        budgets = self.stand_in.budgets(thin, dict(choices), taken)
         for other in sets:
             used = apart(self.stand_in.take(thin, dict(other)), taken, budgets, self.keys)
             if all((of_key <= 1).all() for of_key in used.values()):
@@ -278,17 +292,18 @@ class Search:
                     yield single
             return
         thin, where = on.thin(THIN), _first(tried.used)
-        taken, budgets = self.stand_in.take(thin, dict(tried.choices)), self.stand_in.budgets(thin, dict(tried.choices))
+        taken = self.stand_in.take(thin, dict(tried.choices))
+        budgets = self.stand_in.budgets(thin, dict(tried.choices), taken)
         for single in singles:
             other = self.stand_in.take(thin, dict(tried.choices | {single}))
             if _first(apart(other, taken, budgets, self.keys)) == where:
                 yield single
 
-    def _budgets_of(self, evidence: Evidence, choices: Set, told: frozenset[Key]) -> Told:
+    def _budgets_of(self, evidence: Evidence, choices: Set, taken: Told) -> Told:
         """Budgets for ranking: those of one set do for all that tell the same tensors in the same precision."""
-        key = (evidence.steps, computes_in_float32(dict(choices)), told)
+        key = (evidence.steps, computes_in_float32(dict(choices)), frozenset(taken[0]))
         if key not in self._budgets:
-            self._budgets[key] = self.stand_in.budgets(evidence, dict(choices))
+            self._budgets[key] = self.stand_in.budgets(evidence, dict(choices), taken)
         return self._budgets[key]
 
 

@@ -7,6 +7,9 @@ roundoff do. With r = size and xi uniform in [-1, 1], a number for each element:
     all other results    * (1 + ULPS r xi)            elementary functions err by some units in the last place
 
 A loss gradient taken from logits is a difference of probabilities and targets: it errs by units of what was subtracted.
+
+Networks with other errors that take the same steps multiply the same batch by the same kernel, which for a large batch is
+most of their work. They may share these products (`Products`); each adds errors of its own.
 """
 
 from __future__ import annotations
@@ -17,6 +20,29 @@ from scratch_net.activations import Sigmoid
 from scratch_net.losses import softmax
 
 ULPS = 4.0
+NEAR = 2.0**-6
+"""So near is near enough for how large an error is, where it is worked out once for several networks."""
+
+
+class Products:
+    """What was made of batches that nobody can write to, for all networks that are given the very same arrays."""
+
+    def __init__(self):
+        self._made = {}
+
+    def of(self, make, same, x, *others):
+        """`make(x, *others)`, or what it was for this x; made again unless `same(then, now)` for all others."""
+        key = make.__name__, x.__array_interface__["data"], x.shape, x.strides
+        _, then, made = self._made.get(key, (None, None, None))
+        if then is None or not all(map(same, then, others)):
+            made = make(x, *others)
+            self._made[key] = x, [other.copy() for other in others], made  # with x kept, its address stays its own
+        return made
+
+
+def _nearly(one, other):
+    """Whether each number is the other's to within a share of `NEAR`: then so is the size of what is summed of them."""
+    return bool((np.abs(one - other) <= NEAR * np.abs(one)).all())
 
 
 class Rounding:
@@ -24,6 +50,7 @@ class Rounding:
 
     def __init__(self, seed):
         self.random, self.size = np.random.default_rng(seed), None
+        self.products = None
 
     def relative(self, array):
         """The array, every number off by some units in the last place."""
@@ -33,6 +60,12 @@ class Rounding:
     def summed(self, array, terms, n):
         """The array, each number of it a sum of n terms whose absolute values sum up to `terms`."""
         return array + (np.sqrt(n) * self._error(array) * terms).astype(array.dtype)
+
+    def shared(self, make, same, x, *others):
+        """`make(x, *others)`, or what it was for another network."""
+        if self.products is None or x.flags.writeable:
+            return make(x, *others)
+        return self.products.of(make, same, x, *others)
 
     def _error(self, array):
         size = np.finfo(array.dtype).eps / 2 if self.size is None else self.size
@@ -55,14 +88,22 @@ def _round_layer(layer, rounding):
     affine, forward, backward = layer.affine, layer.activation.forward, layer.backward_activation
     backward_weights, backward_input = layer.backward_weights, layer.backward_input
 
+    def affine_and_terms(x, kernel, *bias):
+        terms = np.abs(x) @ np.abs(kernel)
+        for b in bias:
+            terms += np.abs(b)
+        return affine(x).copy(), terms  # the layer writes its next into the same array
+
     def rounded_affine(x):
-        terms = np.abs(x) @ np.abs(layer.kernel)
-        if layer.bias is not None:
-            terms += np.abs(layer.bias)
-        return rounding.summed(affine(x), terms, x.shape[-1])
+        z, terms = rounding.shared(affine_and_terms, np.array_equal, x, *layer.weights.values())
+        return rounding.summed(z, terms, x.shape[-1])
+
+    def kernel_terms(x, dz):
+        return np.abs(x).T @ np.abs(dz)
 
     def rounded_weights(x, dz):
-        terms = {layer.kernel_name: np.abs(x).T @ np.abs(dz), layer.bias_name: np.abs(dz).sum(axis=0)}
+        of_kernel = rounding.shared(kernel_terms, _nearly, x, dz)
+        terms = {layer.kernel_name: of_kernel, layer.bias_name: np.abs(dz).sum(axis=0)}
         return {name: rounding.summed(g, terms[name], len(x)) for name, g in backward_weights(x, dz).items()}
 
     def rounded_input(dz):
