@@ -36,7 +36,12 @@ def _regularizer(config: Any) -> Any:
     return None if config is None else REGULARIZERS[config.class_name](**_parameters(config))
 
 
-def build(experiment: Experiment, weights: Mapping[str, Array], choices: Mapping[str, str] | None = None) -> Network:
+def build(
+    experiment: Experiment,
+    weights: Mapping[str, Array],
+    choices: Mapping[str, str] | None = None,
+    products: Products | None = None,
+) -> Network:
     """The experiment's network in the dtype of `weights`, with copies of them as its weights."""
     layers = [
         Dense(
@@ -59,6 +64,7 @@ def build(experiment: Experiment, weights: Mapping[str, Array], choices: Mapping
         batch_size=experiment.batch_size if isinstance(experiment.batch_size, int) else experiment.examples,
         examples=experiment.examples,
         scale=experiment.data.scale,
+        products=products,
     )
     return conventions.apply(network, choices or {}, training)
 
@@ -111,7 +117,7 @@ class ScratchSide:
         return ScratchSide({**self.choices, **choices})
 
     def with_roundings(self, members: int, size: float) -> list[ScratchSide]:
-        """So many of itself that make rounding errors of a size on purpose, each its own; see `conventions.rounding`."""
+        """So many of itself with rounding errors of a size, each with its own; see `conventions.rounding`."""
         products = Products()  # of the steps that all of them take
         errors = ({"rounding.seed": str(member), "rounding.size": str(size)} for member in range(members))
         return [ScratchSide({**self.choices, **choices}, products) for choices in errors]
@@ -130,10 +136,8 @@ class ScratchSide:
         return initial_weights(experiment, inputs, precision, self.choices)
 
     def start(self, experiment: Experiment, weights: Mapping[str, Array]) -> None:
-        self.network = build(experiment, weights, self.choices)
+        self.network = build(experiment, weights, self.choices, self._products)
         self._replayed = build(experiment, weights, self.choices)
-        if self._products is not None:
-            self.network.rounding.products = self._products
         # Memory that was written before is several times faster to write to than new memory. What a call returned lasts
         # through two more runs of steps, or one more chunk with its two replays.
         self._stacks = {"steps": deque([Stacks() for _ in range(3)]), "replay": deque([Stacks() for _ in range(4)])}

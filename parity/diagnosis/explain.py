@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from parity.conventions import convention
 from parity.data import Dataset
 from parity.diagnosis.evidence import Evidence, take_evidence
 from parity.diagnosis.initial import initial_choices
+from parity.diagnosis.kept import Kept
 from parity.diagnosis.own_words import own_words
 from parity.diagnosis.readings import readings
 from parity.diagnosis.search import Search, Set, Tried
@@ -102,6 +103,7 @@ def diagnose(
     weights: Mapping[str, Array],
     until: int,
     tell: Callable[[int], None] = lambda _: None,
+    kept: Kept | None = None,
 ) -> Diagnosis:
     """Find the conventions in which the candidate differs from the reference.
 
@@ -114,6 +116,7 @@ def diagnose(
         weights: what both sides start from.
         until: the step at which they first part.
         tell: called with the number of sets tried so far.
+        kept: what both did when they were first trained; where it has not enough of it they are trained again.
     """
     began = time.perf_counter()
     stand = StandIn(experiment, stand_in, weights)
@@ -121,7 +124,9 @@ def diagnose(
 
     spans = common_spans((reference, candidate), precision)
     try:
-        told = [take_evidence(experiment, side, dataset, weights, until, spans) for side in (reference, candidate)]
+        told = kept or [
+            take_evidence(experiment, one, dataset, weights, until, spans) for one in (reference, candidate)
+        ]
     except SideError as error:
         return Diagnosis((), precision, 0, 0, 0.0, unable=f"a side did not run a second time: {error}")
     if odd := _not_comparable(told[1], weights):

@@ -97,10 +97,7 @@ def _budgets(drifts: Sequence[Mapping[Key, Array]], sizes: Sequence[Mapping[Key,
     # A comparison that rounding can tip is tipped whole, however small the rounding.
     scale = {key: 1 / u if key.phase == "metrics" else 1 / SIZE for key in keys}
     return [
-        {
-            key: MARGIN * u * (np.maximum(drift[key], typical[key]) * scale[key] + size)
-            for key, size in of_piece.items()
-        }
+        {key: MARGIN * u * (np.maximum(drift[key], typical[key]) * scale[key] + size) for key, size in of_piece.items()}
         for of_piece, drift in zip(sizes, drifts, strict=True)
     ]
 

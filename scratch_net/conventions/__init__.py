@@ -59,6 +59,8 @@ class Training:
     """How many there are to train on."""
     scale: float = 1.0
     """What the inputs were divided by."""
+    products: rounding.Products | None = None
+    """What networks with rounding errors share; see `rounding`."""
 
 
 def apply(network, choices, training=None):

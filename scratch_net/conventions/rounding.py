@@ -8,8 +8,8 @@ roundoff do. With r = size and xi uniform in [-1, 1], a number for each element:
 
 A loss gradient taken from logits is a difference of probabilities and targets: it errs by units of what was subtracted.
 
-Networks with other errors that take the same steps multiply the same batch by the same kernel, which for a large batch is
-most of their work. They may share these products (`Products`); each adds errors of its own.
+Networks with other errors that take the same steps multiply the same batch by the same kernel, which for a large batch
+is most of their work. They may share these products (`Products`); each adds errors of its own.
 """
 
 from __future__ import annotations
@@ -48,9 +48,8 @@ def _nearly(one, other):
 class Rounding:
     """Where the errors come from: a seeded generator and a size, the unit roundoff that is imitated."""
 
-    def __init__(self, seed):
-        self.random, self.size = np.random.default_rng(seed), None
-        self.products = None
+    def __init__(self, seed, products=None):
+        self.random, self.size, self.products = np.random.default_rng(seed), None, products
 
     def relative(self, array):
         """The array, every number off by some units in the last place."""
@@ -73,7 +72,7 @@ class Rounding:
 
 
 def _set_seed(network, seed):
-    rounding = network.rounding = Rounding(int(seed))
+    rounding = network.rounding = Rounding(int(seed), network.training.products)
     network.stacks = False
     for layer in network.layers:
         _round_layer(layer, rounding)
