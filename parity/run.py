@@ -99,8 +99,7 @@ def diff(
         try:
             converted = dataset.astype(precision)
             start = _common_start(experiment, sides, converted, judge, weights)
-            keeps = explain and all(run.first is None for run in runs)
-            begun[precision] = start, _kept(experiment, sides, converted, start, judge) if keeps else None
+            begun[precision] = start, _kept(experiment, sides, converted, start, judge, runs) if explain else None
             watch = Watch(experiment, converted, start, judge, stand_in, lanes, envelope, begun[precision][1])
             train(experiment, sides, converted, start, watch, lanes, progress, planned)
         except KeyboardInterrupt:
@@ -180,9 +179,13 @@ def _kept(
     dataset: Dataset,
     weights: Mapping[str, Array],
     judge: Judge,
+    runs: Iterable[Run],
 ) -> Kept | None:
-    """What keeps the first steps of both sides for a diagnosis; what was recorded is on disk already."""
-    if any(side.can("spans") for side in sides):
+    """What keeps the first steps of both sides for a diagnosis, of the first run that diverges.
+
+    Of what was recorded nothing is kept: it is on disk already.
+    """
+    if any(side.can("spans") for side in sides) or any(run.first is not None for run in runs):
         return None
     return Kept(experiment, dataset, weights, lambda: None if judge.first is None else judge.first.step)
 

@@ -19,7 +19,7 @@ from parity.diagnosis.own_words import own_words
 from parity.diagnosis.readings import readings
 from parity.diagnosis.search import Search, Set, Tried
 from parity.diagnosis.separate import separate
-from parity.diagnosis.stand_in import Choices, StandIn
+from parity.diagnosis.stand_in import Choices, StandIn, Told
 from parity.errors import SideError
 from parity.lockstep import common_spans, draw_weights
 from parity.protocol import Array, Key, execution_order
@@ -124,7 +124,8 @@ def diagnose(
 
     spans = common_spans((reference, candidate), precision)
     try:
-        told = kept or [
+        told: Sequence[Evidence] | None = None if kept is None else kept.evidence()
+        told = told or [
             take_evidence(experiment, one, dataset, weights, until, spans) for one in (reference, candidate)
         ]
     except SideError as error:
@@ -220,12 +221,12 @@ def _words(choices: Set) -> tuple[str, ...]:
 def _causes(search: Search, dataset: Dataset, found: Tried, makes: Set, others: list[Set]) -> tuple[Cause, ...]:
     """Where the candidate's choices are not the reference's, the one with the largest effect first."""
     of_candidate, of_reference = dict(found.choices), dict(makes)
-    causes = []
+    with_all, causes = search.take(found.choices), []
     for code in of_candidate.keys() | of_reference.keys():
         choice, own = of_candidate.get(code), of_reference.get(code)
         if choice == own:
             continue
-        effect, on = _effect(search, of_candidate, of_reference, code)
+        effect, on = _effect(search, with_all, of_candidate, of_reference, code)
         instead = [other for other in others if _in_place(found.choices, other) and (code, choice) not in other]
         alternatives = frozenset(one for other in instead for one in other - found.choices)
         apart_by = (separate(search, dataset, found.choices, other) for other in instead)
@@ -257,15 +258,14 @@ def _cause(
     )
 
 
-def _effect(search: Search, choices: Choices, of_reference: Choices, code: str) -> tuple[float, Key]:
-    """How much of a tensor changes, at most, when this convention alone is the reference's."""
+def _effect(search: Search, with_all: Told, choices: Choices, of_reference: Choices, code: str) -> tuple[float, Key]:
+    """How much of a tensor changes, at most, when this convention alone is the reference's; `with_all` has all."""
     others = {other: choice for other, choice in choices.items() if other != code}
     corrected = others | {code: of_reference[code]} if code in of_reference else others
-    with_it = search.stand_in.take(search.evidence, choices)
     without = search.stand_in.take(search.evidence, corrected)
     largest, on = 0.0, search.evidence.keys[0]
     for key in search.evidence.keys:
-        for one, other in zip(with_it, without, strict=True):
+        for one, other in zip(with_all, without, strict=True):
             if key not in one or key not in other or one[key].dtype.kind != "f":
                 continue
             size = max(float(np.abs(array[key]).max(initial=0.0)) for array in (one, other))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 
 from parity.config import Experiment
-from parity.data import Dataset, Schedule
+from parity.data import Chunk, Dataset, Schedule
 from parity.diagnosis.evidence import MOST, Evidence, steps_needed
 from parity.lockstep import batches
 from parity.protocol import Array, Key, Pair, Records
@@ -55,7 +55,7 @@ class Kept:
             return None
         pieces: list[list[Records]] = [[], []]
         for chunk in self._schedule.chunks(needed, 1, needed):
-            x, y = batches(self._dataset, chunk)
+            x, y = _batches(self._dataset, chunk)
             for of_side, records in zip(pieces, zip(*self._records, strict=True), strict=True):
                 told = _between(records, chunk.first_step, chunk.first_step + len(chunk) - 1)
                 batch = {Key("batch", "x"): x, Key("batch", "y"): y}
@@ -71,6 +71,15 @@ class Kept:
         """How many steps a diagnosis would look at; as many as there are, as long as nothing has diverged."""
         until = self._diverged()
         return self._schedule.steps if until is None else steps_needed(self._schedule, self._parameters, until)
+
+
+def _batches(dataset: Dataset, chunk: Chunk) -> tuple[Array, Array]:
+    """As `batches`; where every step has all examples in their order, these are not copied."""
+    everything = np.arange(len(dataset))
+    if chunk.rows.shape[1:] != everything.shape or (chunk.rows != everything).any():
+        return batches(dataset, chunk)
+    x, y = (np.broadcast_to(array, (len(chunk), *array.shape)) for array in (dataset.x, dataset.y))  # read-only
+    return x, y
 
 
 def _copies(arrays: Mapping[Key, Array]) -> dict[Key, Array]:

@@ -118,6 +118,7 @@ class Search:
         self._budgets: dict[tuple[int, bool, frozenset[Key]], Told] = {}
         self._tried: dict[tuple[int, Set], Tried] = {}
         self._held: dict[Set, Tried] = {}
+        self._last: tuple[Set, Told] | None = None
         self._fittings: dict[int, Fitting] = {}
         self._plain: dict[int, Told] = {}
         self._begins: dict[tuple[int, Set], tuple[int, Key] | None] = {}
@@ -157,10 +158,16 @@ class Search:
             self._fittings[evidence.steps] = Fitting(evidence, momentum)
         return self._fittings[evidence.steps]
 
+    def take(self, choices: Set) -> Told:
+        """All steps of the evidence; the last that were taken are remembered."""
+        if self._last is None or self._last[0] != choices:
+            self._last = choices, self.stand_in.take(self.evidence, dict(choices))
+        return self._last[1]
+
     def prove(self, choices: Set) -> Tried:
         """Hold a set against all of the evidence, with budgets of its own."""
         if choices not in self._held:
-            taken = self.stand_in.take(self.evidence, dict(choices))
+            taken = self.take(choices)
             nothing = [{key: np.zeros(len(array)) for key, array in told.items()} for told in taken]
             used = apart(self.evidence.told, taken, nothing, self.keys)
             if any(of_key.any() for of_key in used.values()):  # the same to the last bit needs no budget
@@ -171,7 +178,7 @@ class Search:
 
     def holds(self, choices: Set) -> bool:
         """Whether `prove` would: budgets are measured no further than it takes to see that."""
-        taken = self.stand_in.take(self.evidence, dict(choices))
+        taken = self.take(choices)
         growing = self.stand_in.growing_budgets(self.evidence, dict(choices), taken)
         return any(Tried(choices, apart(self.evidence.told, taken, budgets, self.keys)).explains for budgets in growing)
 

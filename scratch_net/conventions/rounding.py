@@ -31,12 +31,14 @@ class Products:
         self._made = {}
 
     def of(self, make, same, x, *others):
-        """`make(x, *others)`, or what it was for this x; made again unless `same(then, now)` for all others."""
+        """`make(x, *others)`, or what it was for this x and others of which each was the same: `same(then, now)`."""
         key = make.__name__, x.__array_interface__["data"], x.shape, x.strides
-        _, then, made = self._made.get(key, (None, None, None))
-        if then is None or not all(map(same, then, others)):
-            made = make(x, *others)
-            self._made[key] = x, [other.copy() for other in others], made  # with x kept, its address stays its own
+        known = self._made.setdefault(key, [])
+        for _, then, made in known:
+            if all(map(same, then, others)):
+                return made
+        made = make(x, *others)
+        known.append((x, [other.copy() for other in others], made))  # with x kept, its address stays its own
         return made
 
 
