@@ -36,6 +36,8 @@ RESCALED = 2
 """Of how many sets, the best of each ranking, factors are exchanged."""
 THIN = 16
 """Examples of a batch that show where the effect of a convention begins."""
+MANY = 256
+"""Examples of a batch from which on rescaled sets are looked at like that, too."""
 MOST_CAUSES = 7
 LEAST = 0.5
 """What a larger set must take from the score to count as nearer; rounding and chance take less."""
@@ -196,9 +198,11 @@ class Search:
         nearest = [tried.nearness for tried in beam]
         for size in range(1, MOST_CAUSES + 1):
             larger = self._larger(beam, on)
-            if size > 1:  # factors of one product: each alone may lead away from it
-                larger += [choices for tried in beam[:RESCALED] for choices in self._rescaled(tried.choices)]
-            grown = list(self._tried_until(until, dict.fromkeys(larger), on))
+            grown = list(self._tried_until(until, larger, on))
+            # Factors of one product: each alone may lead away from it. Large steps are spared where not needed.
+            if size > 1 and not (on.batch > MANY and any(tried.explains for tried in grown)):
+                rescaled = itertools.chain.from_iterable(self._rescaled(tried, on) for tried in beam[:RESCALED])
+                grown += self._tried_until(until, (one for one in dict.fromkeys(rescaled) if one not in larger), on)
             explained = [tried for tried in grown if tried.explains]
             if proved := self._proved(explained):
                 return self._smallest(map(self._needed, self._smallest(proved))), []
@@ -233,7 +237,12 @@ class Search:
             if all((of_key <= 1).all() for of_key in used.values()):
                 yield other
 
-    def _rescaled(self, choices: Set) -> Iterator[Set]:
+    def _rescaled(self, tried: Tried, on: Evidence) -> Iterable[Set]:
+        """The set with other factors; where its steps are large, only those that may explain what it leaves over."""
+        rescaled = self._other_factors(tried.choices)
+        return rescaled if on.batch <= MANY else self._beginning_where_left(tried, rescaled, on)
+
+    def _other_factors(self, choices: Set) -> Iterator[Set]:
         """The set with one or two of its factors others: taken out, put in, or put in place of one of their code."""
         of_set = dict(choices)
         options = [[(code, ""), *of_code] for code, of_code in self.factors().items()]
@@ -275,7 +284,7 @@ class Search:
         least = min(map(len, found))
         return [held for choices, held in found.items() if len(choices) == least]
 
-    def _larger(self, beam: list[Tried], on: Evidence) -> list[Set]:
+    def _larger(self, beam: list[Tried], on: Evidence) -> dict[Set, None]:
         """Every set with one more convention than one of these has, if that can explain any more."""
         found: dict[Set, None] = {}
         for tried in beam:
@@ -283,7 +292,7 @@ class Search:
             singles = [single for single in self.singles if single[0] not in codes]
             for single in self._promising(tried, singles, on):
                 found[tried.choices | {single}] = None
-        return list(found)
+        return found
 
     def _promising(self, tried: Tried, singles: list[tuple[str, str]], on: Evidence) -> Iterator[tuple[str, str]]:
         """Conventions that may explain what a set leaves over.
@@ -298,17 +307,25 @@ class Search:
                 if begins is None or not tried.has_explained(begins[1]):
                     yield single
             return
+        sets = {tried.choices | {single}: single for single in singles}
+        for choices in self._beginning_where_left(tried, sets, on):
+            yield sets[choices]
+
+    def _beginning_where_left(self, tried: Tried, sets: Iterable[Set], on: Evidence) -> Iterator[Set]:
+        """Sets that begin to differ from one in what it leaves over first, as few of the examples show.
+
+        One that begins before spoils what was explained, and one that begins later leaves that over.
+        """
         thin, where = on.thin(THIN), _first(tried.used)
         taken = self.stand_in.take(thin, dict(tried.choices))
         budgets = self.stand_in.budgets(thin, dict(tried.choices), taken)
-        for single in singles:
-            other = self.stand_in.take(thin, dict(tried.choices | {single}))
-            if _first(apart(other, taken, budgets, self.keys)) == where:
-                yield single
+        for choices in sets:
+            if _first(apart(self.stand_in.take(thin, dict(choices)), taken, budgets, self.keys)) == where:
+                yield choices
 
     def _budgets_of(self, evidence: Evidence, choices: Set, taken: Told) -> Told:
         """Budgets for ranking: those of one set do for all that tell the same tensors in the same precision."""
-        key = (evidence.steps, computes_in_float32(dict(choices)), frozenset(taken[0]))
+        key = (evidence.steps, computes_in_float32(dict(choices)), frozenset(taken[0].keys() & set(self.keys)))
         if key not in self._budgets:
             self._budgets[key] = self.stand_in.budgets(evidence, dict(choices), taken)
         return self._budgets[key]
