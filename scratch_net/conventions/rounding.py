@@ -27,7 +27,7 @@ from scratch_net.losses import softmax
 ULPS = 4.0
 MANY = 256
 """Examples of a batch that make it worth sharing, and looking for equal terms."""
-EQUAL = 2.0**-16
+EQUAL = 2.0**-18
 """Numbers that are equal but for such errors differ by less, relative to themselves."""
 NEAR = 2.0**-6
 """So near is near enough for how large an error is, where it is worked out once for several networks."""
