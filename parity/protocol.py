@@ -252,6 +252,9 @@ class Side(Protocol):
     def with_conventions(self, choices: Mapping[str, str]) -> Side:
         """The same side made with other conventions."""
 
+    def sharing(self) -> Side:
+        """The same side; what is made of it with other conventions may share work on arrays that nobody writes to."""
+
     def with_roundings(self, members: int, size: float) -> Sequence[Side]:
         """So many of the same side, each with rounding errors of its own made on purpose, of that unit roundoff."""
 

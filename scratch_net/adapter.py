@@ -16,7 +16,7 @@ from parity.config.philox import KerasRandom, layer_seeds
 from parity.protocol import Array, Key, Records
 from scratch_net import conventions
 from scratch_net.activations import ACTIVATIONS
-from scratch_net.conventions.rounding import Products
+from scratch_net.conventions.sharing import Products
 from scratch_net.initializers import RANDOM
 from scratch_net.layers import Dense
 from scratch_net.losses import LOSSES
@@ -114,7 +114,11 @@ class ScratchSide:
         return stacks[0]
 
     def with_conventions(self, choices: Mapping[str, str]) -> ScratchSide:
-        return ScratchSide({**self.choices, **choices})
+        return ScratchSide({**self.choices, **choices}, self._products)
+
+    def sharing(self) -> ScratchSide:
+        """Itself, and with other conventions later: they share what they multiply alike; see `conventions.sharing`."""
+        return ScratchSide(self.choices, Products())
 
     def with_roundings(self, members: int, size: float) -> list[ScratchSide]:
         """So many of itself with rounding errors of a size, each with its own; see `conventions.rounding`."""

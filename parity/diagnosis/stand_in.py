@@ -42,7 +42,8 @@ class StandIn:
     """Takes the steps of evidence with one set of conventions or another."""
 
     def __init__(self, experiment: Experiment, side: LoadedSide, weights: Mapping[str, Array]) -> None:
-        self.experiment, self.side, self.weights = experiment, side, weights
+        self.experiment, self.weights = experiment, weights
+        self.side = LoadedSide(side.name, side.side.sharing())
 
     @property
     def choices(self) -> list[tuple[str, str]]:

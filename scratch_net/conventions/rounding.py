@@ -13,8 +13,8 @@ It is left out of batches below `MANY`, where n is at most `sqrt(MANY) sqrt(n)`,
 
 A loss gradient taken from logits is a difference of probabilities and targets: it errs by units of what was subtracted.
 
-Networks with other errors that take the same steps multiply the same batch by the same kernel, which for a large batch
-is most of their work. They may share these products (`Products`); each adds errors of its own.
+How large errors are need not be worked out for each of several networks that take the same steps: they may share it
+(`sharing.Products`); each draws errors of its own.
 """
 
 from __future__ import annotations
@@ -22,33 +22,14 @@ from __future__ import annotations
 import numpy as np
 
 from scratch_net.activations import Sigmoid
+from scratch_net.conventions.sharing import MANY
 from scratch_net.losses import softmax
 
 ULPS = 4.0
-MANY = 256
-"""Examples of a batch that make it worth sharing, and looking for equal terms."""
 EQUAL = 2.0**-18
 """Numbers that are equal but for such errors differ by less, relative to themselves."""
 NEAR = 2.0**-6
 """So near is near enough for how large an error is, where it is worked out once for several networks."""
-
-
-class Products:
-    """What was made of batches that nobody can write to, for all networks that are given the very same arrays."""
-
-    def __init__(self):
-        self._made = {}
-
-    def of(self, make, same, x, *others):
-        """`make(x, *others)`, or what it was for this x and others of which each was the same: `same(then, now)`."""
-        key = make.__name__, x.__array_interface__["data"], x.shape, x.strides
-        known = self._made.setdefault(key, [])
-        for _, then, made in known:
-            if all(map(same, then, others)):
-                return made
-        made = make(x, *others)
-        known.append((x, [other.copy() for other in others], made))  # with x kept, its address stays its own
-        return made
 
 
 def _nearly(one, other):
@@ -73,9 +54,9 @@ class Rounding:
 
     def shared(self, make, same, x, *others):
         """`make(x, *others)`, or what it was for another network."""
-        if self.products is None or x.flags.writeable or len(x) < MANY:
+        if self.products is None:
             return make(x, *others)
-        return self.products.of(make, same, x, *others)
+        return self.products.of(make.__name__, lambda: make(x, *others), same, x, *others)
 
     def repeated(self, dz, x):
         """sum_j n_j**2 of the terms `dz` and of the terms `x_i dz_j`, (units,) and (inputs, units); 0 if unknown."""
@@ -120,15 +101,12 @@ def _round_layer(layer, rounding):
     affine, forward, backward = layer.affine, layer.activation.forward, layer.backward_activation
     backward_weights, backward_input = layer.backward_weights, layer.backward_input
 
-    def affine_and_terms(x, kernel, *bias):
-        terms = np.abs(x) @ np.abs(kernel)
-        for b in bias:
-            terms += np.abs(b)
-        return affine(x).copy(), terms  # the layer writes its next into the same array
+    def affine_terms(x, kernel, *bias):
+        return sum(map(np.abs, bias), np.abs(x) @ np.abs(kernel))
 
     def rounded_affine(x):
-        z, terms = rounding.shared(affine_and_terms, np.array_equal, x, *layer.weights.values())
-        return rounding.summed(z, terms, x.shape[-1])
+        terms = rounding.shared(affine_terms, np.array_equal, x, *layer.weights.values())
+        return rounding.summed(affine(x), terms, x.shape[-1])
 
     def kernel_terms(x, dz):
         return np.abs(x).T @ np.abs(dz)
