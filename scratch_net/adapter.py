@@ -122,9 +122,8 @@ class ScratchSide:
 
     def with_roundings(self, members: int, size: float) -> list[ScratchSide]:
         """So many of itself with rounding errors of a size, each with its own; see `conventions.rounding`."""
-        products = Products()  # of the steps that all of them take
         errors = ({"rounding.seed": str(member), "rounding.size": str(size)} for member in range(members))
-        return [ScratchSide({**self.choices, **choices}, products) for choices in errors]
+        return [self.with_conventions(choices) for choices in errors]
 
     def makes(self) -> dict[str, str]:
         return dict(self.choices)

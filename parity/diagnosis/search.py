@@ -166,6 +166,10 @@ class Search:
             self._last = choices, self.stand_in.take(self.evidence, dict(choices))
         return self._last[1]
 
+    def _seen(self, taken: Told) -> Told:
+        """Of what was taken, the tensors that the candidate tells."""
+        return [{key: told[key] for key in self.keys if key in told} for told in taken]
+
     def prove(self, choices: Set) -> Tried:
         """Hold a set against all of the evidence, with budgets of its own."""
         if choices not in self._held:
@@ -173,7 +177,7 @@ class Search:
             nothing = [{key: np.zeros(len(array)) for key, array in told.items()} for told in taken]
             used = apart(self.evidence.told, taken, nothing, self.keys)
             if any(of_key.any() for of_key in used.values()):  # the same to the last bit needs no budget
-                budgets = self.stand_in.budgets(self.evidence, dict(choices), taken)
+                budgets = self.stand_in.budgets(self.evidence, dict(choices), self._seen(taken))
                 used = apart(self.evidence.told, taken, budgets, self.keys)
             self._held[choices] = Tried(choices, used)
         return self._held[choices]
@@ -181,7 +185,7 @@ class Search:
     def holds(self, choices: Set) -> bool:
         """Whether `prove` would: budgets are measured no further than it takes to see that."""
         taken = self.take(choices)
-        growing = self.stand_in.growing_budgets(self.evidence, dict(choices), taken)
+        growing = self.stand_in.growing_budgets(self.evidence, dict(choices), self._seen(taken))
         return any(Tried(choices, apart(self.evidence.told, taken, budgets, self.keys)).explains for budgets in growing)
 
     def run(self) -> tuple[list[Tried], list[Tried]]:
@@ -196,13 +200,8 @@ class Search:
             on, beam = self.evidence, [self.try_set(frozenset(), self.evidence)]
         best, stale, until = beam, 0, time.thread_time() + SECONDS
         nearest = [tried.nearness for tried in beam]
-        for size in range(1, MOST_CAUSES + 1):
-            larger = self._larger(beam, on)
-            grown = list(self._tried_until(until, larger, on))
-            # Factors of one product: each alone may lead away from it. Large steps are spared where not needed.
-            if size > 1 and not (on.batch > MANY and any(tried.explains for tried in grown)):
-                rescaled = itertools.chain.from_iterable(self._rescaled(tried, on) for tried in beam[:RESCALED])
-                grown += self._tried_until(until, (one for one in dict.fromkeys(rescaled) if one not in larger), on)
+        for _ in range(MOST_CAUSES):
+            grown = self._grown(beam, on, until)
             explained = [tried for tried in grown if tried.explains]
             if proved := self._proved(explained):
                 return self._smallest(map(self._needed, self._smallest(proved))), []
@@ -219,6 +218,22 @@ class Search:
                 break
         plain = self.try_set(frozenset(), on)
         return [], [plain, *(tried for tried in best if tried.choices and tried.score < plain.score - LEAST)]
+
+    def _grown(self, beam: list[Tried], on: Evidence, until: float) -> list[Tried]:
+        """Every set with one convention more than one of these has, and these with other factors.
+
+        Where steps are large, no more of them than it takes to explain everything: what else does is for readings.
+        """
+        found: dict[Set, Tried] = {}
+        grown = (self._larger(tried, on) for tried in beam)
+        # Factors of one product: each alone may lead away from it.
+        rescaled = (self._rescaled(tried, on) for tried in beam[:RESCALED] if tried.choices)
+        for sets in itertools.chain(grown, rescaled):
+            for tried in self._tried_until(until, (one for one in sets if one not in found), on):
+                found[tried.choices] = tried
+            if on.batch > MANY and any(tried.explains for tried in found.values()):
+                break
+        return list(found.values())
 
     def _tried_until(self, until: float, sets: Iterable[Set], on: Evidence) -> Iterator[Tried]:
         for choices in sets:
@@ -284,15 +299,11 @@ class Search:
         least = min(map(len, found))
         return [held for choices, held in found.items() if len(choices) == least]
 
-    def _larger(self, beam: list[Tried], on: Evidence) -> dict[Set, None]:
-        """Every set with one more convention than one of these has, if that can explain any more."""
-        found: dict[Set, None] = {}
-        for tried in beam:
-            codes = {code for code, _ in tried.choices}
-            singles = [single for single in self.singles if single[0] not in codes]
-            for single in self._promising(tried, singles, on):
-                found[tried.choices | {single}] = None
-        return found
+    def _larger(self, tried: Tried, on: Evidence) -> Iterator[Set]:
+        """Every set with one more convention than this one has, if that can explain any more."""
+        codes = {code for code, _ in tried.choices}
+        singles = [single for single in self.singles if single[0] not in codes]
+        return (tried.choices | {single} for single in self._promising(tried, singles, on))
 
     def _promising(self, tried: Tried, singles: list[tuple[str, str]], on: Evidence) -> Iterator[tuple[str, str]]:
         """Conventions that may explain what a set leaves over.
@@ -327,7 +338,7 @@ class Search:
         """Budgets for ranking: those of one set do for all that tell the same tensors in the same precision."""
         key = (evidence.steps, computes_in_float32(dict(choices)), frozenset(taken[0].keys() & set(self.keys)))
         if key not in self._budgets:
-            self._budgets[key] = self.stand_in.budgets(evidence, dict(choices), taken)
+            self._budgets[key] = self.stand_in.budgets(evidence, dict(choices), self._seen(taken))
         return self._budgets[key]
 
 

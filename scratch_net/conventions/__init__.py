@@ -68,7 +68,7 @@ def apply(network, choices, training=None):
     """Make a network with Keras' choices one with the given choices: {"l2.penalty": "half", ...}."""
     network.training = training or Training()
     if network.training.products is not None:
-        share(network, network.training.products)
+        share(network, network.training.products, gradients="rounding.seed" not in choices)
     for code in CHOICES:
         if (choice := choices.get(code, KERAS_CHOICE[code])) != KERAS_CHOICE[code]:
             CHOICES[code][choice](network)

@@ -36,26 +36,39 @@ class Products:
         return made
 
 
-def share(network, products):
-    """Let the layers of a network take their products from there; first of all, as what they do may be changed."""
+def share(network, products, *, gradients):
+    """Let the layers of a network take their products from there; first of all, as what they do may be changed.
+
+    Their gradients, too, unless each network has its own dz.
+    """
     for layer in network.layers:
-        _share_products(layer, products)
+        _share_affine(layer, products)
+        if gradients:
+            _share_gradients(layer, products)
 
 
-def _share_products(layer, products):
+def _share_affine(layer, products):
+    def affine(x):
+        kind = type(layer)  # which may multiply otherwise
+
+        def make():
+            return kind.affine(layer, x).copy()  # the layer writes its next into the same array
+
+        return products.of((kind, "affine"), make, np.array_equal, x, *layer.weights.values()).copy()
+
+    layer.affine = affine
+
+
+def _share_gradients(layer, products):
     def copied(made):
         return {name: g.copy() for name, g in made.items()}
 
-    def affine(x):
-        kind = type(layer)  # which may multiply otherwise
-        weights = layer.weights.values()
-        return products.of((kind, "affine"), lambda: kind.affine(layer, x).copy(), np.array_equal, x, *weights).copy()
-
     def backward_weights(x, dz):
         kind = type(layer)
-        key = kind, layer.name, "backward_weights"
-        return copied(
-            products.of(key, lambda: copied(kind.backward_weights(layer, x, dz)), np.array_equal, x, dz),
-        )
 
-    layer.affine, layer.backward_weights = affine, backward_weights
+        def make():
+            return copied(kind.backward_weights(layer, x, dz))
+
+        return copied(products.of((kind, layer.name, "gradients"), make, np.array_equal, x, dz))
+
+    layer.backward_weights = backward_weights
