@@ -22,7 +22,7 @@ The vocabulary of a step. Every value is an array; groups map a name to an array
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
@@ -251,6 +251,12 @@ class Side(Protocol):
 
     def with_conventions(self, choices: Mapping[str, str]) -> Side:
         """The same side made with other conventions."""
+
+    def sharing(self) -> Side:
+        """The same side; what is made of it with other conventions may share work on arrays that nobody writes to."""
+
+    def with_roundings(self, members: int, size: float) -> Sequence[Side]:
+        """So many of the same side, each with rounding errors of its own made on purpose, of that unit roundoff."""
 
     def environment(self) -> Mapping[str, str]:
         """Versions and settings that bear on the numbers."""

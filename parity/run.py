@@ -14,7 +14,7 @@ import numpy as np
 from parity.arbiter import Arbitration, arbitrate
 from parity.config import Experiment, Precision
 from parity.data import Dataset, Schedule, load_dataset
-from parity.diagnosis import Diagnosis, diagnose
+from parity.diagnosis import Diagnosis, Kept, diagnose
 from parity.errors import SideError, UsageError
 from parity.gradcheck import GradCheck, check_gradients
 from parity.judge import BEGINS, Judge
@@ -86,7 +86,7 @@ def diff(
     stand_in = _like(stand_in, sides[0])
     timings = {"load": time.perf_counter() - began}
     runs: list[Run] = []
-    started_from: dict[Precision, dict[str, Array]] = {}
+    begun: dict[Precision, tuple[dict[str, Array], Kept | None]] = {}
     diagnosis: Diagnosis | None = None
     interrupted, crash = False, None
     for precision in experiment.precisions:
@@ -98,24 +98,24 @@ def diff(
         started = time.perf_counter()
         try:
             converted = dataset.astype(precision)
-            start = started_from[precision] = _common_start(experiment, sides, converted, judge, weights)
-            watch = Watch(experiment, converted, start, judge, stand_in, lanes, envelope=envelope)
+            start = _common_start(experiment, sides, converted, judge, weights)
+            begun[precision] = start, _kept(experiment, sides, converted, start, judge, runs) if explain else None
+            watch = Watch(experiment, converted, start, judge, stand_in, lanes, envelope, begun[precision][1])
             train(experiment, sides, converted, start, watch, lanes, progress, planned)
         except KeyboardInterrupt:
             interrupted = True
         except SideError as error:
             crash = Crash(str(error), error.step)
-        report = None if watch is None else watch.envelope_report
-        runs.append(Run(precision, planned, judge, time.perf_counter() - started, report))
-        timings[precision] = runs[-1].seconds
+        timings[precision] = time.perf_counter() - started
+        runs.append(Run(precision, planned, judge, timings[precision], watch.envelope_report if watch else None))
         if interrupted or crash:
             break
     diverged = next(((run.precision, run.first) for run in runs if run.first is not None), None)
     if explain and diverged is not None and not interrupted:
         precision, first = diverged
-        weights = started_from[precision]
+        weights, kept = begun.pop(precision)
         diagnosis, interrupted = _explained(
-            experiment, sides, dataset.astype(precision), weights, precision, first, searching
+            experiment, sides, dataset.astype(precision), weights, precision, first, searching, kept
         )
         timings["diagnosis"] = diagnosis.seconds
     arbiter, checked = None, None
@@ -173,6 +173,23 @@ def not_recorded(traces: Iterable[TraceSide]) -> dict[str, str]:
     }
 
 
+def _kept(
+    experiment: Experiment,
+    sides: Iterable[LoadedSide],
+    dataset: Dataset,
+    weights: Mapping[str, Array],
+    judge: Judge,
+    runs: Iterable[Run],
+) -> Kept | None:
+    """What keeps the first steps of both sides for a diagnosis, of the first run that diverges.
+
+    Of what was recorded nothing is kept: it is on disk already.
+    """
+    if any(side.can("spans") for side in sides) or any(run.first is not None for run in runs):
+        return None
+    return Kept(experiment, dataset, weights, lambda: None if judge.first is None else judge.first.step)
+
+
 def _explained(
     experiment: Experiment,
     sides: tuple[LoadedSide, LoadedSide],
@@ -181,12 +198,13 @@ def _explained(
     precision: Precision,
     first: Divergence,
     searching: Callable[[int], None],
+    kept: Kept | None,
 ) -> tuple[Diagnosis, bool]:
     """Why they part, and whether the search was interrupted."""
     if why := _inexplicable(experiment, first, recorded=sides[1].can("spans")):
         return Diagnosis((), precision, 0, 0, 0.0, unable=why), False
     try:
-        return diagnose(experiment, load_side(STAND_IN), *sides, dataset, weights, first.step, searching), False
+        return diagnose(experiment, load_side(STAND_IN), *sides, dataset, weights, first.step, searching, kept), False
     except KeyboardInterrupt:
         return Diagnosis((), precision, 0, 0, 0.0, unable="interrupted while causes were looked for"), True
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from parity.audit import Audit
 from parity.config import Experiment
 from parity.data import Dataset
+from parity.diagnosis import Kept
 from parity.envelope import Envelope, EnvelopeReport
 from parity.judge import Judge
 from parity.protocol import Array, Lane, Pair
@@ -24,14 +25,15 @@ class Watch:
         judge: Judge,
         stand_in: str,
         lanes: tuple[Lane, ...],
-        *,
         envelope: bool,
+        kept: Kept | None = None,
     ) -> None:
         self.judge, self._lanes, self._always = judge, lanes, envelope
         self._experiment, self._dataset, self._weights, self._stand_in = experiment, dataset, weights, stand_in
         self._audit: Audit | None = None
         self._envelope: Envelope | None = None
         self._began = False
+        self._kept = kept
 
     def take(self, pair: Pair) -> None:
         if not self._began:
@@ -40,6 +42,8 @@ class Watch:
             pair if self._audit is None else self._audit.take(pair),
             None if self._envelope is None else self._envelope.take(pair),
         )
+        if self._kept is not None:
+            self._kept.take(pair)
 
     def _choose(self, pair: Pair) -> None:
         """By its own inputs, where the candidate tells all of them; else by how far it may drift."""

@@ -16,6 +16,7 @@ from parity.config.philox import KerasRandom, layer_seeds
 from parity.protocol import Array, Key, Records
 from scratch_net import conventions
 from scratch_net.activations import ACTIVATIONS
+from scratch_net.conventions.sharing import Products
 from scratch_net.initializers import RANDOM
 from scratch_net.layers import Dense
 from scratch_net.losses import LOSSES
@@ -35,7 +36,12 @@ def _regularizer(config: Any) -> Any:
     return None if config is None else REGULARIZERS[config.class_name](**_parameters(config))
 
 
-def build(experiment: Experiment, weights: Mapping[str, Array], choices: Mapping[str, str] | None = None) -> Network:
+def build(
+    experiment: Experiment,
+    weights: Mapping[str, Array],
+    choices: Mapping[str, str] | None = None,
+    products: Products | None = None,
+) -> Network:
     """The experiment's network in the dtype of `weights`, with copies of them as its weights."""
     layers = [
         Dense(
@@ -58,6 +64,7 @@ def build(experiment: Experiment, weights: Mapping[str, Array], choices: Mapping
         batch_size=experiment.batch_size if isinstance(experiment.batch_size, int) else experiment.examples,
         examples=experiment.examples,
         scale=experiment.data.scale,
+        products=products,
     )
     return conventions.apply(network, choices or {}, training)
 
@@ -95,9 +102,10 @@ class ScratchSide:
 
     lasting = True  # see `steps` in the protocol
 
-    def __init__(self, choices: Mapping[str, str] | None = None) -> None:
+    def __init__(self, choices: Mapping[str, str] | None = None, products: Products | None = None) -> None:
         self.choices = dict(choices or {})
         conventions.check(self.choices)
+        self._products = products
 
     def _next_stacks(self, method: str, count: int) -> Stacks:
         stacks = self._stacks[method]
@@ -106,7 +114,16 @@ class ScratchSide:
         return stacks[0]
 
     def with_conventions(self, choices: Mapping[str, str]) -> ScratchSide:
-        return ScratchSide({**self.choices, **choices})
+        return ScratchSide({**self.choices, **choices}, self._products)
+
+    def sharing(self) -> ScratchSide:
+        """Itself, and with other conventions later: they share what they multiply alike; see `conventions.sharing`."""
+        return ScratchSide(self.choices, Products())
+
+    def with_roundings(self, members: int, size: float) -> list[ScratchSide]:
+        """So many of itself with rounding errors of a size, each with its own; see `conventions.rounding`."""
+        errors = ({"rounding.seed": str(member), "rounding.size": str(size)} for member in range(members))
+        return [self.with_conventions(choices) for choices in errors]
 
     def makes(self) -> dict[str, str]:
         return dict(self.choices)
@@ -122,7 +139,7 @@ class ScratchSide:
         return initial_weights(experiment, inputs, precision, self.choices)
 
     def start(self, experiment: Experiment, weights: Mapping[str, Array]) -> None:
-        self.network = build(experiment, weights, self.choices)
+        self.network = build(experiment, weights, self.choices, self._products)
         self._replayed = build(experiment, weights, self.choices)
         # Memory that was written before is several times faster to write to than new memory. What a call returned lasts
         # through two more runs of steps, or one more chunk with its two replays.

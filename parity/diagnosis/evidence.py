@@ -105,11 +105,7 @@ def take_evidence(
     Of recorded sides there are the steps of `spans` alone.
     """
     schedule = Schedule.of(experiment, len(dataset))
-    whole = schedule.examples // schedule.batch_size
-    partial = whole + 1 if schedule.examples % schedule.batch_size and not schedule.drop_remainder else 0
-    parameters = sum(array.size for array in weights.values())
-    after = AFTER if schedule.batch_size * parameters < LARGE else AFTER_LARGE
-    steps = min(max(until + after, partial if partial <= MOST else 0), MOST, schedule.steps)
+    steps = steps_needed(schedule, sum(array.size for array in weights.values()), until)
     walk = Walk(experiment, side, dataset, weights)
     pieces: list[Records] = []
     for chunk in _until(schedule, steps, spans or [(1, steps)]):
@@ -124,6 +120,14 @@ def take_evidence(
         if failure is not None:  # a side that fails later has shown this much
             break
     return Evidence(tuple(pieces), str(dataset.x.dtype))
+
+
+def steps_needed(schedule: Schedule, parameters: int, until: int) -> int:
+    """Some steps beyond `until`, and to the first smaller batch if that is near."""
+    whole = schedule.examples // schedule.batch_size
+    partial = whole + 1 if schedule.examples % schedule.batch_size and not schedule.drop_remainder else 0
+    after = AFTER if schedule.batch_size * parameters < LARGE else AFTER_LARGE
+    return min(max(until + after, partial if partial <= MOST else 0), MOST, schedule.steps)
 
 
 def _until(schedule: Schedule, steps: int, spans: Iterable[Span]) -> Iterator[Chunk]:

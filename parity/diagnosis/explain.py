@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,11 +14,12 @@ from parity.conventions import convention
 from parity.data import Dataset
 from parity.diagnosis.evidence import Evidence, take_evidence
 from parity.diagnosis.initial import initial_choices
+from parity.diagnosis.kept import Kept
 from parity.diagnosis.own_words import own_words
 from parity.diagnosis.readings import readings, reworded
 from parity.diagnosis.search import Search, Set, Tried
 from parity.diagnosis.separate import separate
-from parity.diagnosis.stand_in import Choices, StandIn
+from parity.diagnosis.stand_in import Choices, StandIn, Told
 from parity.errors import SideError
 from parity.lockstep import common_spans, draw_weights
 from parity.protocol import Array, Key, execution_order
@@ -102,6 +103,7 @@ def diagnose(
     weights: Mapping[str, Array],
     until: int,
     tell: Callable[[int], None] = lambda _: None,
+    kept: Kept | None = None,
 ) -> Diagnosis:
     """Find the conventions in which the candidate differs from the reference.
 
@@ -114,6 +116,7 @@ def diagnose(
         weights: what both sides start from.
         until: the step at which they first part.
         tell: called with the number of sets tried so far.
+        kept: what both did when they were first trained; where it has not enough of it they are trained again.
     """
     began = time.perf_counter()
     stand = StandIn(experiment, stand_in, weights)
@@ -121,7 +124,10 @@ def diagnose(
 
     spans = common_spans((reference, candidate), precision)
     try:
-        told = [take_evidence(experiment, side, dataset, weights, until, spans) for side in (reference, candidate)]
+        told: Sequence[Evidence] | None = None if kept is None else kept.evidence()
+        told = told or [
+            take_evidence(experiment, one, dataset, weights, until, spans) for one in (reference, candidate)
+        ]
     except SideError as error:
         return Diagnosis((), precision, 0, 0, 0.0, unable=f"a side did not run a second time: {error}")
     if odd := _not_comparable(told[1], weights):
@@ -135,7 +141,7 @@ def diagnose(
         )
 
     makes: Set = frozenset()
-    if not trusted.prove(makes).explains:
+    if not trusted.holds(makes):
         found, _ = trusted.run()
         if not found:
             return ended(
@@ -216,12 +222,12 @@ def _words(choices: Set) -> tuple[str, ...]:
 def _causes(search: Search, dataset: Dataset, found: Tried, makes: Set, others: list[Set]) -> tuple[Cause, ...]:
     """Where the candidate's choices are not the reference's, the one with the largest effect first."""
     of_candidate, of_reference = dict(found.choices), dict(makes)
-    causes = []
+    with_all, causes = search.take(found.choices), []
     for code in of_candidate.keys() | of_reference.keys():
         choice, own = of_candidate.get(code), of_reference.get(code)
         if choice == own:
             continue
-        effect, on = _effect(search, of_candidate, of_reference, code)
+        effect, on = _effect(search, with_all, of_candidate, of_reference, code)
         instead = [other for other in others if _in_place(found.choices, other) and (code, choice) not in other]
         alternatives = frozenset(one for other in instead for one in other - found.choices)
         apart_by = (separate(search, dataset, found.choices, other) for other in instead)
@@ -253,15 +259,14 @@ def _cause(
     )
 
 
-def _effect(search: Search, choices: Choices, of_reference: Choices, code: str) -> tuple[float, Key]:
-    """How much of a tensor changes in a step, at most, when this convention alone is the reference's."""
+def _effect(search: Search, with_all: Told, choices: Choices, of_reference: Choices, code: str) -> tuple[float, Key]:
+    """How much of a tensor changes in a step, at most, when this one alone is the reference's; `with_all` has all."""
     others = {other: choice for other, choice in choices.items() if other != code}
     corrected = others | {code: of_reference[code]} if code in of_reference else others
-    with_it = search.stand_in.take(search.evidence, choices)
     without = search.stand_in.take(search.evidence, corrected)
     largest, on = 0.0, search.evidence.keys[0]
     for key in search.evidence.keys:
-        for one, other in zip(with_it, without, strict=True):
+        for one, other in zip(with_all, without, strict=True):
             if key not in one or key not in other or one[key].dtype.kind != "f":
                 continue
             sizes = np.maximum(_size(one[key]), _size(other[key]))

@@ -36,6 +36,8 @@ RESCALED = 2
 """Of how many sets, the best of each ranking, factors are exchanged."""
 THIN = 16
 """Examples of a batch that show where the effect of a convention begins."""
+MANY = 256
+"""Examples of a batch from which on rescaled sets are looked at like that, too."""
 MOST_CAUSES = 7
 LEAST = 0.5
 """What a larger set must take from the score to count as nearer; rounding and chance take less."""
@@ -114,6 +116,8 @@ class Search:
         self.quick = evidence.first(QUICK)
         self._budgets: dict[tuple[int, bool, frozenset[Key]], Told] = {}
         self._tried: dict[tuple[int, Set], Tried] = {}
+        self._held: dict[Set, Tried] = {}
+        self._last: tuple[Set, Told] | None = None
         self._fittings: dict[int, Fitting] = {}
         self._plain: dict[int, Told] = {}
         self._begins: dict[tuple[int, Set], tuple[int, Key] | None] = {}
@@ -137,7 +141,7 @@ class Search:
         key = (evidence.steps, choices)
         if key not in self._tried:
             taken = self.stand_in.take(evidence, dict(choices))
-            budgets = self._budgets_of(evidence, choices, frozenset(taken[0]))
+            budgets = self._budgets_of(evidence, choices, taken)
             used = apart(evidence.told, taken, budgets, self.keys)
             self._tried[key] = Tried(choices, used, self._fitting(evidence).fit(taken, budgets, used))
             if not choices:
@@ -153,11 +157,33 @@ class Search:
             self._fittings[evidence.steps] = Fitting(evidence, momentum)
         return self._fittings[evidence.steps]
 
+    def take(self, choices: Set) -> Told:
+        """All steps of the evidence; the last that were taken are remembered."""
+        if self._last is None or self._last[0] != choices:
+            self._last = choices, self.stand_in.take(self.evidence, dict(choices))
+        return self._last[1]
+
+    def _seen(self, taken: Told) -> Told:
+        """Of what was taken, the tensors that the candidate tells."""
+        return [{key: told[key] for key in self.keys if key in told} for told in taken]
+
     def prove(self, choices: Set) -> Tried:
         """Hold a set against all of the evidence, with budgets of its own."""
-        taken = self.stand_in.take(self.evidence, dict(choices))
-        budgets = self.stand_in.budgets(self.evidence, dict(choices))
-        return Tried(choices, apart(self.evidence.told, taken, budgets, self.keys))
+        if choices not in self._held:
+            taken = self.take(choices)
+            nothing = [{key: np.zeros(len(array)) for key, array in told.items()} for told in taken]
+            used = apart(self.evidence.told, taken, nothing, self.keys)
+            if any(of_key.any() for of_key in used.values()):  # the same to the last bit needs no budget
+                budgets = self.stand_in.budgets(self.evidence, dict(choices), self._seen(taken))
+                used = apart(self.evidence.told, taken, budgets, self.keys)
+            self._held[choices] = Tried(choices, used)
+        return self._held[choices]
+
+    def holds(self, choices: Set) -> bool:
+        """Whether `prove` would: budgets are measured no further than it takes to see that."""
+        taken = self.take(choices)
+        growing = self.stand_in.growing_budgets(self.evidence, dict(choices), self._seen(taken))
+        return any(Tried(choices, apart(self.evidence.told, taken, budgets, self.keys)).explains for budgets in growing)
 
     def run(self) -> tuple[list[Tried], list[Tried]]:
         """The smallest sets that explain everything; otherwise none of them and then the best that do not.
@@ -171,11 +197,8 @@ class Search:
             on, beam = self.evidence, [self.try_set(frozenset(), self.evidence)]
         best, stale, until = beam, 0, time.thread_time() + SECONDS
         nearest = [tried.nearness for tried in beam]
-        for size in range(1, MOST_CAUSES + 1):
-            larger = self._larger(beam, on)
-            if size > 1:  # factors of one product: each alone may lead away from it
-                larger += [choices for tried in beam[:RESCALED] for choices in self._rescaled(tried.choices)]
-            grown = list(self._tried_until(until, dict.fromkeys(larger), on))
+        for _ in range(MOST_CAUSES):
+            grown = self._grown(beam, on, until)
             explained = [tried for tried in grown if tried.explains]
             if proved := self._proved(explained):
                 return self._smallest(map(self._needed, self._smallest(proved))), []
@@ -193,6 +216,22 @@ class Search:
         plain = self.try_set(frozenset(), on)
         return [], [plain, *(tried for tried in best if tried.choices and tried.score < plain.score - LEAST)]
 
+    def _grown(self, beam: list[Tried], on: Evidence, until: float) -> list[Tried]:
+        """Every set with one convention more than one of these has, and these with other factors.
+
+        Where steps are large, no more of them than it takes to explain everything: what else does is for readings.
+        """
+        found: dict[Set, Tried] = {}
+        grown = (self._larger(tried, on) for tried in beam)
+        # Factors of one product: each alone may lead away from it.
+        rescaled = (self._rescaled(tried, on) for tried in beam[:RESCALED] if tried.choices)
+        for sets in itertools.chain(grown, rescaled):
+            for tried in self._tried_until(until, (one for one in sets if one not in found), on):
+                found[tried.choices] = tried
+            if on.batch > MANY and any(tried.explains for tried in found.values()):
+                break
+        return list(found.values())
+
     def _tried_until(self, until: float, sets: Iterable[Set], on: Evidence) -> Iterator[Tried]:
         for choices in sets:
             if self.stopped or time.thread_time() > until:
@@ -203,13 +242,19 @@ class Search:
     def alike(self, choices: Set, sets: Iterable[Set]) -> Iterator[Set]:
         """Those of these sets that may do as well as one does: the first steps, with few of their examples, tell."""
         thin = self.quick.thin(THIN)
-        taken, budgets = self.stand_in.take(thin, dict(choices)), self.stand_in.budgets(thin, dict(choices))
+        taken = self.stand_in.take(thin, dict(choices))
+        budgets = self.stand_in.budgets(thin, dict(choices), taken)
         for other in sets:
             used = apart(self.stand_in.take(thin, dict(other)), taken, budgets, self.keys)
             if all((of_key <= 1).all() for of_key in used.values()):
                 yield other
 
-    def _rescaled(self, choices: Set) -> Iterator[Set]:
+    def _rescaled(self, tried: Tried, on: Evidence) -> Iterable[Set]:
+        """The set with other factors; where its steps are large, only those that may explain what it leaves over."""
+        rescaled = self._other_factors(tried.choices)
+        return rescaled if on.batch <= MANY else self._beginning_where_left(tried, rescaled, on)
+
+    def _other_factors(self, choices: Set) -> Iterator[Set]:
         """The set with one or two of its factors others: taken out, put in, or put in place of one of their code."""
         of_set = dict(choices)
         options = [[(code, ""), *of_code] for code, of_code in self.factors().items()]
@@ -251,15 +296,11 @@ class Search:
         least = min(map(len, found))
         return [held for choices, held in found.items() if len(choices) == least]
 
-    def _larger(self, beam: list[Tried], on: Evidence) -> list[Set]:
-        """Every set with one more convention than one of these has, if that can explain any more."""
-        found: dict[Set, None] = {}
-        for tried in beam:
-            codes = {code for code, _ in tried.choices}
-            singles = [single for single in self.singles if single[0] not in codes]
-            for single in self._promising(tried, singles, on):
-                found[tried.choices | {single}] = None
-        return list(found)
+    def _larger(self, tried: Tried, on: Evidence) -> Iterator[Set]:
+        """Every set with one more convention than this one has, if that can explain any more."""
+        codes = {code for code, _ in tried.choices}
+        singles = [single for single in self.singles if single[0] not in codes]
+        return (tried.choices | {single} for single in self._promising(tried, singles, on))
 
     def _promising(self, tried: Tried, singles: list[tuple[str, str]], on: Evidence) -> Iterator[tuple[str, str]]:
         """Conventions that may explain what a set leaves over.
@@ -274,18 +315,27 @@ class Search:
                 if begins is None or not tried.has_explained(begins[1]):
                     yield single
             return
-        thin, where = on.thin(THIN), _first(tried.used)
-        taken, budgets = self.stand_in.take(thin, dict(tried.choices)), self.stand_in.budgets(thin, dict(tried.choices))
-        for single in singles:
-            other = self.stand_in.take(thin, dict(tried.choices | {single}))
-            if _first(apart(other, taken, budgets, self.keys)) == where:
-                yield single
+        sets = {tried.choices | {single}: single for single in singles}
+        for choices in self._beginning_where_left(tried, sets, on):
+            yield sets[choices]
 
-    def _budgets_of(self, evidence: Evidence, choices: Set, told: frozenset[Key]) -> Told:
+    def _beginning_where_left(self, tried: Tried, sets: Iterable[Set], on: Evidence) -> Iterator[Set]:
+        """Sets that begin to differ from one in what it leaves over first, as few of the examples show.
+
+        One that begins before spoils what was explained, and one that begins later leaves that over.
+        """
+        thin, where = on.thin(THIN), _first(tried.used)
+        taken = self.stand_in.take(thin, dict(tried.choices))
+        budgets = self.stand_in.budgets(thin, dict(tried.choices), taken)
+        for choices in sets:
+            if _first(apart(self.stand_in.take(thin, dict(choices)), taken, budgets, self.keys)) == where:
+                yield choices
+
+    def _budgets_of(self, evidence: Evidence, choices: Set, taken: Told) -> Told:
         """Budgets for ranking: those of one set do for all that tell the same tensors in the same precision."""
-        key = (evidence.steps, computes_in_float32(dict(choices)), told)
+        key = (evidence.steps, computes_in_float32(dict(choices)), frozenset(taken[0].keys() & set(self.keys)))
         if key not in self._budgets:
-            self._budgets[key] = self.stand_in.budgets(evidence, dict(choices))
+            self._budgets[key] = self.stand_in.budgets(evidence, dict(choices), self._seen(taken))
         return self._budgets[key]
 
 

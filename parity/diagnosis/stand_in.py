@@ -15,7 +15,8 @@ that null runs use a fraction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,8 @@ MARGIN = 16.0
 IN_FLOAT32 = {"precision.compute": "float32"}
 
 Choices = Mapping[str, str]
-Told = Sequence[Mapping[Key, Array]]  # a mapping for each piece of the evidence
+OfPiece = Mapping[Key, Array]
+Told = Sequence[OfPiece]  # a mapping for each piece of the evidence
 Used = dict[Key, Array]  # difference over budget at every step
 
 
@@ -40,7 +42,8 @@ class StandIn:
     """Takes the steps of evidence with one set of conventions or another."""
 
     def __init__(self, experiment: Experiment, side: LoadedSide, weights: Mapping[str, Array]) -> None:
-        self.experiment, self.side, self.weights = experiment, side, weights
+        self.experiment, self.weights = experiment, weights
+        self.side = LoadedSide(side.name, side.side.sharing())
 
     @property
     def choices(self) -> list[tuple[str, str]]:
@@ -49,44 +52,55 @@ class StandIn:
 
     def take(self, evidence: Evidence, choices: Choices) -> Told:
         """The steps of the evidence as a side with these choices takes them."""
-        dtype = evidence.pieces[0].arrays[Key("batch", "x")].dtype
-        made = LoadedSide(self.side.name, self.side.side.with_conventions(choices))
-        start_side(made, self.experiment, {name: array.astype(dtype) for name, array in self.weights.items()})
-        return [
-            {key: np.array(array) for key, array in replay(self.experiment, made, piece, "retrace").items()}
-            for piece in evidence.pieces
-        ]
+        retraced = self._retraced(evidence, self.side.side.with_conventions(choices))
+        return [{key: np.array(array) for key, array in told.items()} for told in retraced]
 
-    def budgets(self, evidence: Evidence, choices: Choices) -> Told:
-        """For each key the budget of each step."""
-        u = unit_roundoff("float32" if computes_in_float32(choices) else evidence.dtype)
-        wide = Evidence(tuple(_in_float64(piece) for piece in evidence.pieces), "float64")
+    def _retraced(self, evidence: Evidence, made: Any) -> Iterator[OfPiece]:
+        """The same, piece by piece, in arrays that the side uses again."""
+        side = LoadedSide(self.side.name, made)
+        dtype = evidence.pieces[0].arrays[Key("batch", "x")].dtype
+        start_side(side, self.experiment, {name: array.astype(dtype) for name, array in self.weights.items()})
+        return (replay(self.experiment, side, piece, "retrace") for piece in evidence.pieces)
+
+    def budgets(self, evidence: Evidence, choices: Choices, taken: Told | None = None) -> Told:
+        """For each key the budget of each step; `taken` is what `take` gave, where that is known."""
+        *_, budgets = self.growing_budgets(evidence, choices, taken)
+        return budgets
+
+    def growing_budgets(self, evidence: Evidence, choices: Choices, taken: Told | None = None) -> Iterator[Told]:
+        """Budgets as they are with one member, with two, and so on: each at least as large as those before.
+
+        So what is within one of them is within the last, but for a step that some member drives to infinity.
+        """
+        in_float32 = computes_in_float32(choices)
+        u = unit_roundoff("float32" if in_float32 else evidence.dtype)
         exact = {code: choice for code, choice in choices.items() if (code, choice) not in IN_FLOAT32.items()}
-        straight = self.take(wide, exact)
-        rounded = [
-            self.take(wide, {**exact, "rounding.seed": str(member), "rounding.size": str(SIZE)})
-            for member in range(MEMBERS)
-        ]
+        if taken is not None and evidence.dtype == "float64" and not in_float32:
+            wide, straight = evidence, taken
+        else:
+            wide = Evidence(tuple(_in_float64(piece) for piece in evidence.pieces), "float64")
+            straight = self.take(wide, exact)
+        drifts: list[dict[Key, Array]] = [{} for _ in straight]
         with np.errstate(invalid="ignore", over="ignore"):  # what is not finite has no drift
-            drifts = [
-                {
-                    key: np.max([_largest(taken[key] - array) for taken in members], axis=0)
-                    for key, array in told.items()
-                }
-                for told, *members in zip(straight, *rounded, strict=True)
-            ]
-            typical = {
-                key: np.median(np.concatenate([drift[key] for drift in drifts if key in drift])) for key in straight[0]
-            }
-            # A comparison that rounding can tip is tipped whole, however small the rounding.
-            scale = {key: 1 / u if key.phase == "metrics" else 1 / SIZE for key in straight[0]}
-            return [
-                {
-                    key: MARGIN * u * (np.maximum(drift[key], typical[key]) * scale[key] + _largest(array))
-                    for key, array in told.items()
-                }
-                for told, drift in zip(straight, drifts, strict=True)
-            ]
+            sizes = [{key: _largest(array) for key, array in told.items()} for told in straight]
+        for member in self.side.side.with_conventions(exact).with_roundings(MEMBERS, SIZE):
+            with np.errstate(invalid="ignore", over="ignore"):
+                for told, drift, rounded in zip(straight, drifts, self._retraced(wide, member), strict=True):
+                    for key, array in told.items():
+                        drift[key] = np.maximum(drift.get(key, 0.0), _largest(rounded[key] - array))
+                yield _budgets(drifts, sizes, u)
+
+
+def _budgets(drifts: Sequence[Mapping[Key, Array]], sizes: Sequence[Mapping[Key, Array]], u: float) -> Told:
+    """MARGIN times the drift, scaled to u, with what a unit roundoff of the tensor itself is."""
+    keys = sizes[0]
+    typical = {key: np.median(np.concatenate([drift[key] for drift in drifts if key in drift])) for key in keys}
+    # A comparison that rounding can tip is tipped whole, however small the rounding.
+    scale = {key: 1 / u if key.phase == "metrics" else 1 / SIZE for key in keys}
+    return [
+        {key: MARGIN * u * (np.maximum(drift[key], typical[key]) * scale[key] + size) for key, size in of_piece.items()}
+        for of_piece, drift in zip(sizes, drifts, strict=True)
+    ]
 
 
 def apart(candidate: Told, taken: Told, budgets: Told, keys: Iterable[Key]) -> Used:

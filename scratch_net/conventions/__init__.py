@@ -26,6 +26,7 @@ from scratch_net.conventions import (
     rounding,
 )
 from scratch_net.conventions.initialization import initializers
+from scratch_net.conventions.sharing import Products, share
 
 __all__ = ["CHOICES", "KERAS_CHOICE", "NUMBERS", "Training", "apply", "check", "initializers"]
 
@@ -59,11 +60,15 @@ class Training:
     """How many there are to train on."""
     scale: float = 1.0
     """What the inputs were divided by."""
+    products: Products | None = None
+    """What several networks share, where they do."""
 
 
 def apply(network, choices, training=None):
     """Make a network with Keras' choices one with the given choices: {"l2.penalty": "half", ...}."""
     network.training = training or Training()
+    if network.training.products is not None:
+        share(network, network.training.products, gradients="rounding.seed" not in choices)
     for code in CHOICES:
         if (choice := choices.get(code, KERAS_CHOICE[code])) != KERAS_CHOICE[code]:
             CHOICES[code][choice](network)

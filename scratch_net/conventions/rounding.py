@@ -3,10 +3,18 @@
 A network and the same network with such errors differ as two correct implementations in a precision of that unit
 roundoff do. With r = size and xi uniform in [-1, 1], a number for each element:
 
-    sums of n terms      + r xi sqrt(n) sum |terms|   how the errors of n additions add up (Higham and Mary 2019)
+    sums of n terms      + r xi sqrt(m) sum |terms|   how the errors of n additions add up (Higham and Mary 2019): m = n
     all other results    * (1 + ULPS r xi)            elementary functions err by some units in the last place
 
+A number added to sums of one binade is rounded alike each time, so errors of equal terms do not cancel: they add up to
+`n_j` times one of them where n_j terms are equal, and `m = sum_j n_j**2`. With zero weights every example has the same
+outputs, and so it is. `sum_j n_j**2 = n**2 P`, P how often two terms are equal, is estimated from n pairs of examples.
+It is left out of batches below `MANY`, where n is at most `sqrt(MANY) sqrt(n)`, and where nothing is shared (below).
+
 A loss gradient taken from logits is a difference of probabilities and targets: it errs by units of what was subtracted.
+
+How large errors are need not be worked out for each of several networks that take the same steps: they may share it
+(`sharing.Products`); each draws errors of its own.
 """
 
 from __future__ import annotations
@@ -14,15 +22,25 @@ from __future__ import annotations
 import numpy as np
 
 from scratch_net.activations import Sigmoid, softmax
+from scratch_net.conventions.sharing import MANY
 
 ULPS = 4.0
+EQUAL = 2.0**-18
+"""Numbers that are equal but for such errors differ by less, relative to themselves."""
+NEAR = 2.0**-6
+"""So near is near enough for how large an error is, where it is worked out once for several networks."""
+
+
+def _nearly(one, other):
+    """Whether each number is the other's to within a share of `NEAR`: then so is the size of what is summed of them."""
+    return bool((np.abs(one - other) <= NEAR * np.abs(one)).all())
 
 
 class Rounding:
     """Where the errors come from: a seeded generator and a size, the unit roundoff that is imitated."""
 
-    def __init__(self, seed):
-        self.random, self.size = np.random.default_rng(seed), None
+    def __init__(self, seed, products=None):
+        self.random, self.size, self.products = np.random.default_rng(seed), None, products
 
     def relative(self, array):
         """The array, every number off by some units in the last place."""
@@ -33,13 +51,41 @@ class Rounding:
         """The array, each number of it a sum of n terms whose absolute values sum up to `terms`."""
         return array + (np.sqrt(n) * self._error(array) * terms).astype(array.dtype)
 
+    def shared(self, make, same, x, *others):
+        """`make(x, *others)`, or what it was for another network."""
+        if self.products is None:
+            return make(x, *others)
+        return self.products.of(make.__name__, lambda: make(x, *others), same, x, *others)
+
+    def repeated(self, dz, x):
+        """sum_j n_j**2 of the terms `dz` and of the terms `x_i dz_j`, (units,) and (inputs, units); 0 if unknown."""
+        n = len(dz)
+        if self.products is None or n < MANY:
+            return 0.0, 0.0
+        equal_dz = _equal(dz)
+        of_bias = n * equal_dz.sum(axis=0)
+        if (of_bias <= n).all():  # no more than n terms give without it
+            return of_bias, 0.0
+        return of_bias, n * (self.shared(_equal, np.array_equal, x).T @ equal_dz)
+
     def _error(self, array):
         size = np.finfo(array.dtype).eps / 2 if self.size is None else self.size
         return size * self.random.uniform(-1, 1, array.shape)
 
 
+def _equal(terms):
+    """1 where an example has the same number, not 0, as another one, drawn for each."""
+    other = np.random.default_rng(0).permutation(len(terms))
+    equal = np.empty(terms.shape, np.float32)  # sums of these are whole numbers
+    for begin in range(0, len(terms), MANY):  # as many as stay in the processor's cache
+        rows = slice(begin, begin + MANY)
+        size = np.abs(terms[rows])
+        equal[rows] = (np.abs(terms[rows] - terms[other[rows]]) <= EQUAL * size) & (size > 0)
+    return equal
+
+
 def _set_seed(network, seed):
-    rounding = network.rounding = Rounding(int(seed))
+    rounding = network.rounding = Rounding(int(seed), network.training.products)
     network.stacks = False
     for layer in network.layers:
         _round_layer(layer, rounding)
@@ -54,15 +100,22 @@ def _round_layer(layer, rounding):
     affine, forward, backward = layer.affine, layer.activation.forward, layer.backward_activation
     backward_weights, backward_input = layer.backward_weights, layer.backward_input
 
+    def affine_terms(x, kernel, *bias):
+        return sum(map(np.abs, bias), np.abs(x) @ np.abs(kernel))
+
     def rounded_affine(x):
-        terms = np.abs(x) @ np.abs(layer.kernel)
-        if layer.bias is not None:
-            terms += np.abs(layer.bias)
+        terms = rounding.shared(affine_terms, np.array_equal, x, *layer.weights.values())
         return rounding.summed(affine(x), terms, x.shape[-1])
 
+    def kernel_terms(x, dz):
+        return np.abs(x).T @ np.abs(dz)
+
     def rounded_weights(x, dz):
-        terms = {layer.kernel_name: np.abs(x).T @ np.abs(dz), layer.bias_name: np.abs(dz).sum(axis=0)}
-        return {name: rounding.summed(g, terms[name], len(x)) for name, g in backward_weights(x, dz).items()}
+        of_kernel = rounding.shared(kernel_terms, _nearly, x, dz)
+        terms = {layer.kernel_name: of_kernel, layer.bias_name: np.abs(dz).sum(axis=0)}
+        of_bias, of_product = rounding.repeated(dz, x)
+        n = {layer.kernel_name: np.maximum(of_product, len(x)), layer.bias_name: np.maximum(of_bias, len(x))}
+        return {name: rounding.summed(g, terms[name], n[name]) for name, g in backward_weights(x, dz).items()}
 
     def rounded_input(dz):
         return rounding.summed(backward_input(dz), np.abs(dz) @ np.abs(layer.kernel).T, dz.shape[-1])

@@ -8,10 +8,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from parity.asking import replay, start_side
 from parity.diagnosis.search import Search
-from parity.diagnosis.stand_in import MARGIN, apart
+from parity.diagnosis.stand_in import MARGIN, MEMBERS, SIZE, apart
 from parity.protocol import Key
 from parity.selftest.experiments import likely_experiment
+from parity.sides import LoadedSide
+from scratch_net.conventions import rounding
 from tests.parity.diagnosis.benches import TABLE, InPrecision, bench
 
 NONE = frozenset()
@@ -47,6 +50,90 @@ def test_null_runs_use_a_fraction_of_the_margin(dtype):
         worst += [Search(on.stand_in, on.told(choices)).prove(NONE).worst for choices in NULLS]
     assert max(worst) < 0.5
     assert max(worst) > 1 / MARGIN
+
+
+LARGE = {
+    "data": {"source": "classification", "samples": 10_000, "features": 5, "classes": 10, "one_hot": 10},
+    "batch_size": "full",
+    "steps": 3,
+    "loss": "mse",
+}
+
+
+def large(dtype, **layer):
+    """10,000 examples in a batch; with weights that are zero, each has the same outputs."""
+    layers = [{"units": units, "activation": "sigmoid", **layer} for units in (4, 10)]
+    return InPrecision(bench(**LARGE, layers=layers).experiment, dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("initializer", ["zeros", "glorot_uniform"])
+def test_sums_of_equal_terms_one_by_one_use_a_fraction(dtype, initializer):
+    """Their errors do not cancel: added up one after another, equal numbers are rounded alike each time."""
+    on = large(dtype, kernel_initializer=initializer)
+    told = on.told({"gradient.engine": "per_example"}, "weights")
+    assert Search(on.stand_in, told).prove(NONE).worst < 0.5
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_terms_that_differ_cancel_as_before(dtype, monkeypatch):
+    """Once the weights have left zero, budgets are those of errors that are independent, to within four."""
+    on = large(dtype, kernel_initializer="glorot_uniform")
+    evidence = on.told({})
+    found = on.stand_in.budgets(evidence, {})
+    monkeypatch.setattr(rounding, "MANY", 10**9)
+    for one, other in zip(found, on.stand_in.budgets(evidence, {}), strict=True):
+        for key in one:
+            np.testing.assert_array_less(one[key], 4 * other[key] + 1e-300, err_msg=str(key))
+
+
+def test_members_may_share_products():
+    """What each would make by itself: to the last bit in the first layer's outputs, nearly in size of errors."""
+    on = large("float64", kernel_initializer="zeros")
+    pieces = on.told({}).pieces
+    together = on.side.side.with_roundings(2, SIZE)
+    for seed, member in enumerate(together):
+        alone = on.side.side.with_conventions({"rounding.seed": str(seed), "rounding.size": str(SIZE)})
+        made = []
+        for side in (LoadedSide("scratch", member), LoadedSide("scratch", alone)):
+            start_side(side, on.experiment, on.weights)
+            retraced = (replay(on.experiment, side, piece, "retrace") for piece in pieces)
+            made.append([{key: array.copy() for key, array in told.items()} for told in retraced])
+        kernel = Key("gradient", "dense/kernel")
+        for step, (shared, own) in enumerate(zip(*made, strict=True)):
+            np.testing.assert_array_equal(shared[Key("forward", "dense/output")], own[Key("forward", "dense/output")])
+            plain = pieces[step].arrays[kernel]
+            off = np.abs(own[kernel] - plain).max()
+            assert np.abs(shared[kernel] - plain).max() >= 0.9 * off
+        assert np.abs(shared[kernel] - own[kernel]).max() <= 0.1 * off  # of equal terms there are none by the last step
+
+
+def test_budgets_grow_with_the_members():
+    on = bench()
+    evidence = on.told(NONE)
+    budgets = list(on.stand_in.growing_budgets(evidence, {}))
+    assert len(budgets) == MEMBERS
+    for fewer, more in pairwise(budgets):
+        for one, other in zip(fewer, more, strict=True):
+            assert all((one[key] <= other[key]).all() for key in one)
+
+
+@pytest.mark.parametrize("choices", [{}, {"l2.penalty": "half"}, {"rounding.seed": "7"}])
+def test_what_holds_is_what_is_proved(choices):
+    on = bench()
+    search = Search(on.stand_in, on.told(choices))
+    for tried in (NONE, frozenset({("l2.penalty", "half")}), frozenset({("loss.factor", "half")})):
+        assert search.holds(tried) == search.prove(tried).explains
+
+
+def test_equal_steps_need_no_budget(monkeypatch):
+    """Nothing differs, so that nothing of any budget is used; any difference is held against one."""
+    on = bench()
+    half = frozenset({("l2.penalty", "half")})
+    search = Search(on.stand_in, on.told(half))
+    assert not search.prove(NONE).explains
+    monkeypatch.setattr(on.stand_in, "growing_budgets", None)
+    assert search.prove(half).worst == 0
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
