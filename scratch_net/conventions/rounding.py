@@ -107,15 +107,15 @@ def _round_layer(layer, rounding):
         terms = rounding.shared(affine_terms, np.array_equal, x, *layer.weights.values())
         return rounding.summed(affine(x), terms, x.shape[-1])
 
-    def kernel_terms(x, dz):
-        return np.abs(x).T @ np.abs(dz)
+    def gradient_terms(x, dz):
+        """For each weight the sum of absolute terms, and m."""
+        of_bias, of_product = rounding.repeated(dz, x)
+        of_kernel = np.abs(x).T @ np.abs(dz), np.maximum(of_product, len(x))
+        return {layer.kernel_name: of_kernel, layer.bias_name: (np.abs(dz).sum(axis=0), np.maximum(of_bias, len(x)))}
 
     def rounded_weights(x, dz):
-        of_kernel = rounding.shared(kernel_terms, _nearly, x, dz)
-        terms = {layer.kernel_name: of_kernel, layer.bias_name: np.abs(dz).sum(axis=0)}
-        of_bias, of_product = rounding.repeated(dz, x)
-        n = {layer.kernel_name: np.maximum(of_product, len(x)), layer.bias_name: np.maximum(of_bias, len(x))}
-        return {name: rounding.summed(g, terms[name], n[name]) for name, g in backward_weights(x, dz).items()}
+        terms = rounding.shared(gradient_terms, _nearly, x, dz)
+        return {name: rounding.summed(g, *terms[name]) for name, g in backward_weights(x, dz).items()}
 
     def rounded_input(dz):
         return rounding.summed(backward_input(dz), np.abs(dz) @ np.abs(layer.kernel).T, dz.shape[-1])
