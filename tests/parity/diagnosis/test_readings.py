@@ -17,6 +17,11 @@ NO_PENALTY = {"layers": PLAIN}
 PENALISED_OUTPUTS = [PLAIN[0] | {"activity_regularizer": {"l2": 0.01}}, PLAIN[1]]
 
 
+def in_words(choices):
+    """A name that is the same in every process."""
+    return ", ".join(sorted(map("=".join, choices)))
+
+
 def said(level, planted, **settings):
     """What is named where this is planted, first what is found."""
     search, found = searched(bench(level, **settings), planted)
@@ -61,7 +66,7 @@ def test_three_factors_in_place_of_one():
         assert planted in named
 
 
-@pytest.mark.parametrize(("said", "better"), REWORDED, ids=str)
+@pytest.mark.parametrize(("said", "better"), REWORDED, ids=in_words)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_what_is_told_in_other_words_is_the_same_but_where_a_run_knows_them_apart(name, said, better):
     # outputs' penalties, which change with the loss as well; and an l1
@@ -83,7 +88,7 @@ def test_what_is_told_in_other_words_is_the_same_but_where_a_run_knows_them_apar
         assert {key for key in ours.arrays.keys() ^ theirs.arrays.keys() if key.part != "penalty"} == set()
 
 
-@pytest.mark.parametrize(("said", "better"), REWORDED, ids=str)
+@pytest.mark.parametrize(("said", "better"), REWORDED, ids=in_words)
 def test_what_is_the_same_in_other_words_is_told_once(said, better):
     beside, other = ("data.labels", "shifted"), ("data.scale", "twice")
     sets = [said | {beside}, better | {beside}, said | {other}]
