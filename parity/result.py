@@ -17,10 +17,10 @@ from parity.diagnosis import Cause, Diagnosis
 from parity.envelope import EnvelopeReport
 from parity.errors import ExitCode
 from parity.gradcheck import GradCheck
-from parity.judge import BEGINS, Judge
+from parity.judge import Judge
 from parity.ledger import LANES, Ledger
 from parity.protocol import Key, Lane
-from parity.verdict import Divergence, NotCompared, Summary, Verdict
+from parity.verdict import Divergence, Kind, NotCompared, Summary, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -151,7 +151,7 @@ class Result:
     @property
     def meaning(self) -> Meaning | None:
         """What the verdicts say together: float64 tells formulas apart, float32 rounding. None: nothing was judged."""
-        if (first := self.first_divergence) is not None and first.note.startswith(BEGINS):
+        if (first := self.first_divergence) is not None and first.kind is Kind.BEGINNING:
             return None
         runs = {run.precision: run for run in self.runs}
         if (strict := runs.get("float64")) is not None and strict.verdict is Verdict.DIVERGED:

@@ -12,11 +12,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 from parity.envelope import FALSE_ALARM, FIRST_SEED, MEMBERS, SAFETY
 from parity.gradcheck import Outcome
-from parity.judge import OUTSIDE
 from parity.report import facts
 from parity.report.entries import Entry
 from parity.sides import STAND_IN
-from parity.verdict import Verdict
+from parity.verdict import Kind, Verdict
 
 if TYPE_CHECKING:
     from parity.arbiter import Arbitration
@@ -191,7 +190,7 @@ def _envelope(result: Result) -> dict[str, Any] | None:
             {
                 "precision": run.precision,
                 "why_not": report.why_not or None,
-                "left_at": run.first.step if run.first is not None and run.first.note == OUTSIDE else None,
+                "left_at": run.first.step if run.first is not None and run.first.kind is Kind.DRIFT else None,
                 "widest": _number(report.widest),
                 "widest_tensor": report.widest_tensor or None,
             }
