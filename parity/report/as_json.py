@@ -14,6 +14,7 @@ from parity.envelope import FALSE_ALARM, FIRST_SEED, MEMBERS, SAFETY
 from parity.gradcheck import Outcome
 from parity.report import facts
 from parity.report.entries import Entry
+from parity.report.meaning import meaning
 from parity.sides import STAND_IN
 from parity.verdict import Kind, Verdict
 
@@ -102,9 +103,7 @@ def as_dict(result: Result) -> dict[str, Any]:
         "crash": None if result.crash is None else {"step": result.crash.step, "message": result.crash.message},
         "remarks": [{"what": what, "why": why} for what, why in result.remarks.items()],
         "envelope": _envelope(result),
-        "meaning": None
-        if result.meaning is None
-        else {"code": str(result.meaning), "statement": facts.meaning(result)},
+        "meaning": None if result.meaning is None else {"code": str(result.meaning), "statement": meaning(result)},
         "declared": None if result.declared is None else _declared(result.declared),
         "arbiter": None if result.arbiter is None else _arbiter(result.arbiter, facts.arbitration(result)),
         "gradcheck": None if result.gradcheck is None else _gradcheck(result.gradcheck),
