@@ -373,7 +373,7 @@ def _free_figure(run: Run, measures: np.void | None, step: int) -> Figure:
 
 
 def _of_rounding(run: Run, summary: Summary, worst: np.void | None) -> bool:
-    """Whether rounding decides the digits of a share: that of a budget always, that of a tolerance where it is small."""
+    """Whether rounding decides the digits of a share: of a budget always, of a tolerance where it is small."""
     return summary.rule is None or (worst is not None and _small(worst["used"], run.precision))
 
 
