@@ -48,6 +48,8 @@ class Cause:
     """Other conventions (`code=choice`) that would do as well in its place, as far as this run can tell."""
     separate_by: str = ""
     """A change of the experiment in which they would differ."""
+    among: int = 1
+    """How many readings explain the run as well, where this cause is not in all of them."""
     confirmed: bool = True
 
     def __str__(self) -> str:
@@ -230,7 +232,8 @@ def _causes(search: Search, dataset: Dataset, found: Tried, makes: Set, others: 
         apart_by = (separate(search, dataset, found.choices, other) for other in instead)
         cause = _cause(search.stand_in.experiment, code, choice, own, effect, on, found.worst)
         telling = next(filter(None, apart_by), "")
-        causes.append(replace(cause, alternatives=_words(alternatives), separate_by=telling))
+        among = 1 if all(dict(other).get(code) == choice for other in others) else 1 + len(others)
+        causes.append(replace(cause, alternatives=_words(alternatives), separate_by=telling, among=among))
     return tuple(sorted(causes, key=lambda cause: (-cause.effect, cause.code)))
 
 

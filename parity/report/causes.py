@@ -22,6 +22,7 @@ def sections(diagnosis: Diagnosis | None) -> Iterator[tuple[str, Pairs]]:
         yield "Cause: UNEXPLAINED", _unexplained(diagnosis)
     for index, cause in enumerate(diagnosis.causes, 1):
         among = f" {index} of {len(diagnosis.causes)}" if len(diagnosis.causes) > 1 else ""
+        among += f", in one of {cause.among} readings that this run cannot tell apart" if cause.among > 1 else ""
         yield f"Cause{among}: {cause}", list(_cause(cause, diagnosis))
     if diagnosis.readings:
         more = len(diagnosis.readings) - READINGS

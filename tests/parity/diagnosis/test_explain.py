@@ -237,6 +237,37 @@ def test_a_choice_that_matters_only_beside_another_has_no_effect_by_itself():
     assert last["effect"] == "none by itself: it shows where the others are"
 
 
+class Weights(ScratchSide):
+    def steps(self, x, y):
+        return {"weights": super().steps(x, y)["weights"]}
+
+
+@pytest.mark.parametrize(
+    ("planted", "titles"),
+    [
+        (  # of its weights alone nobody knows whether the loss was a sum or its gradient
+            {"gradient.batch": "sum", "data.labels": "shifted"},
+            [
+                "Cause 1 of 2: data.labels=shifted",
+                "Cause 2 of 2, in one of 2 readings that this run cannot tell apart: gradient.batch=sum",
+            ],
+        ),
+        (  # twice the step of half the penalty is the step of twice the loss
+            {"l2.penalty": "half", "learning_rate.scale": "double"},
+            ["Cause, in one of 2 readings that this run cannot tell apart: loss.factor=double", "Other readings"],
+        ),
+        (
+            {"learning_rate.scale": "double", "data.labels": "shifted"},
+            ["Cause 1 of 2: data.labels=shifted", "Cause 2 of 2: learning_rate.scale=double"],
+        ),
+    ],
+    ids=["one in its place", "a product", "one reading"],
+)
+def test_a_cause_that_is_not_in_every_reading_is_headed_so(planted, titles):
+    found = said(bench(), LoadedSide("candidate", Weights(planted)))
+    assert [title for title, _ in sections(found)] == titles
+
+
 class Once(ScratchSide):
     """Does not start a second time."""
 
