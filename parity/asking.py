@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import groupby
 from typing import Any, Literal
 
 import numpy as np
@@ -19,8 +20,9 @@ from parity.trace.side import same_bits
 _OF_BATCH = ("batch", "forward", "gradient")
 """Phases in which some first axes are the examples of the batch, of which a later one can have fewer."""
 Failure = SideError | KeyboardInterrupt
-Taken = tuple[dict[Key, Array], Failure | None]
-"""What a side said of its steps, and what came after them where that was not all."""
+Taken = tuple[list[dict[Key, Array]], Failure | None]
+"""What a side said of its steps, and what came after them where that was not all. In parts that follow on one another:
+a new one begins where the type of an array changes."""
 
 
 def own_experiment(experiment: Experiment) -> Experiment:
@@ -73,16 +75,22 @@ def _same(one: Array, other: Array) -> bool:
         return np.array_equal(one.astype(np.float32), other.astype(np.float32), equal_nan=True)
 
 
-def take_steps(experiment: Experiment, side: LoadedSide, chunk: Chunk, x: Array, y: Array) -> dict[Key, Array]:
-    """The steps of a chunk on one side.
+def take_steps(
+    experiment: Experiment, side: LoadedSide, chunk: Chunk, x: Array, y: Array
+) -> Iterator[tuple[Chunk, dict[Key, Array]]]:
+    """The steps of a chunk on one side, in parts as in `Taken`: mostly the whole chunk.
 
     Raises:
         SideError: it failed in one of them.
     """
-    told, failure = steps_taken(experiment, side, chunk, x, y)
+    parts, failure = steps_taken(experiment, side, chunk, x, y)
     if failure is not None:
         raise failure
-    return told
+    begin = 0
+    for told in parts:
+        end = begin + len(next(iter(told.values())))
+        yield Chunk(chunk.first_step + begin, chunk.rows[begin:end]), told
+        begin = end
 
 
 def steps_taken(experiment: Experiment, side: LoadedSide, chunk: Chunk, x: Array, y: Array) -> Taken:
@@ -92,13 +100,13 @@ def steps_taken(experiment: Experiment, side: LoadedSide, chunk: Chunk, x: Array
             said = side.call("steps", chunk.first_step, x, y)
             read = _read(experiment, side, chunk.first_step, said, len(chunk), x.shape[2], x.shape[1])
         except SideError as failure:
-            return {}, failure
-        return _kept(side, read), None
+            return [], failure
+        return [_kept(side, read)] if read else [], None
     taken: list[dict[Key, Array]] = []
     try:
         for offset in range(len(chunk)):
             told = _take_step(experiment, side, chunk.first_step + offset, x[offset], y[offset])
-            _same_words(side, chunk.first_step + offset, told)
+            _same_words(side, chunk.first_step + offset, told, x.dtype)
             taken.append(told)
     except (SideError, KeyboardInterrupt) as failure:
         return _stacked(taken), failure
@@ -127,20 +135,22 @@ def _note_changes(side: LoadedSide, step: int, given: tuple[Array, Array], kept:
             )
 
 
-def _same_words(side: LoadedSide, step: int, told: Mapping[Key, Array]) -> None:
-    """What a stranger tells, it tells at every step, in the same type and shape."""
+def _same_words(side: LoadedSide, step: int, told: Mapping[Key, Array], run: np.dtype[Any]) -> None:
+    """What a stranger tells, it tells at every step, in the same shape. Its types may change: the judge tells that."""
     if side.guard is None:
         return
-    now = {key: f"{array.dtype} of shape {array.shape[key.phase in _OF_BATCH :]}" for key, array in told.items()}
+    now = {key: f"an array of shape {array.shape[key.phase in _OF_BATCH :]}" for key, array in told.items()}
     before = side.guard.tells = side.guard.tells or now
     for key in {**before, **now}:
         if (is_now := now.get(key, "nothing")) != (was := before.get(key, "nothing")):
-            raise _wrong(side, step, f"told {is_now} as {key}, and {was} in the steps before")
+            raise _wrong(side, step, f"told {is_now} as {key} in the {run} run, and {was} in the steps before")
 
 
-def _stacked(taken: list[dict[Key, Array]]) -> dict[Key, Array]:
-    """With the steps as first axis."""
-    return {key: np.stack([step[key] for step in taken]) for key in taken[0]} if taken else {}
+def _stacked(taken: list[dict[Key, Array]]) -> list[dict[Key, Array]]:
+    """With the steps as first axis; NumPy would stack arrays of two types as one of the wider type."""
+    alike = groupby(taken, lambda step: {key: array.dtype for key, array in step.items()})
+    parts = (list(steps) for _, steps in alike)
+    return [{key: np.stack([step[key] for step in steps]) for key in steps[0]} for steps in parts]
 
 
 def _in_precision(said: Any, dtype: np.dtype[Any]) -> Any:

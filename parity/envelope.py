@@ -111,10 +111,10 @@ class Envelope:
     def _spread(self, chunk: Chunk) -> dict[Key, Array]:
         """The largest distance of a member to the network, at each of the next steps."""
         x, y = self.dataset.x[chunk.rows], self.dataset.y[chunk.rows]
-        alone = take_steps(self.experiment, self.student.side, chunk, x, y)
+        ((_, alone),) = take_steps(self.experiment, self.student.side, chunk, x, y)
         largest = {key: np.zeros(len(chunk)) for key in alone}
         for member in self.members:
-            said = take_steps(self.experiment, member, chunk, x, y)
+            ((_, said),) = take_steps(self.experiment, member, chunk, x, y)
             for key, far in largest.items():
                 np.maximum(far, _distance(alone[key], said[key]), out=far)
         return largest

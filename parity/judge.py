@@ -20,7 +20,7 @@ from parity.sensitivity import Sensitivity
 from parity.tolerance import Needed, Tolerances
 from parity.unbounded import Derived, Unbounded, set_aside
 from parity.untold import untold
-from parity.verdict import Divergence, Evidence, NotCompared, Summary, Verdict
+from parity.verdict import Divergence, Evidence, Kind, NotCompared, Summary, Verdict
 
 WEIGHT_PHASES: tuple[Phase, ...] = ("gradient", "update")  # with the loss, those that train
 Allowed = Mapping[Key, Array]
@@ -40,6 +40,7 @@ OVERFLOWS = (
 )
 BEGINS = "told before the first step: it does not begin with the weights that it was given"
 BEGINS_STATE = "told before the first step: its optimizer does not begin with what it was given, or with zeros"
+PROMOTED = "a NumPy float64 scalar promotes float32 arrays; keep scalars Python floats"
 FIXED = "held against the fixed tolerance {}, not against what rounding can explain"
 
 
@@ -199,7 +200,7 @@ class Judge:
                 note = BEGINS + ("; these are their transpose" if np.array_equal(told, given.T) else "")
                 self.missing.pop("initial weights", None)  # which says that it begins with those it is given
             values = float(given[index]), float(told[index])
-            self._diverge(Divergence(0, key, "free", self.precision, index, *values, 0.0, note))
+            self._diverge(Divergence(0, key, "free", self.precision, index, *values, 0.0, note, Kind.BEGINNING))
 
     def hold_to_itself(self, pair: Pair) -> None:
         """The free lane: every step of it must be what the candidate makes of the state that the step began with.
@@ -226,7 +227,7 @@ class Judge:
             if over.size:
                 step = records.first_step + int(over[0])
                 found = self._divergence(key, "free", step, rows[over[0]], own.shape[1:])
-                self._diverge(replace(found, note="; ".join(filter(None, (AGAIN, found.note)))))
+                self._diverge(_noted(found, AGAIN, Kind.REPLAY))
 
     def _audit(self, pair: Pair) -> None:
         """The local lane of a candidate that cannot be asked again: each operation by its own recorded inputs."""
@@ -301,7 +302,11 @@ class Judge:
             f"the reference {reference.dtype} of shape {reference.shape[1:]}"
         )
         self.missing.setdefault(f"{one.key}, {one.lane} lane", note)
-        self._diverge(Divergence(one.first_step, one.key, one.lane, self.precision, (), math.nan, math.nan, 0.0, note))
+        kind = Kind.SHAPE if reference.shape != candidate.shape else Kind.DTYPE
+        if kind is Kind.DTYPE and (str(reference.dtype), str(candidate.dtype)) == ("float32", "float64"):
+            note = f"{note}: {PROMOTED}"
+        nothing = math.nan, math.nan, 0.0
+        self._diverge(Divergence(one.first_step, one.key, one.lane, self.precision, (), *nothing, note, kind))
         return False
 
     def _take_in(self, one: Asked, rows: Rows, seen: Largest) -> None:
@@ -320,8 +325,8 @@ class Judge:
         if seen.used > 1:
             over = int((rows["used"]["value"] > 1).argmax())
             found = self._divergence(key, lane, first_step + over, rows[over], one.reference.shape[1:])
-            about = OUTSIDE if lane == "free" and not found.fixed else one.about
-            self._diverge(replace(found, note="; ".join(filter(None, (about, found.note)))))
+            drifted = lane == "free" and not found.fixed
+            self._diverge(_noted(found, OUTSIDE, Kind.DRIFT) if drifted else _noted(found, one.about, Kind.VALUE))
 
     def _measured(self, asked: list[Asked]) -> list[Rows]:
         """The measures, where nothing is used of a budget by elements that can have none: these nobody can judge."""
@@ -362,6 +367,10 @@ class Judge:
             self.first = found if both[0] == found.key else self.first
 
 
+def _noted(found: Divergence, note: str, kind: Kind) -> Divergence:
+    return replace(found, note="; ".join(filter(None, (note, found.note))), kind=kind)
+
+
 def _audited_records(pair: Pair) -> Records:
     """The candidate's own run; what it does not tell (a part of a sum) has the size of what the network made of it."""
     return Records(pair.reference.first_step, {**pair.audited, **pair.free}, pair.free_before)
@@ -370,7 +379,7 @@ def _audited_records(pair: Pair) -> Records:
 def _evidence(first: Divergence, pair: Pair) -> Evidence | None:
     """Copies: the sides use their arrays again."""
     said = pair.lanes[first.lane]
-    if first.key not in said or first.note.startswith(AGAIN) or not first.step:
+    if first.key not in said or first.kind in (Kind.REPLAY, Kind.DTYPE) or not first.step:
         return None
     at = first.step - pair.reference.first_step
     arrays = {key: np.array(array[at : at + 1]) for key, array in pair.reference.arrays.items()}

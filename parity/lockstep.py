@@ -24,8 +24,8 @@ CHUNK_BYTES = 64 * 2**20  # what one side may record in a chunk; several chunks 
 CHUNK_STEPS = 64
 
 _Result = TypeVar("_Result")
-Taken = tuple[Records, Failure | None]
-"""What a side did, and what came after that where it was not all."""
+Taken = tuple[list[Records], Failure | None]
+"""What a side did, in parts of which each has arrays of one type, and what came after that where it was not all."""
 
 
 def draw_weights(
@@ -130,12 +130,13 @@ class Walk:
         """The steps of a chunk, as far as the side comes; those before it that nobody asked for are taken first."""
         if chunk.first_step > self._next:
             self._pass_over(chunk.first_step - 1)
-        told, failure = steps_taken(self.experiment, self.side, chunk, x, y)
-        told = {key: np.array(array) for key, array in told.items()} if self.copies else told
-        records = Records(chunk.first_step, told, self.before)
-        self._next = chunk.first_step + len(records)
-        self.before = records.state_after() if told else self.before
-        return records, failure
+        parts, failure = steps_taken(self.experiment, self.side, chunk, x, y)
+        self._next, taken = chunk.first_step, []
+        for part in parts:
+            told = {key: np.array(array) for key, array in part.items()} if self.copies else part
+            taken.append(records := Records(self._next, told, self.before))
+            self._next, self.before = records.last_step + 1, records.state_after()
+        return taken, failure
 
     def _pass_over(self, last: int) -> None:
         if self.side.can("pass_over"):
@@ -182,33 +183,42 @@ def lockstep(
         x, y = batches(dataset, chunk)  # both sides are given the same
         return chunk, x, y, trusted.take(chunk, x, y)
 
-    replays = candidate.can("replay")
     # Guarded calls are made one at a time, see `parity.sides.guard`.
     taken = (take(chunk) for chunk in chunks) if reference.guard else _ahead(take, chunks)
     with closing(taken):  # its thread ends with it, however this ends
-        for chunk, x, y, (told, stopped) in taken:
-            records, failure = told, stopped
-            free = Records(chunk.first_step, {}, judged.before)
-            if len(records) and (
-                "free" in lanes or not replays
-            ):  # its own run is all there is of one that is not asked
-                done = len(records)
-                free, failed = judged.take(Chunk(chunk.first_step, chunk.rows[:done]), x[:done], y[:done])
-                records, failure = records.first(len(free)), failed or failure
-            local: Mapping[Key, Array] = {}
-            own: Mapping[Key, Array] = {}
-            if len(records) and replays:
-                try:
-                    local = replay(experiment, candidate, records) if "local" in lanes else {}
-                    own = replay(experiment, candidate, free) if len(free) else {}
-                except UnrecordedError:  # a reference that tells little: the judge says what that costs
-                    pass
-                except SideError as error:
-                    failure = failure or error
-            if len(records):
-                yield Pair(records, free.arrays, local, own, free.before)
+        for chunk, x, y, (parts, failure) in taken:
+            for records in parts:
+                steps = slice(records.first_step - chunk.first_step, records.last_step + 1 - chunk.first_step)
+                asked = Chunk(records.first_step, chunk.rows[steps])
+                yield from _judged(judged, records, asked, x[steps], y[steps], lanes)
             if failure is not None:
                 raise failure
+
+
+def _judged(walk: Walk, records: Records, chunk: Chunk, x: Array, y: Array, lanes: tuple[Lane, ...]) -> Generator[Pair]:
+    """What the candidate did in some steps of the reference's, as far as it comes."""
+    replays = walk.side.can("replay")
+    taken, failure = [Records(chunk.first_step, {}, walk.before)], None
+    if "free" in lanes or not replays:  # its own run is all there is of one that is not asked
+        taken, failure = walk.take(chunk, x, y)
+        records = records.first(sum(map(len, taken)))
+    for free in taken:
+        same = records.first(len(free) or len(records))
+        local: Mapping[Key, Array] = {}
+        own: Mapping[Key, Array] = {}
+        if replays:
+            try:
+                local = replay(walk.experiment, walk.side, same) if "local" in lanes else {}
+                own = replay(walk.experiment, walk.side, free) if len(free) else {}
+            except UnrecordedError:  # a reference that tells little: the judge says what that costs
+                pass
+            except SideError as error:
+                failure = failure or error
+        yield Pair(same, free.arrays, local, own, free.before)
+        if len(same) < len(records):
+            records = records.rest(len(same))
+    if failure is not None:
+        raise failure
 
 
 def _ahead(function: Callable[[Chunk], _Result], chunks: Iterable[Chunk]) -> Generator[_Result]:

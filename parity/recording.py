@@ -19,6 +19,7 @@ import numpy as np
 from parity.config import Experiment, Precision
 from parity.data import Chunk, Dataset, Schedule, load_dataset
 from parity.errors import SideError, UsageError
+from parity.judge import PROMOTED
 from parity.lockstep import Walk, batches, chunk_length, draw_weights, start_weights
 from parity.one_thread import one_thread
 from parity.paths import is_folder
@@ -132,6 +133,7 @@ class _Recording:
             },
             keep=str(keep),
         )
+        self.types: dict[Key, str] = {}
         self.written: Trace | None = None
         if resume and is_trace(folder):
             self.written = _gone_on_with(folder, manifest)
@@ -155,10 +157,13 @@ class _Recording:
             for first, last in spans:
                 for chunk in _first_alone(self.schedule.chunks(length, first, last)):
                     x, y = batches(self.dataset, chunk)
-                    taken, failure = walk.take(chunk, x, y)
-                    if len(taken) and not isinstance(failure, KeyboardInterrupt):  # then whole chunks can be resumed
+                    parts, failure = walk.take(chunk, x, y)
+                    whole_chunk = not isinstance(failure, KeyboardInterrupt)  # which alone can be resumed
+                    for taken in parts if whole_chunk else ():
                         self._check_weights(taken)
-                        records = self._with_batches(taken, x[: len(taken)], y[: len(taken)])
+                        self._check_types(taken)
+                        steps = slice(taken.first_step - chunk.first_step, taken.last_step + 1 - chunk.first_step)
+                        records = self._with_batches(taken, x[steps], y[steps])
                         if waiting and not _fits(waiting, records, length):
                             whole, waiting = waiting, []  # before: an interrupted write is not begun again
                             self._file(_joined(whole))
@@ -195,6 +200,18 @@ class _Recording:
                 f"{self.side.name}: weights() leaves out {', '.join(untold)}; a trace has every weight after every "
                 "step. What shows its loss alone is compared by parity diff"
             )
+
+    def _check_types(self, taken: Records) -> None:
+        """A trace has one type for each tensor."""
+        types = {key: str(array.dtype) for key, array in taken.arrays.items()}
+        self.types = self.types or types
+        for key, now in types.items():
+            if (was := self.types.get(key, now)) != now:
+                told = f"told {now} as {key} in the {self.precision} run, and {was} in the steps before"
+                why = f": {PROMOTED}" if (was, now) == ("float32", "float64") else ""
+                error = SideError(f"{self.side.name} at step {taken.first_step}: {told}{why}")
+                error.step = taken.first_step
+                raise error
 
     def _with_batches(self, records: Records, x: Array, y: Array) -> Records:
         given = {Key("batch", "x"): x, Key("batch", "y"): y}

@@ -17,10 +17,10 @@ from parity.diagnosis import Cause, Diagnosis
 from parity.envelope import EnvelopeReport
 from parity.errors import ExitCode
 from parity.gradcheck import GradCheck
-from parity.judge import BEGINS, Judge
+from parity.judge import Judge
 from parity.ledger import LANES, Ledger
 from parity.protocol import Key, Lane
-from parity.verdict import Divergence, NotCompared, Summary, Verdict
+from parity.verdict import Divergence, Kind, NotCompared, Summary, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +37,10 @@ class Meaning(StrEnum):
     FORMULA = "formula"
     OPEN = "open"
     """A difference that only the precision that was not judged could explain."""
+    TYPE = "type"
+    """Arrays of another dtype or shape, which are held against nothing."""
+    TOLERANCE = "tolerance"
+    """What fixed tolerances say is of them alone."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,11 @@ class Run:
     @property
     def summaries(self) -> Mapping[tuple[Lane, Key], Summary]:
         return self.judge.summaries
+
+    @property
+    def by_tolerance(self) -> bool:
+        """Whether a tolerance that was set judged anything."""
+        return any(summary.rule is not None for summary in self.summaries.values())
 
     @cached_property
     def last_bits(self) -> bool:
@@ -151,18 +160,23 @@ class Result:
     @property
     def meaning(self) -> Meaning | None:
         """What the verdicts say together: float64 tells formulas apart, float32 rounding. None: nothing was judged."""
-        if (first := self.first_divergence) is not None and first.note.startswith(BEGINS):
+        if (first := self.first_divergence) is None:
+            if self.verdict is not Verdict.PARITY:
+                return None
+            return Meaning.TOLERANCE if any(run.by_tolerance for run in self.runs) else Meaning.EQUAL
+        if first.kind is Kind.BEGINNING:
             return None
-        runs = {run.precision: run for run in self.runs}
-        if (strict := runs.get("float64")) is not None and strict.verdict is Verdict.DIVERGED:
-            return Meaning.ORDER if strict.last_bits else Meaning.FORMULA
-        coarse = runs.get("float32")
-        verdict = None if coarse is None else coarse.verdict
-        if strict is not None and strict.verdict is Verdict.PARITY and verdict is Verdict.DIVERGED:
-            return Meaning.ROUNDING
-        if verdict is Verdict.DIVERGED:
+        strict = next((run for run in self.runs if run.precision == "float64"), None)
+        shown = first if strict is None or strict.first is None else strict.first
+        if shown.kind in (Kind.DTYPE, Kind.SHAPE):
+            return Meaning.TYPE
+        if shown.fixed:
+            return Meaning.TOLERANCE
+        if strict is None or strict.verdict is Verdict.CANNOT_JUDGE:
             return Meaning.OPEN
-        return Meaning.EQUAL if self.verdict is Verdict.PARITY else None
+        if strict.first is not None:
+            return Meaning.ORDER if strict.last_bits else Meaning.FORMULA
+        return Meaning.TOLERANCE if strict.by_tolerance else Meaning.ROUNDING
 
     @property
     def causes(self) -> tuple[Cause, ...]:

@@ -17,7 +17,7 @@ from parity.data import Dataset, Schedule, load_dataset
 from parity.diagnosis import Diagnosis, Kept, diagnose
 from parity.errors import SideError, UsageError
 from parity.gradcheck import GradCheck, check_gradients
-from parity.judge import BEGINS, Judge
+from parity.judge import Judge
 from parity.lockstep import common_spans, draw_weights, given_weights, lockstep, start_weights
 from parity.one_thread import one_thread
 from parity.protocol import Array, Lane
@@ -29,7 +29,7 @@ from parity.trace.keep import Keep
 from parity.trace.manifest import PRECISIONS
 from parity.trace.side import same_bits
 from parity.untold import UNDRAWN
-from parity.verdict import Divergence
+from parity.verdict import Divergence, Kind
 from parity.watch import Watch
 
 Progress = Callable[[Precision, int, int], None]
@@ -211,7 +211,7 @@ def _explained(
 
 def _inexplicable(experiment: Experiment, first: Divergence, *, recorded: bool) -> str:
     """Why it is no use to look for causes among formulas; empty where it is."""
-    if first.note.startswith(BEGINS) and not recorded:  # of a recorded side it is what it draws
+    if first.kind is Kind.BEGINNING and not recorded:  # of a recorded side it is what it draws
         return "the two trained from different weights: nothing that comes after can be compared"
     no_number = math.isnan(first.candidate) and not math.isnan(first.reference)
     if no_number and "crossentropy" not in experiment.loss.class_name.lower():  # of which an unclipped one can be NaN

@@ -27,6 +27,21 @@ class Verdict(StrEnum):
         return ExitCode[self.name]
 
 
+class Kind(StrEnum):
+    """What it is that parted."""
+
+    VALUE = "value"
+    """The candidate's number from the reference's."""
+    DRIFT = "drift"
+    """Two free runs, further than rounding can have driven them by that step."""
+    REPLAY = "replay"
+    """The candidate's run from what it makes of the same state when it is asked again, which is the reference here."""
+    BEGINNING = "beginning"
+    """What the candidate begins with from what it was given."""
+    DTYPE = "dtype"
+    SHAPE = "shape"
+
+
 @dataclass(frozen=True)
 class Divergence:
     """The first element that rounding cannot explain, or that is beyond a tolerance that was set."""
@@ -40,7 +55,8 @@ class Divergence:
     candidate: float
     budget: float
     note: str = ""
-    """What else there is to say: of shapes that differ, or of what the reference is in the free lane."""
+    """What else there is to say, for people to read."""
+    kind: Kind = Kind.VALUE
     fixed: bool = False
     """Whether the budget is a tolerance that was set, not derived."""
 

@@ -110,13 +110,14 @@ def take_evidence(
     pieces: list[Records] = []
     for chunk in _until(schedule, steps, spans or [(1, steps)]):
         x, y = batches(dataset, chunk)
-        taken, failure = walk.take(chunk, x, y)
-        if failure is not None and (isinstance(failure, KeyboardInterrupt) or not (len(taken) or pieces)):
+        parts, failure = walk.take(chunk, x, y)
+        if failure is not None and (isinstance(failure, KeyboardInterrupt) or not (parts or pieces)):
             raise failure
-        if len(taken):
-            told = {**taken.arrays, Key("batch", "x"): x[: len(taken)], Key("batch", "y"): y[: len(taken)]}
-            kept = {key: np.array(array) for key, array in told.items()}
-            pieces.append(Records(chunk.first_step, kept, taken.before))
+        for taken in parts:
+            at = taken.first_step - chunk.first_step
+            of_batch = {Key("batch", "x"): x[at : at + len(taken)], Key("batch", "y"): y[at : at + len(taken)]}
+            kept = {key: np.array(array) for key, array in {**taken.arrays, **of_batch}.items()}
+            pieces.append(Records(taken.first_step, kept, taken.before))
         if failure is not None:  # a side that fails later has shown this much
             break
     return Evidence(tuple(pieces), str(dataset.x.dtype))

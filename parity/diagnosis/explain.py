@@ -19,7 +19,7 @@ from parity.diagnosis.own_words import own_words
 from parity.diagnosis.readings import readings, reworded
 from parity.diagnosis.search import Search, Set, Tried
 from parity.diagnosis.separate import separate
-from parity.diagnosis.stand_in import Choices, StandIn, Told
+from parity.diagnosis.stand_in import StandIn, Told
 from parity.errors import SideError
 from parity.lockstep import common_spans, draw_weights
 from parity.protocol import Array, Key, execution_order
@@ -42,12 +42,15 @@ class Cause:
     residual_used: float
     """The largest share of a budget that is left when the steps are repeated with all causes."""
     effect: float
-    """The largest relative change that this cause alone makes: all others corrected, this one not."""
+    """The largest relative change of a step that this cause alone makes: all others corrected, this one not."""
     effect_on: Key
+    """Where; the largest change of any tensor that the candidate tells."""
     alternatives: tuple[str, ...] = ()
     """Other conventions (`code=choice`) that would do as well in its place, as far as this run can tell."""
     separate_by: str = ""
     """A change of the experiment in which they would differ."""
+    among: int = 1
+    """How many readings explain the run as well, where this cause is not in all of them."""
     confirmed: bool = True
 
     def __str__(self) -> str:
@@ -222,18 +225,22 @@ def _words(choices: Set) -> tuple[str, ...]:
 def _causes(search: Search, dataset: Dataset, found: Tried, makes: Set, others: list[Set]) -> tuple[Cause, ...]:
     """Where the candidate's choices are not the reference's, the one with the largest effect first."""
     of_candidate, of_reference = dict(found.choices), dict(makes)
-    with_all, causes = search.take(found.choices), []
+    corrected = search.take(frozenset(of_reference.items()))
+    causes = []
     for code in of_candidate.keys() | of_reference.keys():
         choice, own = of_candidate.get(code), of_reference.get(code)
         if choice == own:
             continue
-        effect, on = _effect(search, with_all, of_candidate, of_reference, code)
+        alone = {other: made for other, made in of_reference.items() if other != code}
+        alone |= {code: choice} if choice else {}
+        effect, on = _effect(corrected, search.stand_in.take(search.evidence, alone), search.evidence.keys)
         instead = [other for other in others if _in_place(found.choices, other) and (code, choice) not in other]
         alternatives = frozenset(one for other in instead for one in other - found.choices)
         apart_by = (separate(search, dataset, found.choices, other) for other in instead)
         cause = _cause(search.stand_in.experiment, code, choice, own, effect, on, found.worst)
         telling = next(filter(None, apart_by), "")
-        causes.append(replace(cause, alternatives=_words(alternatives), separate_by=telling))
+        among = 1 if all(dict(other).get(code) == choice for other in others) else 1 + len(others)
+        causes.append(replace(cause, alternatives=_words(alternatives), separate_by=telling, among=among))
     return tuple(sorted(causes, key=lambda cause: (-cause.effect, cause.code)))
 
 
@@ -259,14 +266,11 @@ def _cause(
     )
 
 
-def _effect(search: Search, with_all: Told, choices: Choices, of_reference: Choices, code: str) -> tuple[float, Key]:
-    """How much of a tensor changes in a step, at most, when this one alone is the reference's; `with_all` has all."""
-    others = {other: choice for other, choice in choices.items() if other != code}
-    corrected = others | {code: of_reference[code]} if code in of_reference else others
-    without = search.stand_in.take(search.evidence, corrected)
-    largest, on = 0.0, search.evidence.keys[0]
-    for key in search.evidence.keys:
-        for one, other in zip(with_all, without, strict=True):
+def _effect(corrected: Told, alone: Told, keys: Sequence[Key]) -> tuple[float, Key]:
+    """The most that a tensor is changed by in a step, relative to the larger of the two: |one - other| / max(|.|)."""
+    largest, on = 0.0, keys[0]
+    for key in keys:
+        for one, other in zip(corrected, alone, strict=True):
             if key not in one or key not in other or one[key].dtype.kind != "f":
                 continue
             sizes = np.maximum(_size(one[key]), _size(other[key]))

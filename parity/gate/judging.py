@@ -170,16 +170,16 @@ class _Run:
         for chunk in self._chunks(start):
             x, y = self.dataset.x[chunk.rows], self.dataset.y[chunk.rows]
             x.flags.writeable = y.flags.writeable = False
-            free = take_steps(self.experiment, self.side, chunk, x, y)
-            own_records = Records(chunk.first_step, free, before)
-            own = replay(self.experiment, self.side, own_records) if self.replays else {}
-            after = own_records.state_after()
-            self._digest(free, len(chunk))
-            if chunk.first_step in self.kept.contents.kept:
-                self._kept(chunk, x, y, free, own, before)
-            else:
-                self._between(chunk, free, own, before)
-            before = after
+            for part, free in take_steps(self.experiment, self.side, chunk, x, y):
+                own_records = Records(part.first_step, free, before)
+                own = replay(self.experiment, self.side, own_records) if self.replays else {}
+                after = own_records.state_after()
+                self._digest(free, len(part))
+                if part.first_step in self.kept.contents.kept:
+                    self._kept(part, x, y, free, own, before)
+                else:
+                    self._between(part, free, own, before)
+                before = after
         if self.kept.contents.no_drift:
             self.judge.missing.setdefault("free lane", UNKNOWN_DRIFT.format(self.kept.contents.no_drift))
 

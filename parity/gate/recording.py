@@ -17,7 +17,6 @@ from parity.asking import start_side, take_steps
 from parity.budget import LocalBudget
 from parity.config import Experiment, Precision
 from parity.data import Dataset, Schedule
-from parity.data.schedule import Chunk
 from parity.envelope import UNLIMITED, Envelope
 from parity.gate.baseline import InPrecision, Number, Recorded, Series, described, digest, laid_flat
 from parity.judge import Allowed, Judge
@@ -95,9 +94,12 @@ class _Recorder:
         budget = LocalBudget(self.experiment, precision)
         before = start_side(self.side, self.experiment, weights)
         for chunk in self.schedule.chunks(chunk_length(self.experiment, self.dataset, weights)):
-            records = Records(chunk.first_step, self._taken(chunk), before)
-            self._take(records, envelope.take(Pair(records, {}, {})), budget)
-            before = records.state_after()
+            x, y = self.dataset.x[chunk.rows], self.dataset.y[chunk.rows]
+            for part, told in take_steps(self.experiment, self.side, chunk, x, y):
+                batch = {Key("batch", "x"): self.dataset.x[part.rows], Key("batch", "y"): self.dataset.y[part.rows]}
+                records = Records(part.first_step, told | batch, before)
+                self._take(records, envelope.take(Pair(records, {}, {})), budget)
+                before = records.state_after()
         envelope.finish(judge)
         why = envelope.report.why_not
         known = not why or why == UNLIMITED  # what was known until it had no limit any more is still known
@@ -110,10 +112,6 @@ class _Recorder:
             digests=tuple(self._digests),
             no_drift=why,
         )
-
-    def _taken(self, chunk: Chunk) -> dict[Key, Array]:
-        x, y = self.dataset.x[chunk.rows], self.dataset.y[chunk.rows]
-        return take_steps(self.experiment, self.side, chunk, x, y) | {Key("batch", "x"): x, Key("batch", "y"): y}
 
     def _take(self, records: Records, allowed: Allowed | None, budget: LocalBudget) -> None:
         rows = np.arange(len(records))

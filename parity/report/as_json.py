@@ -12,11 +12,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 from parity.envelope import FALSE_ALARM, FIRST_SEED, MEMBERS, SAFETY
 from parity.gradcheck import Outcome
-from parity.judge import OUTSIDE
 from parity.report import facts
 from parity.report.entries import Entry
+from parity.report.meaning import meaning
 from parity.sides import STAND_IN
-from parity.verdict import Verdict
+from parity.verdict import Kind, Verdict
 
 if TYPE_CHECKING:
     from parity.arbiter import Arbitration
@@ -103,9 +103,7 @@ def as_dict(result: Result) -> dict[str, Any]:
         "crash": None if result.crash is None else {"step": result.crash.step, "message": result.crash.message},
         "remarks": [{"what": what, "why": why} for what, why in result.remarks.items()],
         "envelope": _envelope(result),
-        "meaning": None
-        if result.meaning is None
-        else {"code": str(result.meaning), "statement": facts.meaning(result)},
+        "meaning": None if result.meaning is None else {"code": str(result.meaning), "statement": meaning(result)},
         "declared": None if result.declared is None else _declared(result.declared),
         "arbiter": None if result.arbiter is None else _arbiter(result.arbiter, facts.arbitration(result)),
         "gradcheck": None if result.gradcheck is None else _gradcheck(result.gradcheck),
@@ -191,7 +189,7 @@ def _envelope(result: Result) -> dict[str, Any] | None:
             {
                 "precision": run.precision,
                 "why_not": report.why_not or None,
-                "left_at": run.first.step if run.first is not None and run.first.note == OUTSIDE else None,
+                "left_at": run.first.step if run.first is not None and run.first.kind is Kind.DRIFT else None,
                 "widest": _number(report.widest),
                 "widest_tensor": report.widest_tensor or None,
             }

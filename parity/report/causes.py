@@ -22,6 +22,7 @@ def sections(diagnosis: Diagnosis | None) -> Iterator[tuple[str, Pairs]]:
         yield "Cause: UNEXPLAINED", _unexplained(diagnosis)
     for index, cause in enumerate(diagnosis.causes, 1):
         among = f" {index} of {len(diagnosis.causes)}" if len(diagnosis.causes) > 1 else ""
+        among += f", in one of {cause.among} readings that this run cannot tell apart" if cause.among > 1 else ""
         yield f"Cause{among}: {cause}", list(_cause(cause, diagnosis))
     if diagnosis.readings:
         more = len(diagnosis.readings) - READINGS
@@ -33,8 +34,7 @@ def _cause(cause: Cause, diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
     yield "what", cause.statement
     yield "reference", cause.reference_formula
     yield "candidate", cause.candidate_formula
-    much = Figure(f"{number(100 * cause.effect, 3)} %", rounding=cause.effect < ROUNDING)
-    yield "effect", f"changes {place(cause.effect_on)} by {much}"
+    yield "effect", _effect(cause)
     yield "fix the reference", cause.fix_reference
     yield "fix the candidate", cause.fix_candidate
     if cause.alternatives:
@@ -42,6 +42,14 @@ def _cause(cause: Cause, diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
     if cause.separate_by:
         yield "to tell them apart", cause.separate_by
     yield "proof", _proof(diagnosis)
+
+
+def _effect(cause: Cause) -> str:
+    """By itself; a choice can matter only where another is made, as that of a whole penalty told for one halved."""
+    if not cause.effect:
+        return "none by itself: it shows where the others are"
+    much = Figure(f"{number(100 * cause.effect, 3)} %", rounding=cause.effect < ROUNDING)
+    return f"changes {place(cause.effect_on)} by {much}"
 
 
 def _reading(one: Reading) -> tuple[str, str]:

@@ -14,7 +14,8 @@ from parity.envelope import FIRST_SEED, MEMBERS, SAFETY
 from parity.gradcheck import Outcome, SideCheck
 from parity.judge import AUDITED, Judge
 from parity.protocol import Key, Lane, execution_order
-from parity.result import Meaning, Result, Run
+from parity.report.meaning import meaning
+from parity.result import Result, Run
 from parity.verdict import Divergence, Summary, Verdict
 
 SHOWN_STEPS = 6
@@ -81,13 +82,18 @@ def counted(count: int, what: str) -> str:
     return f"{count} {what}" + ("s" if count != 1 else "")
 
 
-def percent(used: float) -> str:
+def percent(used: float, of: str = "budget") -> str:
     """Share of a budget: 4 %, 1.3e+07 × when it is far beyond."""
     if math.isinf(used):
         return "must be equal"
     if used > 10:
-        return f"{used:.2g} × budget"
-    return f"{100 * used:.2g} % of budget" if used else "0 % of budget"
+        return f"{used:.2g} × {of}"
+    return f"{100 * used:.2g} % of {of}" if used else f"0 % of {of}"
+
+
+def of_what(summary: Summary) -> str:
+    """What a tensor's share is a share of."""
+    return "budget" if summary.rule is None else "the tolerance"
 
 
 def place(key: Key) -> str:
@@ -234,32 +240,6 @@ def envelope(result: Result) -> str:
     return "; ".join([against, *ends])
 
 
-def meaning(result: Result) -> str:
-    """What the verdicts of the precisions say together; empty where nothing was judged."""
-    judged = {run.precision: run.verdict for run in result.runs}
-    coarse = judged.get("float32")
-    match result.meaning:
-        case None:
-            return ""
-        case Meaning.EQUAL if len(judged) == 2:
-            return "equal in both: the same formula, and nothing but rounding between the two sides"
-        case Meaning.EQUAL if coarse is None:
-            return "the same formula; whether float32 rounds it the same was not asked"
-        case Meaning.EQUAL:
-            return "equal in float32; a formula that differs by less than float32 shows would be seen in float64"
-        case Meaning.ROUNDING:
-            return "the same formula, rounded differently: parity in float64, beyond its budget in float32"
-        case Meaning.ORDER:
-            apart = (
-                f"at most {arbiter.REORDERED_ULPS} ulp apart in float64, where the two had to be equal to the last bit"
-            )
-            return f"the same formula, its operations in another order: {apart}"
-        case Meaning.OPEN:
-            return "a different formula or different rounding: float64 would tell"
-    unseen = "; float32 is too coarse to show it" if coarse is Verdict.PARITY else ""
-    return f"a different formula: it shows in float64, where rounding is next to nothing{unseen}"
-
-
 def arbitration(result: Result) -> str:
     """Which side the first difference in float32 is due to; empty where there is none to be judged."""
     if (found := result.arbiter) is None:
@@ -300,10 +280,12 @@ def _verdict_line(run: Run) -> str:
         if run.judge.cut and not run.judge.skipped:
             return f"{run.verdict}: {run.judge.cut}"
         return f"{run.verdict}: not held against a budget: {left_out(run.judge) or 'every step'}"
-    worst = Figure(percent(run.worst.used), rounding=True)
     if run.worst.used == 0:
         return f"{run.verdict}: equal to the last bit"
-    return f"{run.verdict}: at most {worst}"
+    step, key, lane = run.worst.used_step, run.worst.key, run.worst.lane
+    at_worst = None if run.worst.rule is None else run.ledger.rows({step}).get((step, key, lane))
+    rounding = _of_rounding(run, run.worst, at_worst)
+    return f"{run.verdict}: at most {Figure(percent(run.worst.used, of_what(run.worst)), rounding)}"
 
 
 def left_out(judge: Judge) -> str:
@@ -352,46 +334,64 @@ def shown_steps(run: Run) -> tuple[int, ...]:
 def table(run: Run) -> Table:
     """Steps by tensors."""
     steps = shown_steps(run)
-    measured = run.ledger.rows(set(steps))
+    at_worst = {summary.used_step for summary in run.summaries.values() if summary.rule is not None}
+    measured = run.ledger.rows({*steps, *at_worst})
     keys = execution_order({key for _, key in run.summaries}, run.judge.experiment.layer_names)
     rows = []
     for key in keys:
         local = run.summaries.get(("local", key))
         free = tuple(_free_figure(run, measured.get((step, key, "free")), step) for step in steps)
-        rows.append(Row(key, _local_figure(local), free))
+        worst = None if local is None else measured.get((local.used_step, key, "local"))
+        rows.append(Row(key, _local_figure(run, local, worst), free))
     first = None if run.first is None else run.first.step
     return Table(run.precision, run.verdict, steps, tuple(rows), first)
 
 
-def _local_figure(summary: Summary | None) -> Figure:
+def _local_figure(run: Run, summary: Summary | None, worst: np.void | None) -> Figure:
     if summary is None or math.isnan(summary.used):
         return Figure("–")
     if summary.used == 0:
         return Figure("equal")
     if summary.used <= 1:
-        return Figure(f"{100 * summary.used:.2g} %", rounding=True)
+        return Figure(f"{100 * summary.used:.2g} %", _of_rounding(run, summary, worst))
     text = "not equal" if math.isinf(summary.used) else f"up to {summary.used:.2g} ×"
     return Figure(f"from step {summary.first_beyond}, {text}", beyond=True)
 
 
 def _free_figure(run: Run, measures: np.void | None, step: int) -> Figure:
-    """The largest difference; marked as rounding where nothing had diverged yet or it is too small to be more."""
+    """The largest difference; marked as rounding where no budget was exceeded yet or it is too small to be more."""
     if measures is None:
         return Figure("–")
     absolute = measures["absolute"]
     if absolute["value"] == 0:
         return Figure("0")
     calm = run.verdict is Verdict.PARITY or (run.first is not None and step < run.first.step)
+    calm = calm and not run.by_tolerance  # which lets pass what no budget would
     ulp = float(measures["ulp"]["value"])
-    small = absolute["value"] <= NOISE * np.spacing(np.abs(absolute["reference"]).astype(run.precision))
-    return Figure(number(float(absolute["value"]), 3), rounding=bool(calm or small or ulp < 1))
+    rounding = calm or _small(absolute, run.precision) or ulp < 1
+    return Figure(number(float(absolute["value"]), 3), rounding=rounding)
 
 
-def lane_notes(lanes: set[Lane]) -> str:
+def _of_rounding(run: Run, summary: Summary, worst: np.void | None) -> bool:
+    """Whether rounding decides the digits of a share: of a budget always, of a tolerance where it is small."""
+    return summary.rule is None or (worst is not None and _small(worst["used"], run.precision))
+
+
+def _small(extreme: np.void, precision: Precision) -> bool:
+    """Whether a difference is too small to be more than rounding."""
+    difference = abs(float(extreme["candidate"]) - float(extreme["reference"]))
+    return difference <= NOISE * float(np.spacing(np.abs(extreme["reference"]).astype(precision)))
+
+
+def lane_notes(result: Result) -> str:
     """How to read the table."""
+    lanes = {lane for run in result.runs for lane, _ in run.summaries}
+    budget = "rounding budget"
+    if any(run.by_tolerance for run in result.runs):
+        budget += ", or of the tolerance that was set for it,"
     texts: dict[Lane, str] = {
-        "local": "local: each phase given the reference's own inputs; what is shown is the share of its rounding "
-        "budget that the worst element of the worst step uses",
+        "local": "local: each phase given the reference's own inputs; what is shown is the share of its "
+        f"{budget} that the worst element of the worst step uses",
         "free": "step columns: the largest difference between the two sides, each going its own way",
     }
     mark = "≈ marks figures whose digits rounding decides: they differ between machines"

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parity.config.given import ModelExperiment
-from parity.judge import BEGINS, Judge
+from parity.judge import Judge
 from parity.report.facts import left_out
 from parity.result import Result, Run
 from parity.trace import is_trace
-from parity.verdict import Verdict
+from parity.verdict import Kind, Verdict
 
 _NARROWED = ("--steps", "--precision", "--report")  # what the next command says itself
 _FLAGS = frozenset({"-q", "--quiet", "-v", "--verbose"})
@@ -32,7 +32,7 @@ def following(result: Result) -> Iterator[Following]:
     if result.verdict is Verdict.PARITY:
         return
     if (first := result.first_divergence) is not None:
-        if first.note.startswith(BEGINS):
+        if first.kind is Kind.BEGINNING:
             if is_trace(Path(result.candidate)):
                 yield Following(f"record {result.candidate} again, from the weights that the reference began with")
             else:

@@ -128,9 +128,9 @@ def _groups(entry: Entry, run: Run) -> Iterable[ET.Element]:
         elif lines:
             steps = [summary.first_beyond for summary in beyond if summary.first_beyond is not None]
             step = min([first.step, *steps] if here and first is not None else steps)
-            bad = ET.SubElement(
-                case, "failure", type=str(Verdict.DIVERGED), message=f"beyond its budget at step {step}"
-            )
+            limit = "tolerance" if all(summary.rule is not None for summary in beyond) else "budget"
+            what = f"beyond its {limit}" if beyond else "differs"
+            bad = ET.SubElement(case, "failure", type=str(Verdict.DIVERGED), message=f"{what} at step {step}")
             bad.text = _text("\n".join(lines))
         elif all(summary.used != summary.used for summary in summaries):
             ET.SubElement(case, "skipped", message="measured, not judged: not held against a budget")
@@ -138,7 +138,7 @@ def _groups(entry: Entry, run: Run) -> Iterable[ET.Element]:
 
 
 def _line(summary: Summary) -> str:
-    used = facts.percent(summary.used)
+    used = facts.percent(summary.used, facts.of_what(summary))
     steps = f"{summary.beyond} of {summary.steps} steps"
     return f"{facts.place(summary.key)}, {summary.lane} lane: from step {summary.first_beyond}, {steps}, {used}"
 

@@ -35,7 +35,7 @@ def sections(result: Result) -> Iterator[Section]:
     for title, pairs in causes.sections(result.diagnosis):
         yield Section("cause", title, pairs)
     tables = tuple(facts.table(run) for run in result.runs)
-    note = facts.lane_notes({lane for run in result.runs for lane, _ in run.summaries})
+    note = facts.lane_notes(result)
     yield Section("steps", "Steps by tensors", list(facts.runs(result)), tables, note)
     lists: tuple[tuple[Kind, str, Pairs], ...] = (
         ("long", "Fixed tolerances", list(worth.tolerances(result))),

@@ -36,7 +36,7 @@ class Guard:
         self.remarks: dict[str, str] = {}
         """What else there is to tell of the side: what it did, and when first."""
         self.tells: dict[Any, str] = {}
-        """The types and shapes of all that it tells, since it was started."""
+        """The shapes of all that it tells, since it was started."""
         self._generators: tuple[Any, Any] | None = None
         self._worker: Worker | None = None
         self._left_at = ""

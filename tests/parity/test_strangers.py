@@ -13,11 +13,12 @@ import pytest
 from parity.asking import start_side
 from parity.config import validate
 from parity.errors import ExitCode, SideError
-from parity.judge import BEGINS
+from parity.judge import BEGINS, PROMOTED
+from parity.protocol import Key
 from parity.report import as_json, markdown, terminal
 from parity.run import diff
 from parity.sides import load_side
-from parity.verdict import Verdict
+from parity.verdict import Kind, Verdict
 from tests.parity.strangers import TABLE, judged, line_of, network
 
 SHAPES = {"dense/kernel": (4, 3), "dense/bias": (3,), "dense_1/kernel": (3, 2), "dense_1/bias": (2,)}
@@ -119,6 +120,48 @@ def test_a_timeout_that_is_kept_changes_nothing(path):
     assert judged(path).frame.equals(judged(path, timeout=60.0).frame)
 
 
+@pytest.mark.parametrize("step", [2, 4])
+def test_a_type_that_changes_is_a_finding_and_leaves_the_other_precision_alone(path, step):
+    """Under NumPy 2 a float64 scalar makes float64 arrays of float32 ones; in float64 it changes nothing."""
+    network(path, step=f"if self.taken == {step}: self.b[1] = self.b[1] * np.float64(1)")
+    result = judged(path, precision="both")
+    assert (result.exit_code, result.crash, result.steps_compared) == (ExitCode.DIVERGED, None, 7)
+    assert {run.precision: run.verdict for run in result.runs} == {
+        "float64": Verdict.PARITY,
+        "float32": Verdict.DIVERGED,
+    }
+    first = result.first_divergence
+    assert (first.step, str(first.key), first.precision, first.kind) == (
+        step,
+        "update dense_1/bias",
+        "float32",
+        Kind.DTYPE,
+    )
+    told = "the candidate gave float64 of shape (2,), the reference float32 of shape (2,): " + PROMOTED
+    assert (first.note, first.index) == (told, ())
+    assert "keep scalars Python floats" in reports(result)
+    assert "computes in another precision" in result.diagnosis.unable
+
+
+@pytest.mark.parametrize("lanes", [("local", "free"), ("free",)])
+def test_types_that_change_and_change_back_are_each_judged_as_they_are(path, lanes):
+    """Steps are taken many at a time, and none is held against another type than its own."""
+    network(path, step="self.b[1] = self.b[1].astype(np.float64 if self.taken in (3, 4) else np.float32)")
+    result = judged(path, precision="float32", lanes=lanes)
+    (run,) = result.runs
+    assert (result.first_divergence.step, run.judge.steps) == (3, 7)
+    assert run.summaries["free", Key("update", "dense_1/bias")].steps == 5
+    assert run.summaries["free", Key("update", "dense_1/kernel")].steps == 7
+
+
+def test_a_reference_whose_type_changes(path):
+    network(path, step="if self.taken == 3: self.b[1] = self.b[1] * np.float64(1)")
+    result = diff(validate(TABLE | {"precision": "float32"}), reference=f"{path}:Net", candidate="scratch")
+    assert (result.crash, result.steps_compared) == (None, 7)
+    assert (result.first_divergence.step, result.first_divergence.kind) == (3, Kind.DTYPE)
+    assert PROMOTED not in result.first_divergence.note
+
+
 # What it tells -----------------------------------------------------------------------------------------------------
 
 
@@ -142,12 +185,12 @@ def test_a_timeout_that_is_kept_changes_nothing(path):
         (
             "{'loss': loss} if self.taken < 4 else {'loss': loss, 'loss/data': loss}",
             4,
-            r"told float64 of shape \(\) as loss loss \(data\), and nothing in the steps before",
+            r"told an array of shape \(\) as loss loss \(data\) in the float64 run, and nothing in the steps before",
         ),
         (
             "{'loss': loss, 'metrics': {'error': np.zeros(self.taken // 5)}}",
             5,
-            r"told float64 of shape \(1,\) as metrics error, and float64 of shape \(0,\) in the steps before",
+            r"of shape \(1,\) as metrics error in the float64 run, and an array of shape \(0,\) in the steps before",
         ),
         ("'no number'", 1, "gave no array of numbers as loss"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from parity.errors import UsageError
 from parity.measure import Largest, largest, measure
 from parity.protocol import Key
 from parity.report import as_json, facts, worth
+from parity.report.meaning import meaning
 from parity.run import diff
 from parity.tolerance import Needed, Tolerances
 from parity.verdict import Verdict
@@ -39,6 +41,20 @@ def run(*rules: dict, candidate: str = HALF, **settings):
 
 def rules_of(*rules: dict) -> Tolerances:
     return Tolerances(validate({**TABLE, "tolerance": rules}))
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_what_a_tolerance_lets_pass_is_no_share_of_a_budget_and_no_rounding(precision):
+    """The loss is off by a sixth: that figure is the same on every machine."""
+    rule = {"rtol": 1.0, "atol": 1.0}
+    half, same = (run(rule, candidate=side, precision=precision) for side in (HALF, "scratch"))
+    (line, *_), (null, *_) = (dict(facts.runs(result)).values() for result in (half, same))
+    assert half.verdict is Verdict.PARITY
+    assert re.fullmatch(r"PARITY: at most [0-9.]+ % of the tolerance", line)
+    assert null == "PARITY: equal to the last bit"
+    figures = {row.key: row.local for row in facts.table(half.runs[0]).rows}
+    assert not figures[KEY].rounding
+    assert "budget" not in line + meaning(half)
 
 
 NUMBERS = st.floats(-8, 8, width=32) | st.sampled_from([0.0, 1e-20, -1e-20])

@@ -13,6 +13,7 @@ from parity.report import facts, outline
 from parity.report.html.assets import own, packed, plotly, render
 from parity.report.html.residual import residuals
 from parity.report.html.series import series
+from parity.report.meaning import meaning
 from parity.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def page(result: Result, back: str = "") -> str:
         "shown": None if first is None else first.precision,
     }
     sections = list(outline.sections(result))
-    verdict, _, meaning = facts.headline(result).partition(": ")
+    verdict, _, said = facts.headline(result).partition(": ")
     config = result.experiment.model_dump_json(indent=2)
     return render(
         "page.html.j2",
@@ -66,8 +67,8 @@ def page(result: Result, back: str = "") -> str:
         result=result,
         sign=SIGNS[result.verdict],
         verdict=verdict,
-        meaning=meaning,
-        together=facts.meaning(result),
+        meaning=said,
+        together=meaning(result),
         told=_of(sections, "subject", "divergence", "cause", "next"),
         steps=next(section for section in sections if section.kind == "steps"),
         lists=[section for section in sections if section.kind in {"list", "long"}],

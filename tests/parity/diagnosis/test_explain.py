@@ -9,8 +9,10 @@ import pytest
 
 from parity.config import load_experiment
 from parity.conventions import convention
+from parity.data import Schedule
 from parity.diagnosis import diagnose
 from parity.protocol import Key
+from parity.report.causes import sections
 from parity.selftest.trials import Workbench
 from parity.sides import LoadedSide, load_side
 from scratch_net.adapter import ScratchSide
@@ -185,6 +187,86 @@ def test_an_effect_is_told_where_the_candidate_has_nothing_but_zeros():
     assert str(cause) == "update.biases=not_last"
     assert cause.effect == 1
     assert str(cause.effect_on) == "update dense_1/bias"
+
+
+class LossAndWeights(ScratchSide):
+    def steps(self, x, y):
+        told = super().steps(x, y)
+        return {"loss": told["loss"], "weights": told["weights"]}
+
+
+def test_an_effect_is_what_a_cause_alone_is_worth():
+    """What Keras' loss changes by where the candidate's step began."""
+    on = bench()
+    choices = {"l2.penalty": "half", "l2.scale": "over_batch"}
+    found = said(on, LoadedSide("candidate", LossAndWeights(choices)))
+    assert {cause.code: cause.choice for cause in found.causes} == choices
+
+    run = LossAndWeights(choices)
+    run.start(on.experiment, on.weights)
+    lam, half, over_batch = float(np.float32(0.01)), [], []
+    for chunk in Schedule.of(on.experiment, len(on.dataset)).chunks(1, 1, found.steps):
+        x, y = on.dataset.x[chunk.rows], on.dataset.y[chunk.rows]
+        w = {name: np.array(array) for name, array in run.weights().items()}
+        outputs = np.tanh(x[0] @ w["dense/kernel"] + w["dense/bias"]) @ w["dense_1/kernel"] + w["dense_1/bias"]
+        data = np.mean(np.log(np.exp(outputs).sum(axis=1)) - (y[0] * outputs).sum(axis=1))
+        penalty = lam * sum(np.sum(w[name] ** 2) for name in ("dense/kernel", "dense_1/kernel"))
+        half.append(penalty / 2 / (data + penalty))
+        over_batch.append(penalty * (1 - 1 / len(x[0])) / (data + penalty))
+        run.steps(x, y)
+    effects = {cause.code: (cause.effect, str(cause.effect_on)) for cause in found.causes}
+    assert effects == {
+        "l2.penalty": (pytest.approx(max(half)), "loss loss"),
+        "l2.scale": (pytest.approx(max(over_batch)), "loss loss"),
+    }
+    assert [cause.code for cause in found.causes] == ["l2.scale", "l2.penalty"]
+
+
+def test_an_effect_beside_a_reference_that_differs_from_keras():
+    """The reference's choices are kept; where the candidate does as Keras, its cause is Keras' choice."""
+    reference = scratch(l2__penalty="half", learning_rate__scale="double")
+    (cause,) = said(bench(), scratch(learning_rate__scale="double"), reference).causes
+    assert (cause.code, cause.choice) == ("l2.penalty", "whole")
+    assert (cause.effect, cause.effect_on.part) == (pytest.approx(0.5), "penalty")
+
+
+def test_a_choice_that_matters_only_beside_another_has_no_effect_by_itself():
+    found = said(bench(), scratch(l2__penalty="half", l2__reported="whole"))
+    effects = {cause.code: cause.effect for cause in found.causes}
+    assert effects == {"l2.penalty": pytest.approx(0.5), "l2.reported": 0.0}
+    last = dict(list(sections(found))[-1][1])
+    assert last["effect"] == "none by itself: it shows where the others are"
+
+
+class Weights(ScratchSide):
+    def steps(self, x, y):
+        return {"weights": super().steps(x, y)["weights"]}
+
+
+@pytest.mark.parametrize(
+    ("planted", "titles"),
+    [
+        (  # of its weights alone nobody knows whether the loss was a sum or its gradient
+            {"gradient.batch": "sum", "data.labels": "shifted"},
+            [
+                "Cause 1 of 2: data.labels=shifted",
+                "Cause 2 of 2, in one of 2 readings that this run cannot tell apart: gradient.batch=sum",
+            ],
+        ),
+        (  # twice the step of half the penalty is the step of twice the loss
+            {"l2.penalty": "half", "learning_rate.scale": "double"},
+            ["Cause, in one of 2 readings that this run cannot tell apart: loss.factor=double", "Other readings"],
+        ),
+        (
+            {"learning_rate.scale": "double", "data.labels": "shifted"},
+            ["Cause 1 of 2: data.labels=shifted", "Cause 2 of 2: learning_rate.scale=double"],
+        ),
+    ],
+    ids=["one in its place", "a product", "one reading"],
+)
+def test_a_cause_that_is_not_in_every_reading_is_headed_so(planted, titles):
+    found = said(bench(), LoadedSide("candidate", Weights(planted)))
+    assert [title for title, _ in sections(found)] == titles
 
 
 class Once(ScratchSide):

@@ -16,10 +16,12 @@ from threadpoolctl import threadpool_limits
 
 from parity.data.sources import MNIST_VARIABLE
 from parity.gate.suite import Gate, State, jobs
+from parity.verdict import Kind
 
 ROOT = Path(__file__).parents[3]
 REPORTS = ROOT / "reports"
 LATE = """
+import numpy as np
 from scratch_net.adapter import ScratchSide
 
 
@@ -64,6 +66,15 @@ class OnlyTrains:
 
 class Wrong(OnlyTrains):
     factor = 1 + 1e-9
+
+
+class Narrows(OnlyTrains):
+    taken = 0
+
+    def step(self, x, y):
+        self.taken += 1
+        loss = super().step(x, y)
+        return loss if self.taken < 11 else np.float32(loss)
 """
 
 
@@ -152,6 +163,14 @@ def test_a_candidate_that_only_trains_is_held_against_the_recorded_drift(book, n
     assert outcome.state is state, outcome.problems
     if state is State.FAILED:
         assert outcome.result.first_divergence.step == 1  # at the kept steps as well
+
+
+def test_a_type_that_changes_is_found_at_its_step(book):
+    side = book.write("side.py", LATE)
+    (outcome,) = Gate(jobs([book.folder], only="plain", candidate=f"{side}:Narrows"), explain=False).run()
+    assert (outcome.state, outcome.result.crash) == (State.FAILED, None)
+    first = outcome.result.first_divergence
+    assert (first.step, first.kind, str(first.key)) == (11, Kind.DTYPE, "loss loss")
 
 
 def test_other_bits_are_judged_by_the_budgets(book):

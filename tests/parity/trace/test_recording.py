@@ -59,7 +59,7 @@ def test_a_trace_is_what_the_side_said_bit_for_bit(tmp_path, precision):
     assert sum(map(len, told.values())) == 23
     for records in told.values():
         for chunk in Schedule.of(experiment, len(dataset)).chunks(1, records.first_step, records.last_step):
-            live, _ = walk.take(chunk, *batches(dataset, chunk))
+            (live,), _ = walk.take(chunk, *batches(dataset, chunk))
             assert live.arrays.keys() == records.arrays.keys()
             for key, array in live.arrays.items():
                 at = chunk.first_step - records.first_step
@@ -236,6 +236,39 @@ def test_what_a_side_took_before_it_failed_is_kept_and_gone_on_with(tmp_path, ex
     steps = [[trace.records(f).step(i) for f in trace.manifest.files for i in range(f.steps)] for trace in (cut, whole)]
     for one, other in zip(*steps, strict=True):
         assert {key: array.tobytes() for key, array in one.items()} == {k: a.tobytes() for k, a in other.items()}
+
+
+WIDENS = """
+import numpy as np
+from scratch_net.adapter import ScratchSide
+
+class Widens:
+    def start(self, experiment, weights):
+        self.side, self.taken = ScratchSide({}), 0
+        self.side.start(experiment, weights)
+    def step(self, x, y):
+        self.taken += 1
+        return self.side.step(x, y)["loss"]
+    def weights(self):
+        weights = dict(self.side.weights())
+        if self.taken >= 4:
+            weights["dense/bias"] = weights["dense/bias"] * np.float64(1)
+        return weights
+"""
+
+
+def test_a_trace_has_one_type_for_each_tensor(tmp_path):
+    """The steps before another one stay there."""
+    (tmp_path / "widens.py").write_text(WIDENS)
+    told = "at step 4: told float64 as update dense/bias in the float32 run, and float32 in the steps before: a NumPy"
+    with pytest.raises(SideError, match=told) as failed:
+        record(validate(EXPERIMENT | {"precision": "float32"}), f"{tmp_path}/widens.py:Widens", tmp_path / "trace")
+    assert failed.value.step == 4
+    trace = open_traces(tmp_path / "trace")["float32"]
+    assert trace.last_step == 3
+    assert all(
+        array.dtype != np.float64 for file in trace.manifest.files for array in trace.records(file).arrays.values()
+    )
 
 
 IDLE = """
