@@ -195,7 +195,7 @@ class LossAndWeights(ScratchSide):
 
 
 def test_an_effect_is_what_a_cause_alone_is_worth():
-    """From where each step of the candidate began, by what Keras' loss changes there, with its penalty P and batch B."""
+    """What Keras' loss changes by, from where each step of the candidate began: its penalty P, of B examples."""
     on = bench()
     choices = {"l2.penalty": "half", "l2.scale": "over_batch"}
     found = said(on, LoadedSide("candidate", LossAndWeights(choices)))
