@@ -132,6 +132,8 @@ def _divergence(found: Divergence | None) -> dict[str, Any] | None:
         "used": _number(found.used),
         "lane": found.lane,
         "precision": found.precision,
+        "kind": str(found.kind),
+        "note": found.note,
     }
 
 

@@ -45,7 +45,7 @@ def _cause(cause: Cause, diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
 
 
 def _effect(cause: Cause) -> str:
-    """By itself; a choice can matter only where another is made, as that of a whole penalty told for one halved."""
+    """By itself; a choice can matter only where another is made, as that of clipped probabilities."""
     if not cause.effect:
         return "none by itself: it shows where the others are"
     much = Figure(f"{number(100 * cause.effect, 3)} %", rounding=cause.effect < ROUNDING)

@@ -14,13 +14,13 @@ from parity.config import validate
 from parity.config.tolerances import Tolerance
 from parity.data import load_dataset
 from parity.errors import ExitCode, UsageError
-from parity.judge import AGAIN, ALONE, AUDITED, BEGINS, BEGINS_STATE, FIXED, OUTSIDE, Judge
+from parity.judge import AGAIN, ALONE, AUDITED, BEGINS, BEGINS_STATE, FIXED, OUTSIDE, PROMOTED, Judge
 from parity.lockstep import Pair, draw_weights, lockstep, start_weights
 from parity.measure import measure
 from parity.protocol import Key, Records, execution_order
 from parity.sides import load_side
 from parity.untold import untold
-from parity.verdict import Divergence, Verdict
+from parity.verdict import Divergence, Kind, Verdict
 
 # Layer names in the opposite of alphabetical order: "first" is never alphabetical.
 DATA = {"data": {"source": "regression", "features": 3, "samples": 24}, "loss": "mse", "optimizer": "sgd"}
@@ -155,22 +155,24 @@ def test_what_is_missing_is_told():
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "kind"),
     [
-        lambda a: a[..., :-1],
-        lambda a: a[..., None],
-        lambda a: a.astype(np.float32),
-        lambda a: np.swapaxes(a, -1, -2),
+        (lambda a: a[..., :-1], Kind.SHAPE),
+        (lambda a: a[..., None], Kind.SHAPE),
+        (lambda a: a.astype(np.float32), Kind.DTYPE),
+        (lambda a: np.swapaxes(a, -1, -2), Kind.SHAPE),
     ],
     ids=["shorter", "more axes", "float32", "transposed"],
 )
-def test_another_shape_or_dtype_diverges(change):
+def test_another_shape_or_dtype_diverges(change, kind):
     key = Key("gradient", "z/kernel")
     judge = judged(Pair(PAIR.reference, PAIR.free, {**PAIR.local, key: change(PAIR.local[key])}))
     assert judge.verdict is Verdict.DIVERGED
     assert (judge.first.step, judge.first.key) == (1, key)
     assert f"{key}, local lane" in judge.missing
-    assert (judge.first.budget, judge.first.used) == (0, math.inf)
+    assert (judge.first.budget, judge.first.used, judge.first.kind) == (0, math.inf, kind)
+    assert (judge.evidence is None) == (kind is Kind.DTYPE)  # right numbers of another type are not off
+    assert PROMOTED not in judge.first.note  # that makes float64 of float32
 
 
 def test_initial_weights_are_held_to_the_last_bit():
@@ -244,6 +246,7 @@ def test_a_free_run_is_held_to_what_the_candidate_makes_of_the_same_state(key):
     assert judge.verdict is Verdict.DIVERGED
     assert (judge.first.step, judge.first.key, judge.first.lane) == (3, key, "free")
     assert (judge.first.difference, judge.first.note) == (pytest.approx(1), AGAIN)
+    assert (judge.first.kind, judge.evidence) == (Kind.REPLAY, None)
     assert judge.first.index == tuple(length - 1 for length in PAIR.free[key].shape[1:])
     assert judge.unheld == {}
     assert judge.evidence is None  # that is of the local lane
@@ -279,6 +282,7 @@ def test_a_run_alone_may_be_as_far_away_as_rounding_drives_it_by_that_step():
     assert alone(KERNEL, 0.999 * allowed, 1e-3).verdict is Verdict.PARITY
     judge = alone(KERNEL, 1.001 * allowed, 1e-3)
     assert (judge.first.step, judge.first.key, judge.first.lane, judge.first.note) == (3, KERNEL, "free", OUTSIDE)
+    assert judge.first.kind is Kind.DRIFT
     assert judge.first.budget == pytest.approx(allowed)
     assert judge.missing["local lane"] == ALONE
 
@@ -480,6 +484,7 @@ def test_one_that_begins_with_other_weights_diverges_before_the_first_step():
         first = begins(KERNEL, put((2, 3), told)).first
         assert (first.step, first.key, first.lane, first.index) == (0, KERNEL, "free", (2, 3))
         assert (first.reference, first.candidate, first.budget, first.note) == (given, told, 0, BEGINS)
+        assert first.kind is Kind.BEGINNING
     assert begins(KERNEL, lambda array: array).verdict is Verdict.PARITY
     handed = Judge(EXPERIMENT, "float64", missing={"initial weights": "begins with those it is given"})
     before = {KERNEL: put((0, 0), 9)(PAIR.reference.before[KERNEL].copy())}
@@ -503,6 +508,7 @@ def test_one_whose_optimizer_remembers_something_else_diverges_before_the_first_
     first = judge.first
     assert (first.step, first.key, first.lane, first.index, first.note) == (0, key, "free", index, BEGINS_STATE)
     assert (first.reference, first.candidate, judge.verdict) == (0, 5, Verdict.DIVERGED)
+    assert first.kind is Kind.BEGINNING
 
 
 def test_a_beginning_with_the_transpose_is_named():
@@ -571,6 +577,7 @@ def test_exactly_the_tolerance_is_within_it():
     judge = Judge(experiment, "float64")
     judge.take(Pair(pair.reference, {**arrays, KERNEL: local[KERNEL] + 0.25}, {}))
     assert (judge.first.step, judge.first.lane, judge.first.note) == (2, "free", FIXED.format(rule))
+    assert judge.first.kind is Kind.VALUE
 
 
 @pytest.mark.parametrize("sign", [1, -1])

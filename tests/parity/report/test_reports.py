@@ -83,6 +83,7 @@ def test_the_first_divergence_in_json(diverged):
     assert first["difference"] == pytest.approx(first["reference"] / 2)
     assert first["used"] == pytest.approx(first["difference"] / first["budget"])
     assert (first["lane"], first["index"]) == ("local", [])
+    assert (first["kind"], first["note"]) == ("value", "")
 
 
 @pytest.mark.parametrize("name", RESULTS)
