@@ -61,9 +61,17 @@ def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
 def _follow(root: type[BaseModel], location: tuple[int | str, ...]) -> tuple[list[int | str], type[BaseModel]]:
     """The key path as the user wrote it (pydantic adds the tags of unions), and the innermost model on the way."""
     path: list[int | str] = []
-    model, inside, names = root, [root], False
+    model, inside, names, tags = root, [root], False, set[Any]()
+    table: type[BaseModel] | None = None  # the one that the last key holds, if it holds one and not several
     for part in location:
         tagged = next((member for member in inside if part in _tags(member)), None)
+        if names and tagged is None and part not in tags:  # a key of a mapping, whatever the model's keys are
+            path.append(part)
+            names, table = False, inside[0] if len(inside) == 1 else None
+            continue
+        if table is not None and tagged is None and isinstance(part, str):
+            model, inside = table, [table]
+        table = None
         if tagged is not None and tagged is not model:
             model = tagged
         elif isinstance(part, int):
@@ -74,8 +82,9 @@ def _follow(root: type[BaseModel], location: tuple[int | str, ...]) -> tuple[lis
             parts = list(_parts(model.model_fields[part].annotation))
             inside = [part for part in parts if _is_model(part)]
             tags, names = {part.tag for part in parts if isinstance(part, Tag)}, dict in parts
+            table = inside[0] if len(inside) == 1 and dict not in parts and tuple not in parts else None
             continue
-        elif inside == [model] or (names and part not in tags):
+        elif inside == [model]:
             path.append(part)
         inside = [model] if inside else []
     return path, model
@@ -109,7 +118,7 @@ def _sentence(error: ErrorDetails) -> str:
             return f"unknown {context['kind']} {context['given']!r}; allowed: {context['allowed']}" + nearest(
                 context["given"], context["names"]
             )
-        case "literal_error":
+        case "literal_error" | "enum":
             allowed = [word.strip(" '\"") for word in str(context["expected"]).replace(" or ", ", ").split(",")]
             return f"received {shown(given)}; allowed: {', '.join(allowed)}" + nearest(given, allowed)
         case "union_tag_invalid":
