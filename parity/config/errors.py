@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from parity.config.base import Frozen
 from parity.errors import UsageError, nearest
 
 _SHOWN = 60  # characters of a received value
+_PYTHON_ONLY = {"memory"}  # arrays that are handed over
 _WORD = re.compile(r"[\w/.\-]{1,200}")
 _WRITTEN = re.compile(r"\s*([-+]?[0-9.]+(e[-+]?[0-9]+)?|true|false)\s*", re.IGNORECASE)
 """A number or a truth value."""
@@ -93,9 +95,15 @@ def _follow(root: type[BaseModel], location: tuple[int | str, ...]) -> tuple[lis
 def _unknown_key(key: str, given: Any, owner: type[BaseModel]) -> str:
     """A key that is nothing here, or one that only Keras has."""
     if issubclass(owner, Frozen) and (idle := owner.keras_only.get(key)):
-        return f"received {shown(given)}; not offered; leave it out, or give {' or '.join(map(shown, idle))}"
+        return f"received {shown(given)}; not offered; leave it out{_or_give(idle)}"
     known = [name for name in owner.model_fields if name != "class_name"]
     return f"unknown key; allowed here: {', '.join(known) or 'none'}" + nearest(key, known)
+
+
+def _or_give(idle: tuple[Any, ...]) -> str:
+    """The values with which a setting does nothing, as TOML and JSON write them; TOML has none for None."""
+    written = [json.dumps(value) for value in idle if value is not None]
+    return f", or give {' or '.join(written)}" if written else ""
 
 
 def _discriminator(error: ErrorDetails) -> str:
@@ -122,7 +130,8 @@ def _sentence(error: ErrorDetails) -> str:
             allowed = [word.strip(" '\"") for word in str(context["expected"]).replace(" or ", ", ").split(",")]
             return f"received {shown(given)}; allowed: {', '.join(allowed)}" + nearest(given, allowed)
         case "union_tag_invalid":
-            allowed = [word.strip(" '\"") for word in str(context["expected_tags"]).split(",")]
+            tags = [word.strip(" '\"") for word in str(context["expected_tags"]).split(",")]
+            allowed = [tag for tag in tags if tag not in _PYTHON_ONLY]
             tag = given[_discriminator(error)]
             return f"received {shown(tag)}; allowed: {', '.join(allowed)}" + nearest(tag, allowed)
         case "keras_object" | "not_allowed":
