@@ -107,8 +107,13 @@ def _fact(label: str, said: str) -> str:
 
 
 def _short(said: str) -> str:
+    """One line that is not too long; a command to copy, at its end, is whole."""
     line = " ".join(said.split())
-    return line if len(line) <= _LONG else f"{line[: _LONG - 1]}…"
+    words, at, command = line.rpartition(": parity ")
+    length = max(_LONG - len(at + command), _LONG // 2) if at else _LONG
+    words = words if at else line
+    cut = words if len(words) <= length else f"{words[: length - 1]}…"
+    return cut + at + command if at else cut
 
 
 def summary(outcomes: Sequence[Outcome], seconds: float) -> str:

@@ -19,6 +19,7 @@ from parity.verdict import Divergence, Summary, Verdict
 
 SHOWN_STEPS = 6
 LISTED = 40  # entries of a list in a document; the JSON report has all
+MOST = 1e20  # budgets that a count of them says something of: a float64 next to its own rounding is 1e16 of it
 NOISE = 1e4  # units in the last place: a free-running difference below it is shown as rounding
 
 _MEANING = {
@@ -86,8 +87,13 @@ def percent(used: float) -> str:
     if math.isinf(used):
         return "must be equal"
     if used > 10:
-        return f"{used:.2g} × budget"
+        return f"{times(used)} budget"
     return f"{100 * used:.2g} % of budget" if used else "0 % of budget"
+
+
+def times(used: float) -> str:
+    """How many budgets: 12 ×. Beyond `MOST` the budget is next to nothing, and the figure says nothing any more."""
+    return f"{used:.2g} ×" if used <= MOST else f"more than {MOST:.0e} ×"
 
 
 def place(key: Key) -> str:
@@ -155,13 +161,15 @@ def subject(result: Result) -> Iterator[tuple[str, str]]:
     steps = counted(done, "step") if done == planned else f"{done} of {counted(planned, 'step')}"
     yield (
         "compared",
-        f"{steps}, {result.tensors_compared} tensors a step, {' and '.join(r.precision for r in result.runs)}",
+        f"{steps}, {counted(result.tensors_compared, 'tensor')} a step, {' and '.join(r.precision for r in result.runs)}",
     )
     if result.crash is not None:
         yield "failed", result.crash.message
     if result.interrupted:
         after = "interrupted after every step had been compared"
         yield "note", after if done == planned else "interrupted: this is what was compared until then"
+        if result.first_divergence is not None and result.diagnosis is None:
+            yield "note", "causes were not sought: run it again, with fewer steps if it takes too long"
     for what, why in result.remarks.items():
         yield "note", f"{what}: {why}"
 
@@ -196,7 +204,7 @@ def divergence(found: Divergence) -> Iterator[tuple[str, str]]:
     used = (
         "; these had to be equal to the last bit"
         if math.isinf(found.used)
-        else f", {number(found.used, 2)} × its {'tolerance' if found.fixed else 'budget'}"
+        else f", {times(found.used)} its {'tolerance' if found.fixed else 'budget'}"
     )
     yield "difference", f"{number(found.difference)}{used}"
     yield "seen in", f"{found.precision}, {found.lane} lane"
@@ -325,12 +333,12 @@ def gradcheck(result: Result) -> Iterator[tuple[str, str]]:
 
 def _side_check(side: SideCheck) -> str:
     wrong, kinks = side.of(Outcome.WRONG), len(side.of(Outcome.NOT_DIFFERENTIABLE))
-    aside = f"; {kinks} elements are not differentiable there" if kinks else ""
+    aside = f"; {counted(kinks, 'element')} {'is' if kinks == 1 else 'are'} not differentiable there" if kinks else ""
     if (worst := side.worst) is None:
-        return f"not checked: none of {len(side.elements)} elements is differentiable there"
+        return f"not checked: none of {counted(len(side.elements), 'element')} is differentiable there"
     if not wrong:
         used = Figure(f"{100 * worst.used:.2g} %", rounding=True)
-        checked = f"{len(side.of(Outcome.AGREES))} elements of {len(side.sizes)} tensors"
+        checked = f"{counted(len(side.of(Outcome.AGREES)), 'element')} of {counted(len(side.sizes), 'tensor')}"
         return f"its gradient is that of its own loss: {checked}{aside}, at most {used} of the bound"
     others = f"; so are {len(wrong) - 1} more of {len(side.elements)} elements" if len(wrong) > 1 else ""
     return (
@@ -370,7 +378,7 @@ def _local_figure(summary: Summary | None) -> Figure:
         return Figure("equal")
     if summary.used <= 1:
         return Figure(f"{100 * summary.used:.2g} %", rounding=True)
-    text = "not equal" if math.isinf(summary.used) else f"up to {summary.used:.2g} ×"
+    text = "not equal" if math.isinf(summary.used) else f"up to {times(summary.used)}"
     return Figure(f"from step {summary.first_beyond}, {text}", beyond=True)
 
 
