@@ -159,10 +159,8 @@ def subject(result: Result) -> Iterator[tuple[str, str]]:
     done = result.steps_compared
     planned = max((run.planned_steps for run in result.runs), default=0)
     steps = counted(done, "step") if done == planned else f"{done} of {counted(planned, 'step')}"
-    yield (
-        "compared",
-        f"{steps}, {counted(result.tensors_compared, 'tensor')} a step, {' and '.join(r.precision for r in result.runs)}",
-    )
+    tensors, precisions = counted(result.tensors_compared, "tensor"), " and ".join(run.precision for run in result.runs)
+    yield "compared", f"{steps}, {tensors} a step, {precisions}"
     if result.crash is not None:
         yield "failed", result.crash.message
     if result.interrupted:
@@ -198,7 +196,7 @@ def divergence(found: Divergence) -> Iterator[tuple[str, str]]:
     if found.ratio is not None:
         yield "ratio", f"{number(found.ratio, 6 if digits == 9 else 17)} (candidate / reference)"
     if math.isnan(found.candidate) and math.isfinite(found.reference):
-        yield "difference", "the candidate is not a number"
+        yield "difference", "the candidate is NaN"
         yield "seen in", f"{found.precision}, {found.lane} lane"
         return
     used = (

@@ -6,8 +6,10 @@ import math
 
 import pytest
 
+from parity.config import validate
 from parity.gate.text import _short
 from parity.report import facts
+from parity.run import diff
 
 
 @pytest.mark.parametrize(
@@ -36,3 +38,25 @@ def test_a_command_to_copy_is_not_cut():
         assert len(said) < 150 + len(command)
     assert _short("word " * 100).endswith("…")
     assert len(_short("word " * 100)) == 150
+
+
+def test_an_interruption_after_a_divergence_says_that_causes_were_not_sought():
+    def stop(_, done, __):
+        if done >= 2:
+            raise KeyboardInterrupt
+
+    experiment = validate(
+        {
+            "data": {"source": "regression", "features": 2},
+            "layers": [{"units": 1, "kernel_regularizer": {"l2": 0.1}}],
+            "loss": "mse",
+            "optimizer": "sgd",
+            "epochs": 3,
+            "precision": "float64",
+        }
+    )
+    for candidate, expected in (("scratch[l2.penalty=half]", True), ("scratch", False)):
+        result = diff(experiment, reference="scratch", candidate=candidate, progress=stop)
+        assert result.interrupted
+        said = [text for label, text in facts.subject(result) if label == "note"]
+        assert any("causes were not sought" in text for text in said) == expected
