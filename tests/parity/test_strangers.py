@@ -141,7 +141,7 @@ def test_a_timeout_that_is_kept_changes_nothing(path):
             1,
             r"gradient dense/kernel of shape \(3, 4\); expected \(4, 3\); it is transposed",
         ),
-        ("np.array([[loss]])", 1, r"loss loss of shape \(1, 1\); expected \(\); .item\(\) makes it"),
+        ("np.array([[loss]])", 1, r"returned loss of shape \(1, 1\); expected \(\); .item\(\) makes it"),
         ("(error**2).mean(axis=0)", 1, r"of shape \(2,\).*one number for the whole batch"),
         (
             "{'loss': loss} if self.taken < 4 else {'loss': loss, 'loss/data': loss}",
