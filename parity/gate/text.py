@@ -107,13 +107,11 @@ def _fact(label: str, said: str) -> str:
 
 
 def _short(said: str) -> str:
-    """One line that is not too long; a command to copy, at its end, is whole."""
+    """One line that is not too long, and behind it a command to copy, whole."""
     line = " ".join(said.split())
-    words, at, command = line.rpartition(": parity ")
-    length = max(_LONG - len(at + command), _LONG // 2) if at else _LONG
-    words = words if at else line
-    cut = words if len(words) <= length else f"{words[: length - 1]}…"
-    return cut + at + command if at else cut
+    at = line.rfind(": parity ")
+    words, command = (line[:at], line[at:]) if at >= 0 else (line, "")
+    return (words if len(words) <= _LONG else f"{words[: _LONG - 1]}…") + command
 
 
 def summary(outcomes: Sequence[Outcome], seconds: float) -> str:
