@@ -44,7 +44,9 @@ def read(path: Path) -> tuple[Mapping[str, Any], Variables, list[npt.NDArray[Any
         msg = f"{path}: the older HDF5 form; load it with keras.models.load_model and save it as model.keras"
         raise UsageError(msg)
     if not zipfile.is_zipfile(path):
-        raise UsageError(f"{path}: not a .keras file: it begins with {beginning!r}")
+        raise UsageError(
+            f"{path}: not a .keras file: {f'it begins with {beginning!r}' if beginning else 'it is empty'}"
+        )
     try:
         with zipfile.ZipFile(path) as archive:
             text = _member(archive, "config.json", _LARGEST_CONFIG)

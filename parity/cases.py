@@ -99,7 +99,7 @@ class Shown(Frozen):
 
 class Case(Frozen):
     title: str
-    about: str
+    about: str = ""
     data: str = ""
     """What the case needs that does not ship with the project."""
     side_by_side: Listed[Shown] = ()

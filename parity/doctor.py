@@ -15,22 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from parity import switches
+
 PACKAGES = ("keras-parity", "numpy", "keras", "tensorflow", "ml-dtypes")
-SWITCHES = {
-    "KERAS_BACKEND": "which library Keras computes with; the reference needs tensorflow",
-    "TF_ENABLE_ONEDNN_OPTS": "oneDNN's kernels, which fuse layers; the reference turns them off",
-    "TF_DETERMINISTIC_OPS": "kernels that give the same bits every time; the reference turns them on",
-    "TF_CUDNN_DETERMINISTIC": "the same for cuDNN",
-    "NVIDIA_TF32_OVERRIDE": "TF32: products with 10 bits of mantissa on GPUs from Ampere on; 0 turns it off",
-    "XLA_FLAGS": "XLA, which fuses operations and draws other random numbers",
-    "CUDA_VISIBLE_DEVICES": "GPUs; the reference takes none",
-    "PYTHONHASHSEED": "order of sets of strings",
-    "OMP_NUM_THREADS": "threads",
-    "OPENBLAS_NUM_THREADS": "threads of OpenBLAS",
-    "MKL_NUM_THREADS": "threads of MKL",
-    "OPENBLAS_CORETYPE": "which processor's kernels OpenBLAS takes",
-    "NPY_DISABLE_CPU_FEATURES": "instructions that NumPy leaves alone",
-}
 
 
 def environment() -> dict[str, str]:
@@ -40,12 +27,16 @@ def environment() -> dict[str, str]:
     facts |= {package: _version(package) for package in PACKAGES}
     facts |= _linear_algebra()
     facts["subnormal numbers"] = _subnormals()
-    return facts | {name: os.environ.get(name, "not set") for name in SWITCHES}
+    return facts | switches.as_given()
 
 
 def differences(then: Mapping[str, str], now: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """What is not as it was: name -> then, now. Only what both tell of."""
-    return {name: (then[name], now[name]) for name in then if name in now and then[name] != now[name]}
+    """What is not as it was: name -> then, now. Only what both know; of a list, whether its members are the same."""
+    return {
+        name: (then[name], now[name])
+        for name in then
+        if name in now and set(then[name].split(", ")) != set(now[name].split(", "))
+    }
 
 
 def _version(package: str) -> str:
@@ -83,8 +74,11 @@ def _linear_algebra() -> dict[str, str]:
     # Another library may bring one of its own, with which NumPy has nothing to do.
     own = [pool for pool in loaded if any(part.startswith("numpy") for part in Path(pool["filepath"]).parts)]
     pools = own or loaded
-    facts["blas kernels"] = ", ".join(str(pool.get("architecture", "not known")) for pool in pools) or "not known"
-    facts["blas threads"] = ", ".join(str(pool["num_threads"]) for pool in pools) or "not known"
+    kernels, threads = (
+        [str(pool.get(fact, "not known")) for pool in pools] for fact in ("architecture", "num_threads")
+    )
+    facts["blas kernels"] = ", ".join(dict.fromkeys(kernels)) or "not known"  # once, where several are alike
+    facts["blas threads"] = ", ".join(dict.fromkeys(threads)) or "not known"
     return facts
 
 

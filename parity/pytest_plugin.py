@@ -115,10 +115,13 @@ class Checker:
         place = Path(os.path.relpath(self.config.rootpath / experiment))
         folder = place.parent if place.suffix else place
         precision = self.config.getoption("parity_precision")
+        failure = ""
         try:
             (job,) = jobs([folder], candidate=self._name(candidate), precision=precision, only=run)
         except ParityError as error:
-            pytest.fail(str(error), pytrace=False)
+            failure = str(error)
+        if failure:  # out here: pytest would show the error again, as what the failure happened during
+            pytest.fail(failure, pytrace=False)
         for one in job.runs:
             self.judge(job, one)
         assert self.result is not None  # a case has a run, and what has no result has failed
@@ -131,13 +134,15 @@ class Checker:
         from parity.gate.suite import Gate  # noqa: PLC0415
         from parity.gate.text import failure_lines  # noqa: PLC0415
 
-        gate = Gate([job])
+        gate, failure = Gate([job]), ""
         try:
             if self.config.getoption("parity_update"):
                 _update(self.config, gate, job)
             outcome = gate.judge(job, run, gate.read()[job.folder])
         except ParityError as error:
-            pytest.fail(str(error), pytrace=False)
+            failure = str(error)
+        if failure:
+            pytest.fail(failure, pytrace=False)
         self.result = outcome.result
         if self.result is not None:
             self._report(self.result, f"{self.nodeid}-{run.name}")

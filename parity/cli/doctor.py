@@ -23,7 +23,8 @@ def doctor(baseline: Path | None, *, as_json: bool) -> None:
       parity doctor
       parity doctor --baseline reports/l2-digits --json
     """  # noqa: D301  # \b is click's
-    from parity.doctor import SWITCHES, differences, environment  # noqa: PLC0415  # --help must be quick
+    from parity.doctor import differences, environment  # noqa: PLC0415  # --help must be quick
+    from parity.switches import SWITCHES  # noqa: PLC0415  # --help must be quick
 
     now, then = environment(), _recorded(baseline)
     changed = {} if then is None else differences(then, now)

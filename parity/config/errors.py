@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from parity.config.base import Frozen
 from parity.errors import UsageError, nearest
 
 _SHOWN = 60  # characters of a received value
+_PYTHON_ONLY = {"memory"}  # arrays that are handed over
 _WORD = re.compile(r"[\w/.\-]{1,200}")
 _WRITTEN = re.compile(r"\s*([-+]?[0-9.]+(e[-+]?[0-9]+)?|true|false)\s*", re.IGNORECASE)
 """A number or a truth value."""
@@ -61,9 +63,17 @@ def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
 def _follow(root: type[BaseModel], location: tuple[int | str, ...]) -> tuple[list[int | str], type[BaseModel]]:
     """The key path as the user wrote it (pydantic adds the tags of unions), and the innermost model on the way."""
     path: list[int | str] = []
-    model, inside, names = root, [root], False
+    model, inside, names, tags = root, [root], False, set[Any]()
+    table: type[BaseModel] | None = None  # the one that the last key holds, if it holds one and not several
     for part in location:
         tagged = next((member for member in inside if part in _tags(member)), None)
+        if names and tagged is None and part not in tags:  # a key of a mapping, whatever the model's keys are
+            path.append(part)
+            names, table = False, inside[0] if len(inside) == 1 else None
+            continue
+        if table is not None and tagged is None and isinstance(part, str):
+            model, inside = table, [table]
+        table = None
         if tagged is not None and tagged is not model:
             model = tagged
         elif isinstance(part, int):
@@ -74,8 +84,9 @@ def _follow(root: type[BaseModel], location: tuple[int | str, ...]) -> tuple[lis
             parts = list(_parts(model.model_fields[part].annotation))
             inside = [part for part in parts if _is_model(part)]
             tags, names = {part.tag for part in parts if isinstance(part, Tag)}, dict in parts
+            table = inside[0] if len(inside) == 1 and dict not in parts and tuple not in parts else None
             continue
-        elif inside == [model] or (names and part not in tags):
+        elif inside == [model]:
             path.append(part)
         inside = [model] if inside else []
     return path, model
@@ -84,9 +95,15 @@ def _follow(root: type[BaseModel], location: tuple[int | str, ...]) -> tuple[lis
 def _unknown_key(key: str, given: Any, owner: type[BaseModel]) -> str:
     """A key that is nothing here, or one that only Keras has."""
     if issubclass(owner, Frozen) and (idle := owner.keras_only.get(key)):
-        return f"received {shown(given)}; not offered; leave it out, or give {' or '.join(map(shown, idle))}"
+        return f"received {shown(given)}; not offered; leave it out{_or_give(idle)}"
     known = [name for name in owner.model_fields if name != "class_name"]
     return f"unknown key; allowed here: {', '.join(known) or 'none'}" + nearest(key, known)
+
+
+def _or_give(idle: tuple[Any, ...]) -> str:
+    """The values with which a setting does nothing, as TOML and JSON write them; TOML has none for None."""
+    written = [json.dumps(value) for value in idle if value is not None]
+    return f", or give {' or '.join(written)}" if written else ""
 
 
 def _discriminator(error: ErrorDetails) -> str:
@@ -109,11 +126,12 @@ def _sentence(error: ErrorDetails) -> str:
             return f"unknown {context['kind']} {context['given']!r}; allowed: {context['allowed']}" + nearest(
                 context["given"], context["names"]
             )
-        case "literal_error":
+        case "literal_error" | "enum":
             allowed = [word.strip(" '\"") for word in str(context["expected"]).replace(" or ", ", ").split(",")]
             return f"received {shown(given)}; allowed: {', '.join(allowed)}" + nearest(given, allowed)
         case "union_tag_invalid":
-            allowed = [word.strip(" '\"") for word in str(context["expected_tags"]).split(",")]
+            tags = [word.strip(" '\"") for word in str(context["expected_tags"]).split(",")]
+            allowed = [tag for tag in tags if tag not in _PYTHON_ONLY]
             tag = given[_discriminator(error)]
             return f"received {shown(tag)}; allowed: {', '.join(allowed)}" + nearest(tag, allowed)
         case "keras_object" | "not_allowed":

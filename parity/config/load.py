@@ -43,10 +43,11 @@ def read_mapping(path: Path) -> dict[str, Any]:
     except ValueError as error:  # a file name with a null byte
         raise ConfigError(repr(str(path)), [f"cannot be read: {error}"]) from None
     kind = "JSON" if path.suffix.lower() == ".json" else "TOML"
+    other = "" if path.suffix.lower() in {".json", ".toml"} else f" (what does not end in .json is read as {kind})"
     try:
         loaded = json.loads(text, object_pairs_hook=once) if kind == "JSON" else tomllib.loads(text)
     except (tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
-        raise ConfigError(path, [f"not valid {kind}: {error}"]) from None
+        raise ConfigError(path, [f"not valid {kind}{other}: {error}"]) from None
     except RecursionError:
         raise ConfigError(path, ["nested too deeply"]) from None
     except ValueError as error:  # a key that is there twice, or an integer literal too long to convert
@@ -93,7 +94,8 @@ def _line(text: str) -> str:
     return text if text.isprintable() and len(text) <= _LINE else shown(text)
 
 
-def _set(table: dict[str, Any], key: str, value: Any) -> None:
+def _set(table: dict[str, Any], key: str, value: Any, option: str = "") -> None:
+    """Change one setting; `option` is what it was asked for with, for messages."""
     parts = key.split(".")
     at: Any = table
     for depth, part in enumerate(parts):
@@ -101,7 +103,7 @@ def _set(table: dict[str, Any], key: str, value: Any) -> None:
         last = depth == len(parts) - 1
         if isinstance(at, list):
             if not part.isdecimal() or int(part) >= len(at):
-                msg = f"--set {_line(key)}: {_line(here)} is not there; the list has positions 0 to {len(at) - 1}"
+                msg = f"{option}{_line(key)}: {_line(here)} is not there; the list has positions 0 to {len(at) - 1}"
                 raise UsageError(msg)
             if last:
                 at[int(part)] = value
@@ -124,7 +126,7 @@ def _set(table: dict[str, Any], key: str, value: Any) -> None:
             else:
                 at = at[part]
         else:
-            msg = f"--set {_line(key)}: {_line(here)} lies inside a plain value ({shown(at)})"
+            msg = f"{option}{_line(key)}: {_line(here)} lies inside a plain value ({shown(at)})"
             raise UsageError(msg)
 
 
@@ -137,6 +139,11 @@ def _resolve_paths(table: dict[str, Any], folder: Path) -> dict[str, Any]:
         if isinstance(table.get(key), str) and table[key]:
             table[key] = str(folder / Path(table[key]).expanduser())
     return table
+
+
+def _named_after(path: Path) -> str:
+    """What an experiment is called that has no name of its own."""
+    return re.sub(r"[^\w.-]+", "-", path.stem, flags=re.ASCII).lstrip("-.") or "experiment"
 
 
 def validate(
@@ -164,7 +171,8 @@ def load_experiment(
 
     Args:
         source: the file; or what would be in it, where file names are relative to the current folder.
-        overrides: `"key=value"` texts or `(key, value)` pairs, applied in order; keys are dotted paths.
+        overrides: `"key=value"` texts or `(key, value)` pairs, applied in order; keys are dotted paths. File names
+            in them are relative to the current folder: that is where they were typed.
         kind: what it is an experiment of.
 
     Raises:
@@ -175,7 +183,10 @@ def load_experiment(
         name, table = Path("experiment"), copy.deepcopy(dict(source))
     else:
         name = Path(source)
-        table = _resolve_paths(read_mapping(name), name.parent)
+        table = {"name": _named_after(name), **_resolve_paths(read_mapping(name), name.parent)}
     for override in overrides:
-        _set(table, *(parse_override(override) if isinstance(override, str) else override))
+        if isinstance(override, str):
+            _set(table, *parse_override(override), option="--set ")
+        else:
+            _set(table, *override)
     return validate(table, name, kind)

@@ -46,16 +46,26 @@ def read_idx(path: Path) -> npt.NDArray[Any]:
     try:
         with opened(path, "rb") as file:
             content = file.read()
-        zero, kind, dimensions = struct.unpack_from(">HBB", content)
-        shape = struct.unpack_from(f">{dimensions}I", content, 4)
-        if zero != 0 or kind not in _IDX_TYPES:
-            msg = f"{path}: not an IDX file (it begins with {content[:4].hex()})"
-            raise UsageError(msg)
-        flat = np.frombuffer(content, _IDX_TYPES[kind], offset=4 + 4 * dimensions)
-        return flat.reshape(shape)
     except _UNREADABLE as error:
         msg = f"{path}: not readable as IDX: {error}"
         raise UsageError(msg) from None
+    zero, kind, dimensions = struct.unpack_from(">HBB", content) if len(content) >= 4 else (1, 0, 0)
+    if zero != 0 or kind not in _IDX_TYPES:
+        msg = f"{path}: not an IDX file: {f'it begins with 0x{content[:4].hex()}' if content else 'it is empty'}"
+        raise UsageError(msg)
+    begin, dtype = 4 + 4 * dimensions, np.dtype(_IDX_TYPES[kind])
+    if len(content) < begin:
+        msg = f"{path}: cut short: {len(content)} bytes, and the header of {dimensions} dimensions alone has {begin}"
+        raise UsageError(msg)
+    shape = struct.unpack_from(f">{dimensions}I", content, 4)
+    if len(content) - begin != (expected := math.prod(shape) * dtype.itemsize):
+        wrong = "cut short" if len(content) - begin < expected else "too long"
+        msg = (
+            f"{path}: {wrong}: the header says {' x '.join(map(str, shape))}, which are {expected} bytes; "
+            f"{len(content) - begin} follow"
+        )
+        raise UsageError(msg)
+    return np.frombuffer(content, dtype, offset=begin).reshape(shape)
 
 
 def read_npz(path: Path, *names: str) -> dict[str, npt.NDArray[Any]]:
@@ -65,7 +75,7 @@ def read_npz(path: Path, *names: str) -> dict[str, npt.NDArray[Any]]:
         UsageError: not an npz file, or without one of these arrays.
     """
     if not is_file(path):
-        msg = f"{path}: {'a folder; expected an npz file' if is_folder(path) else 'no such file'}"
+        msg = f"{path}: {'a folder; expected an npz file' if is_folder(path) else _no_such_file(path)}"
         raise UsageError(msg)
     try:
         with path.open("rb") as file:
@@ -87,6 +97,10 @@ def read_npz(path: Path, *names: str) -> dict[str, npt.NDArray[Any]]:
         raise UsageError(msg) from None
 
 
+def _no_such_file(path: Path) -> str:
+    return "no such file" if path.is_absolute() else f"no such file; looked for from {Path.cwd()}"
+
+
 def _mnist_places(given: str | None) -> list[Path]:
     if given:
         return [Path(given).expanduser()]
@@ -105,7 +119,7 @@ def mnist(settings: config.Mnist) -> Arrays:
             return stored[f"x_{settings.split}"], stored[f"y_{settings.split}"]
         if pair := _idx_pair(place, settings.split):
             return read_idx(pair[0]), read_idx(pair[1])
-    looked = ", ".join(str(place) for place in places)
+    looked = ", ".join(repr(str(place)) for place in places)  # quoted: a folder may be called "."
     stem = _MNIST_STEMS[settings.split]
     other = "test" if settings.split == "train" else "train"
     there = next((place for place in places if _idx_pair(place, other)), None)
@@ -141,7 +155,10 @@ def csv(settings: config.Csv) -> Arrays:
             warnings.simplefilter("error", pd.errors.ParserWarning)  # values that have no name would be left out
             table = pd.read_csv(settings.path, index_col=False, skipinitialspace=True)
     except FileNotFoundError:
-        msg = f"{settings.path}: no such file"
+        msg = f"{settings.path}: {_no_such_file(Path(settings.path))}"
+        raise UsageError(msg) from None
+    except pd.errors.EmptyDataError:
+        msg = f"{settings.path}: is empty; a table begins with a header line, the names of its columns"
         raise UsageError(msg) from None
     except (OSError, ValueError, pd.errors.ParserError) as error:
         msg = f"{settings.path}: not readable as CSV: {str(error).strip()}"

@@ -107,8 +107,11 @@ def _fact(label: str, said: str) -> str:
 
 
 def _short(said: str) -> str:
+    """One line that is not too long, and behind it a command to copy, whole."""
     line = " ".join(said.split())
-    return line if len(line) <= _LONG else f"{line[: _LONG - 1]}…"
+    at = line.rfind(": parity ")
+    words, command = (line[:at], line[at:]) if at >= 0 else (line, "")
+    return (words if len(words) <= _LONG else f"{words[: _LONG - 1]}…") + command
 
 
 def summary(outcomes: Sequence[Outcome], seconds: float) -> str:

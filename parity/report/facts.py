@@ -20,6 +20,7 @@ from parity.verdict import Divergence, Summary, Verdict
 
 SHOWN_STEPS = 6
 LISTED = 40  # entries of a list in a document; the JSON report has all
+MOST = 1e20  # budgets that a count of them says something of: a float64 next to its own rounding is 1e16 of it
 NOISE = 1e4  # units in the last place: a free-running difference below it is shown as rounding
 
 _MEANING = {
@@ -87,13 +88,18 @@ def percent(used: float, of: str = "budget") -> str:
     if math.isinf(used):
         return "must be equal"
     if used > 10:
-        return f"{used:.2g} × {of}"
+        return f"{times(used)} {of}"
     return f"{100 * used:.2g} % of {of}" if used else f"0 % of {of}"
 
 
 def of_what(summary: Summary) -> str:
     """What a tensor's share is a share of."""
     return "budget" if summary.rule is None else "the tolerance"
+
+
+def times(used: float) -> str:
+    """How many budgets: 12 ×. Beyond `MOST` the budget is next to nothing, and the figure says nothing any more."""
+    return f"{used:.2g} ×" if used <= MOST else f"more than {MOST:.0e} ×"
 
 
 def place(key: Key) -> str:
@@ -159,15 +165,15 @@ def subject(result: Result) -> Iterator[tuple[str, str]]:
     done = result.steps_compared
     planned = max((run.planned_steps for run in result.runs), default=0)
     steps = counted(done, "step") if done == planned else f"{done} of {counted(planned, 'step')}"
-    yield (
-        "compared",
-        f"{steps}, {result.tensors_compared} tensors a step, {' and '.join(r.precision for r in result.runs)}",
-    )
+    tensors, precisions = counted(result.tensors_compared, "tensor"), " and ".join(run.precision for run in result.runs)
+    yield "compared", f"{steps}, {tensors} a step, {precisions}"
     if result.crash is not None:
         yield "failed", result.crash.message
     if result.interrupted:
         after = "interrupted after every step had been compared"
         yield "note", after if done == planned else "interrupted: this is what was compared until then"
+        if result.first_divergence is not None and result.diagnosis is None:
+            yield "note", "causes were not sought: run it again, with fewer steps if it takes too long"
     for what, why in result.remarks.items():
         yield "note", f"{what}: {why}"
 
@@ -196,13 +202,13 @@ def divergence(found: Divergence) -> Iterator[tuple[str, str]]:
     if found.ratio is not None:
         yield "ratio", f"{number(found.ratio, 6 if digits == 9 else 17)} (candidate / reference)"
     if math.isnan(found.candidate) and math.isfinite(found.reference):
-        yield "difference", "the candidate is not a number"
+        yield "difference", "the candidate is NaN"
         yield "seen in", f"{found.precision}, {found.lane} lane"
         return
     used = (
         "; these had to be equal to the last bit"
         if math.isinf(found.used)
-        else f", {number(found.used, 2)} × its {'tolerance' if found.fixed else 'budget'}"
+        else f", {times(found.used)} its {'tolerance' if found.fixed else 'budget'}"
     )
     yield "difference", f"{number(found.difference)}{used}"
     yield "seen in", f"{found.precision}, {found.lane} lane"
@@ -307,12 +313,12 @@ def gradcheck(result: Result) -> Iterator[tuple[str, str]]:
 
 def _side_check(side: SideCheck) -> str:
     wrong, kinks = side.of(Outcome.WRONG), len(side.of(Outcome.NOT_DIFFERENTIABLE))
-    aside = f"; {kinks} elements are not differentiable there" if kinks else ""
+    aside = f"; {counted(kinks, 'element')} {'is' if kinks == 1 else 'are'} not differentiable there" if kinks else ""
     if (worst := side.worst) is None:
-        return f"not checked: none of {len(side.elements)} elements is differentiable there"
+        return f"not checked: none of {counted(len(side.elements), 'element')} is differentiable there"
     if not wrong:
         used = Figure(f"{100 * worst.used:.2g} %", rounding=True)
-        checked = f"{len(side.of(Outcome.AGREES))} elements of {len(side.sizes)} tensors"
+        checked = f"{counted(len(side.of(Outcome.AGREES)), 'element')} of {counted(len(side.sizes), 'tensor')}"
         return f"its gradient is that of its own loss: {checked}{aside}, at most {used} of the bound"
     others = f"; so are {len(wrong) - 1} more of {len(side.elements)} elements" if len(wrong) > 1 else ""
     return (
@@ -354,7 +360,7 @@ def _local_figure(run: Run, summary: Summary | None, worst: np.void | None) -> F
         return Figure("equal")
     if summary.used <= 1:
         return Figure(f"{100 * summary.used:.2g} %", _of_rounding(run, summary, worst))
-    text = "not equal" if math.isinf(summary.used) else f"up to {summary.used:.2g} ×"
+    text = "not equal" if math.isinf(summary.used) else f"up to {times(summary.used)}"
     return Figure(f"from step {summary.first_beyond}, {text}", beyond=True)
 
 

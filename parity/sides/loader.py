@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
+from parity import switches
 from parity.config.given import GivenModel
 from parity.errors import ParityError, SideError, UsageError, nearest
 from parity.paths import is_file, is_folder
@@ -123,7 +124,8 @@ def _module_from_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(path.parent.resolve()))  # so that it can import its neighbours
     try:
-        spec.loader.exec_module(module)
+        with switches.set_by_sides():
+            spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # whatever a stranger's code raises
         raise SideError.raised(str(path), "when it was imported", error) from error
     finally:
@@ -141,7 +143,8 @@ def _find(target: str) -> Any:
         module = _module_from_file(Path(where))
     else:
         try:
-            module = importlib.import_module(where)
+            with switches.set_by_sides():
+                module = importlib.import_module(where)
         except ModuleNotFoundError as error:
             missing = (error.name or "").partition(".")[0]
             if missing == where.partition(".")[0]:

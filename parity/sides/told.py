@@ -69,12 +69,12 @@ def _is_slot(key: Key, weights: Mapping[str, Shape]) -> bool:
 def _refuse_name(key: Key, known: list[str]) -> None:
     if key.phase == "forward":  # what was given is a layer's name
         layers = list(dict.fromkeys(name.partition("/")[0] for name in known))
-        msg = f"told {key.tensor.rpartition('/')[2]} of {key.layer!r}; the layers are {', '.join(layers)}"
+        msg = f"returned {key.tensor.rpartition('/')[2]} of {key.layer!r}; the layers are {', '.join(layers)}"
         raise ValueError(msg + nearest(key.layer, layers))
     what = {"update": "a weight", "gradient": "a gradient", "loss": "a penalty"}[key.phase]
     named = [name for name in known if name != "loss"]
     shown = [name for name in named if not name.endswith(("/pre_activation", "/output"))]
-    msg = f"told {what} named {key.tensor!r}; there are {', '.join(shown)}"
+    msg = f"returned {what} named {key.tensor!r}; there are {', '.join(shown)}"
     raise ValueError(msg + nearest(key.tensor, named))
 
 
@@ -88,5 +88,6 @@ def _refuse_shape(key: Key, shape: Shape, expected: Shape) -> None:
         hint = "; .item() makes it a number"
     elif not expected:
         hint = "; one number for the whole batch"
-    msg = f"told {key} of shape {shape}; expected {expected}{hint}"
+    named = key.phase if key.tensor == key.phase and key.part == "whole" else key  # not "loss loss"
+    msg = f"returned {named} of shape {shape}; expected {expected}{hint}"
     raise ValueError(msg)

@@ -88,7 +88,7 @@ def check(choices):
         if code in NUMBERS:
             continue
         if code not in CHOICES:
-            msg = f"no convention {code!r}; there are {', '.join((*CHOICES, *NUMBERS))}"
+            msg = f"no convention {code!r}; `parity conventions` lists all"
             raise ValueError(msg)
         if choice not in (known := (KERAS_CHOICE[code], *CHOICES[code])):
             msg = f"{code} has no choice {choice!r}; there are {', '.join(known)}"

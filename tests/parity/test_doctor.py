@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -11,8 +12,9 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from parity import doctor
+from parity import doctor, switches
 from parity.cli import cli, run
+from parity.sides import load_side
 
 
 def told(capsys, *options):
@@ -29,7 +31,7 @@ def test_every_fact_has_a_value_and_every_switch_a_meaning(capsys):
     text = told(capsys)
     for name, value in facts.items():
         assert re.search(rf"^{re.escape(name)} +{re.escape(value)}", text, re.MULTILINE), name
-    assert all(meaning in text for meaning in doctor.SWITCHES.values())
+    assert all(meaning in text for meaning in switches.SWITCHES.values())
 
 
 def test_switches_and_threads_are_those_of_this_process(monkeypatch):
@@ -72,3 +74,36 @@ def test_nothing_heavy_is_loaded(heavy):
     program = f"import sys, parity.doctor; parity.doctor.environment(); print({heavy!r} in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_what_a_side_sets_for_itself_is_no_change_of_the_environment(monkeypatch, tmp_path):
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setattr(switches, "_set_by_sides", {})
+    (tmp_path / "mynet.py").write_text(
+        "import os\nos.environ |= {'XLA_FLAGS': '', 'OMP_NUM_THREADS': '1'}\n"
+        "class Net:\n    start = step = weights = lambda *_: None\n"
+    )
+    before = doctor.environment()
+    load_side(f"{tmp_path / 'mynet.py'}:Net")
+    assert os.environ["OMP_NUM_THREADS"] == "1"
+    assert doctor.environment() == before
+    load_side(f"{tmp_path / 'mynet.py'}:Net")  # which finds them set, by itself
+    assert doctor.differences(before, doctor.environment()) == {}
+    os.environ["OMP_NUM_THREADS"] = "2"  # by somebody else
+    assert doctor.differences(before, doctor.environment()) == {"OMP_NUM_THREADS": ("3", "2")}
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "differs"),
+    [("2, 2", "2", False), ("2", "2, 2", False), ("2", "2, 4", True), ("a, b", "b, a", False), ("2", "22", True)],
+)
+def test_a_library_that_is_loaded_twice_is_the_same_library(then, now, differs):
+    assert bool(doctor.differences({"blas threads": then}, {"blas threads": now})) == differs
+
+
+def test_libraries_that_are_alike_are_told_once(monkeypatch):
+    pool = {"user_api": "blas", "filepath": "numpy.libs/blas.so", "architecture": "Haswell", "num_threads": 2}
+    monkeypatch.setattr("threadpoolctl.threadpool_info", lambda: [pool, pool, {**pool, "num_threads": 4}])
+    facts = doctor.environment()
+    assert (facts["blas kernels"], facts["blas threads"]) == ("Haswell", "2, 4")

@@ -105,6 +105,20 @@ def test_a_case_without_a_baseline_fails(repository):
     result.stdout.fnmatch_lines(["*there is no baseline*--update*"])
 
 
+def test_what_fails_before_anything_runs_is_told_once(repository, pytester):
+    (repository.path / "cases" / "small" / "baseline.json").unlink()
+    pytester.makepyfile(
+        test_mine="def test_missing(parity):\n    parity.check('cases/none')\n\n\n"
+        "def test_bare(parity):\n    parity.check('cases/small', run='plain')\n"
+    )
+    result = repository("test_mine.py")
+    result.assert_outcomes(failed=2)
+    said = result.stdout.str()
+    assert "During handling" not in said
+    (failures, _) = said.split("short test summary")
+    assert failures.count("there is no baseline") == 1
+
+
 def test_mistakes_of_a_case_are_told_when_it_is_collected(repository):
     path = repository.path / "cases" / "small" / "case.toml"
     path.write_text(path.read_text().replace("about", "abuot", 1))

@@ -171,16 +171,20 @@ def test_a_reference_whose_type_changes(path):
         (
             "{'loss': loss, 'gradient': {'dens/kernel': gradients[0][0]}}",
             1,
-            "told a gradient named 'dens/kernel'; there are dense/kernel, .*; did you mean 'dense/kernel'?",
+            "returned a gradient named 'dens/kernel'; there are dense/kernel, .*; did you mean 'dense/kernel'?",
         ),
-        ("{'loss': loss, 'output': {'dense_2': outputs[1]}}", 1, "told output of 'dense_2'.*did you mean 'dense_1'?"),
-        ("{'loss': loss, 'penalty': {'kernel': 0.0}}", 1, "told a penalty named 'kernel'"),
+        (
+            "{'loss': loss, 'output': {'dense_2': outputs[1]}}",
+            1,
+            "returned output of 'dense_2'.*did you mean 'dense_1'?",
+        ),
+        ("{'loss': loss, 'penalty': {'kernel': 0.0}}", 1, "returned a penalty named 'kernel'"),
         (
             "{'loss': loss, 'gradient': {'dense/kernel': gradients[0][0].T}}",
             1,
             r"gradient dense/kernel of shape \(3, 4\); expected \(4, 3\); it is transposed",
         ),
-        ("np.array([[loss]])", 1, r"loss loss of shape \(1, 1\); expected \(\); .item\(\) makes it"),
+        ("np.array([[loss]])", 1, r"returned loss of shape \(1, 1\); expected \(\); .item\(\) makes it"),
         ("(error**2).mean(axis=0)", 1, r"of shape \(2,\).*one number for the whole batch"),
         (
             "{'loss': loss} if self.taken < 4 else {'loss': loss, 'loss/data': loss}",
@@ -258,7 +262,7 @@ def test_no_causes_are_sought_for_what_is_no_number(path, told):
     assert result.first_divergence.step == 3
     assert result.diagnosis.tried == 0
     assert "is not a number from step 3 on" in result.diagnosis.unable
-    assert "difference  the candidate is not a number" in reports(result)
+    assert "difference  the candidate is NaN" in reports(result)
 
 
 def test_a_loss_alone_is_compared_and_is_no_parity(path):

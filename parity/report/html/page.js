@@ -56,8 +56,10 @@
   const DASHES = ["solid", "dash", "dot", "dashdot"];
   const options = { displayModeBar: false, responsive: true };
   const clear = "rgba(0,0,0,0)";
+  // Said to plotly and not in the style: it must measure labels in the font that they are drawn in.
+  const family = getComputedStyle(document.documentElement).getPropertyValue("--sans").trim();
   const layout = (height, more = {}) => ({
-    height, paper_bgcolor: clear, plot_bgcolor: clear, font: { size: 12 }, margin: { l: 60, r: 12, t: 10, b: 40 },
+    height, paper_bgcolor: clear, plot_bgcolor: clear, font: { size: 12, family }, margin: { l: 60, r: 12, t: 10, b: 40 },
     hoverlabel: { bgcolor: "#20262d", font: { color: "#fff" }, align: "left" }, showlegend: false, ...more,
   });
   const axis = (title, more = {}) => ({ title: { text: title, standoff: 8 }, zeroline: false, automargin: true, ...more });

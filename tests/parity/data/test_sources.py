@@ -130,26 +130,35 @@ GOOD_IDX = struct.pack(">HBBI", 0, 8, 1, 3) + b"abc"
 
 
 @pytest.mark.parametrize(
-    ("name", "content"),
+    ("name", "content", "said"),
     [
-        ("a", b""),
-        ("a", b"\0\0"),
-        ("a", b"PK\3\4" + b"0" * 20),
-        ("a", struct.pack(">HBBI", 0, 7, 1, 3) + b"abc"),  # no such element type
-        ("a", GOOD_IDX[:-1]),
-        ("a", GOOD_IDX + b"d"),
-        ("a", struct.pack(">HBB", 0, 8, 3)),
-        ("a.gz", GOOD_IDX),  # not gzipped
-        ("a.gz", gzip.compress(GOOD_IDX, mtime=0)[:-9]),
-        ("a.gz", gzip.compress(GOOD_IDX, mtime=0)[:10] + b"\xff" * 20),  # no deflate stream
+        ("a", b"", "not an IDX file: it is empty"),
+        ("a", b"\0\0", "not an IDX file: it begins with 0x0000"),
+        ("a", b"hello, this is text", "not an IDX file: it begins with 0x68656c6c"),
+        ("a", struct.pack(">HBBI", 0, 7, 1, 3) + b"abc", "not an IDX file: it begins with 0x00000701"),
+        ("a", GOOD_IDX[:-1], "cut short: the header says 3, which are 3 bytes; 2 follow"),
+        ("a", GOOD_IDX + b"d", "too long: the header says 3, which are 3 bytes; 4 follow"),
+        ("a", struct.pack(">HBB", 0, 8, 3), "cut short: 4 bytes, and the header of 3 dimensions alone has 16"),
+        ("a", struct.pack(">HBBII", 0, 13, 2, 2, 3), "the header says 2 x 3, which are 24 bytes; 0 follow"),
+        ("a.gz", GOOD_IDX, "not readable as IDX: "),  # not gzipped
+        ("a.gz", gzip.compress(GOOD_IDX, mtime=0)[:-9], "not readable as IDX: "),
+        ("a.gz", gzip.compress(GOOD_IDX, mtime=0)[:10] + b"\xff" * 20, "not readable as IDX: "),  # no deflate stream
     ],
 )
-def test_a_file_that_is_no_idx(tmp_path, name, content):
+def test_a_file_that_is_no_idx(tmp_path, name, content, said):
     path = tmp_path / name
     path.write_bytes(content)
-    with pytest.raises(UsageError, match=r"not an IDX file|not readable as IDX") as caught:
+    with pytest.raises(UsageError) as caught:
         read_idx(path)
-    assert str(path) in str(caught.value)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert said in str(caught.value)
+
+
+def test_where_a_relative_file_was_looked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for settings in ({"source": "npz", "path": "a/b.npz"}, {"source": "csv", "path": "a/b.npz", "target": "y"}):
+        assert f"a/b.npz: no such file; looked for from {tmp_path}" in refused(settings)
+    assert "was not found in: '.'. Set" in refused({"source": "mnist", "path": "."})
 
 
 # Files of other kinds ---------------------------------------------------------------------------------------------
@@ -235,7 +244,7 @@ def test_csv(tmp_path):
         (b"a,b\n1,2\n", ["a", 0], "data.target names a column twice: a"),
         (b"a,b\n1,2,3\n4,5,6\n", "b", "its rows have more values than the header has names"),
         (b"0.5,1\n3,4\n", -1, "begins with numbers, not with names of columns"),
-        (b"", "a", "not readable as CSV"),
+        (b"", "a", "is empty; a table begins with a header line, the names of its columns"),
         (b"a,b\n1,2,3,4\n5\n6,7,8,9,10\n", "a", "not readable as CSV"),
         (b"\xff\xfe\x00\x01", "a", "not readable as CSV"),
     ],

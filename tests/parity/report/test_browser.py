@@ -251,3 +251,24 @@ def test_a_long_run_opens_in_three_seconds_and_stays_below_8_mb(steps, show, tmp
     note = opened.tab.locator("#columns-note").inner_text()
     assert bool(note) is (steps == 10_000)
     assert opened.complaints == []
+
+
+CUT = """() => [...document.querySelectorAll('.js-plotly-plot')].flatMap(plot => {
+  const frame = plot.getBoundingClientRect();
+  const outside = (box, of) => box.left < of.left - 1 || box.right > of.right + 1;
+  const labels = [...plot.querySelectorAll('.main-svg text')].filter(text => text.textContent.trim()
+    && outside(text.getBoundingClientRect(), frame));
+  const notes = [...plot.querySelectorAll('.annotation')].filter(note => note.querySelector('.bg')
+    && outside(note.querySelector('.annotation-text').getBoundingClientRect(),
+               note.querySelector('.bg').getBoundingClientRect()));
+  const names = [...plot.querySelectorAll('.legendtext')].map(name => name.getBoundingClientRect());
+  const over = names.filter(a => names.some(b => a !== b
+    && Math.abs(a.top - b.top) < 3 && a.left < b.left && a.right > b.left));
+  return [...labels, ...notes].map(found => found.textContent).concat(over.map(() => 'legend'));
+})"""
+
+
+def test_no_label_is_cut_and_none_runs_into_another(half, show):
+    opened = show(half).drawn()
+    assert opened.tab.evaluate("document.querySelectorAll('.js-plotly-plot').length") > 3
+    assert opened.tab.evaluate(CUT) == []

@@ -109,7 +109,10 @@ def test_conventions_of_a_stranger(file):
         ("nowhere_at_all.module:Net", "there is no module 'nowhere_at_all.module'"),
         ("parity.nowhere:Net", "parity.nowhere"),
         ("scratch[l2.penalty]", "expected code=choice, received 'l2.penalty'"),
-        ("scratch[l3.penalty=half]", "no convention 'l3.penalty'; there are .*l2.penalty"),
+        (
+            "scratch[l3.penalty=half]",
+            "no convention 'l3.penalty'; `parity conventions` lists all; did you mean 'l2.penalty'",
+        ),
         ("scratch[l2.penalty=quarter]", "l2.penalty has no choice 'quarter'; there are whole, half"),
         ("FILE:Net[l2.penalty=half]", "offers no choice of conventions"),
         ("FILE:Choosy[bogus=1]", "no convention 'bogus'; there are a.b"),
