@@ -195,12 +195,15 @@ class Judge:
             if key.tensor == "optimizer/learning_rate":  # a setting, which the update shows
                 continue
             at = np.unravel_index(int(np.abs(told - given).argmax()), given.shape)
-            index, note = tuple(map(int, at)), BEGINS_STATE
+            index, note, kind = tuple(map(int, at)), BEGINS_STATE, Kind.STATE
             if key.tensor.count("/") == 1 and key.layer != "optimizer":  # a weight: a slot is told by initial_state
-                note = BEGINS + ("; these are their transpose" if np.array_equal(told, given.T) else "")
+                kind, note = (
+                    Kind.WEIGHTS,
+                    BEGINS + ("; these are their transpose" if np.array_equal(told, given.T) else ""),
+                )
                 self.missing.pop("initial weights", None)  # which says that it begins with those it is given
             values = float(given[index]), float(told[index])
-            self._diverge(Divergence(0, key, "free", self.precision, index, *values, 0.0, note, Kind.BEGINNING))
+            self._diverge(Divergence(0, key, "free", self.precision, index, *values, 0.0, note, kind))
 
     def hold_to_itself(self, pair: Pair) -> None:
         """The free lane: every step of it must be what the candidate makes of the state that the step began with.

@@ -164,7 +164,7 @@ class Result:
             if self.verdict is not Verdict.PARITY:
                 return None
             return Meaning.TOLERANCE if any(run.by_tolerance for run in self.runs) else Meaning.EQUAL
-        if first.kind is Kind.BEGINNING:
+        if first.kind in (Kind.WEIGHTS, Kind.STATE):
             return None
         strict = next((run for run in self.runs if run.precision == "float64"), None)
         shown = first if strict is None or strict.first is None else strict.first

@@ -211,7 +211,7 @@ def _explained(
 
 def _inexplicable(experiment: Experiment, first: Divergence, *, recorded: bool) -> str:
     """Why it is no use to look for causes among formulas; empty where it is."""
-    if first.kind is Kind.BEGINNING and not recorded:  # of a recorded side it is what it draws
+    if first.kind is Kind.WEIGHTS and not recorded:  # of a recorded side it is what it draws
         return "the two trained from different weights: nothing that comes after can be compared"
     no_number = math.isnan(first.candidate) and not math.isnan(first.reference)
     if no_number and "crossentropy" not in experiment.loss.class_name.lower():  # of which an unclipped one can be NaN

@@ -36,8 +36,10 @@ class Kind(StrEnum):
     """Two free runs, further than rounding can have driven them by that step."""
     REPLAY = "replay"
     """The candidate's run from what it makes of the same state when it is asked again, which is the reference here."""
-    BEGINNING = "beginning"
-    """What the candidate begins with from what it was given."""
+    WEIGHTS = "weights"
+    """The weights that the candidate begins with from those that it was given."""
+    STATE = "state"
+    """What its optimizer begins with from what it was given, or from zeros."""
     DTYPE = "dtype"
     SHAPE = "shape"
 

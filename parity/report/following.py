@@ -32,7 +32,7 @@ def following(result: Result) -> Iterator[Following]:
     if result.verdict is Verdict.PARITY:
         return
     if (first := result.first_divergence) is not None:
-        if first.kind is Kind.BEGINNING:
+        if first.kind is Kind.WEIGHTS:
             if is_trace(Path(result.candidate)):
                 yield Following(f"record {result.candidate} again, from the weights that the reference began with")
             else:

@@ -108,6 +108,7 @@ def test_a_model_is_compared_from_where_its_optimizer_is(name):
     anew = parity.diff(model, X, Y, candidate=Forgets, batch_size=BATCH, steps=2, progress=False, explain=why)
     first = anew.first_divergence
     assert (anew.verdict, first.step, first.note) == (parity.Verdict.DIVERGED, 0, BEGINS_STATE)
+    assert anew.meaning is None  # of where it begins, not of a formula
     assert not why or anew.diagnosis.unable.startswith("every step the candidate takes is what the reference takes")
 
 

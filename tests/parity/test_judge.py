@@ -484,7 +484,7 @@ def test_one_that_begins_with_other_weights_diverges_before_the_first_step():
         first = begins(KERNEL, put((2, 3), told)).first
         assert (first.step, first.key, first.lane, first.index) == (0, KERNEL, "free", (2, 3))
         assert (first.reference, first.candidate, first.budget, first.note) == (given, told, 0, BEGINS)
-        assert first.kind is Kind.BEGINNING
+        assert first.kind is Kind.WEIGHTS
     assert begins(KERNEL, lambda array: array).verdict is Verdict.PARITY
     handed = Judge(EXPERIMENT, "float64", missing={"initial weights": "begins with those it is given"})
     before = {KERNEL: put((0, 0), 9)(PAIR.reference.before[KERNEL].copy())}
@@ -508,7 +508,7 @@ def test_one_whose_optimizer_remembers_something_else_diverges_before_the_first_
     first = judge.first
     assert (first.step, first.key, first.lane, first.index, first.note) == (0, key, "free", index, BEGINS_STATE)
     assert (first.reference, first.candidate, judge.verdict) == (0, 5, Verdict.DIVERGED)
-    assert first.kind is Kind.BEGINNING
+    assert first.kind is Kind.STATE
 
 
 def test_a_beginning_with_the_transpose_is_named():
