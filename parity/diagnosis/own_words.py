@@ -13,6 +13,7 @@ from parity.config import Experiment
 _OPTIMIZER = re.compile(r"keras\.optimizers\.\w+\((?P<given>(?:[^()]|\([^()]*\))*)\)")
 _LOSS_CLASS = re.compile(r"loss = keras\.losses\.\w+\(reduction='sum'\)")
 _LOSS_FUNCTION = re.compile(r"keras\.losses\.(?:mean_squared_error|categorical_crossentropy)\((?P<given>y, p(?=\)))?")
+_L2 = re.compile(r"kernel_regularizer=keras\.regularizers\.L2\(lam / (?P<divisor>\w+)\)")
 _CONSTANTS = re.compile(r"beta_1=np\.float64\(.*\), beta_2=np\.float64\(.*?\)")
 
 # A loss of Keras' -> its function, and the loss and its gradient in NumPy.
@@ -39,13 +40,26 @@ _EXAMPLES_IN_NUMPY = (
 
 
 def own_words(line: str, experiment: Experiment) -> str:
-    """A line of the catalogue's, for Keras or for NumPy, with the experiment's loss and optimizer in it."""
+    """A line of the catalogue's, for Keras or for NumPy, with the experiment's loss, optimizer and penalties in it."""
     loss, optimizer = experiment.loss, experiment.optimizer
     if line in _EXAMPLES_IN_NUMPY:
         return _IN_NUMPY[loss.class_name]
     line = _LOSS_CLASS.sub(lambda _: _summed(loss), line)
     line = _LOSS_FUNCTION.sub(lambda found: _function(found, loss), line)
+    line = _L2.sub(lambda found: _divided_l2(found["divisor"], experiment), line)
     return _OPTIMIZER.sub(lambda found: _optimizer(found.group("given"), optimizer), line)
+
+
+def _divided_l2(divisor: str, experiment: Experiment) -> str:
+    """Every regularizer with an l2 that the experiment has, with what else it does; lam is its own l2."""
+    found: dict[str, None] = {}
+    for place in ("kernel_regularizer", "bias_regularizer", "activity_regularizer"):
+        for layer in experiment.layers:
+            if getattr(regularizer := getattr(layer, place), "l2", 0.0):
+                l1 = getattr(regularizer, "l1", 0.0)
+                made = f"L1L2(l1={l1!r}, l2=lam / {divisor})" if l1 else f"L2(lam / {divisor})"
+                found[f"{place}=keras.regularizers.{made}"] = None
+    return "; ".join(found)
 
 
 def _settings(config: Any, *leave_out: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 
+import numpy as np
 import pytest
 
 from parity.config import validate
@@ -119,3 +120,26 @@ def test_keras_takes_what_is_said(keras):
                 call = ast.parse(own_words(line, on)).body[0].value
                 made = getattr(keras.optimizers, call.func.attr)
                 inspect.signature(made).bind(**{keyword.arg: None for keyword in call.keywords})
+
+
+def test_no_penalty_of_the_experiment_is_left_out():
+    l2, both = {"class_name": "L2", "l2": 0.1}, {"class_name": "L1L2", "l1": 0.01, "l2": 0.1}
+    first, *rest = TABLE["layers"]
+    layers = [first | {"kernel_regularizer": both, "bias_regularizer": l2, "activity_regularizer": l2}, *rest]
+    of_all = validate({**TABLE, "layers": layers})
+    said = own_words(convention("l2.penalty").choice("half").fix_reference, of_all).split("; ")
+    assert "kernel_regularizer=keras.regularizers.L1L2(l1=0.01, l2=lam / 2)" in said
+    assert {
+        "bias_regularizer=keras.regularizers.L2(lam / 2)",
+        "activity_regularizer=keras.regularizers.L2(lam / 2)",
+    } < {*said}
+
+
+@pytest.mark.parametrize(("code", "choice"), [("l2.constant", "exact"), ("optimizer.constants", "exact")])
+def test_a_constant_rounded_as_the_fix_says_promotes_no_float32_array(code, choice):
+    names = {"lam": 0.1, "mu": 0.1, "beta_1": 0.1, "beta_2": 0.1, "np": np}
+    exec(convention(code).choice(choice).fix_candidate, names)  # noqa: S102  # the line as it is to be copied
+    constants = ["lam"] if code == "l2.constant" else ["mu", "beta_1", "beta_2"]
+    for name in constants:
+        assert names[name] == np.float32(0.1)
+        assert (names[name] * np.ones(1, np.float32)).dtype == np.float32
