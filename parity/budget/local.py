@@ -118,8 +118,8 @@ class LocalBudget:
             n, found = n + 1, np.add(found, added, out=found)
         found *= 2 * gamma(n, self.u)
         # Sums as products: NumPy adds up along the first axis of many small matrices several times slower than BLAS.
-        lost = (a @ ones).max(axis=-2, keepdims=True) + (ones.mT @ b).max(axis=-1, keepdims=True)
-        found += 2 * self.tiny * (n + lost)
+        found += 2 * self.tiny * (n + ones.mT @ b)
+        found += 2 * self.tiny * (a @ ones)
         return np.asarray(found)
 
     def input_size(self, layer: str, of: Operands) -> Array:

@@ -34,7 +34,7 @@ class Planted(ScratchSide):
             self.plant(network)
 
     def plant(self, network):
-        optimizer, off = network.optimizer, lambda value: type(value)(float(value) * (1 + self.error))
+        optimizer, off = network.optimizer, lambda value: np.asarray(value).dtype.type(float(value) * (1 + self.error))
         match self.what.split("."):
             case ["learning rate"]:
                 step = optimizer.step
