@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -96,7 +97,6 @@ class ScratchSide:
     """A side by the protocol of `parity.protocol`; `choices` are conventions other than Keras'."""
 
     network: Network  # built by start
-    _replayed: Network  # a second one, which is only ever given the reference's numbers
 
     _stacks: dict[str, deque[Stacks]]
 
@@ -140,10 +140,16 @@ class ScratchSide:
 
     def start(self, experiment: Experiment, weights: Mapping[str, Array]) -> None:
         self.network = build(experiment, weights, self.choices, self._products)
-        self._replayed = build(experiment, weights, self.choices)
+        self._started = experiment, weights
+        self.__dict__.pop("_replayed", None)
         # Memory that was written before is several times faster to write to than new memory. What a call returned lasts
         # through two more runs of steps, or one more chunk with its two replays.
         self._stacks = {"steps": deque([Stacks() for _ in range(3)]), "replay": deque([Stacks() for _ in range(4)])}
+
+    @cached_property
+    def _replayed(self) -> Network:
+        """A second network, which is only ever given the reference's numbers; its own weights do not matter."""
+        return build(*self._started, self.choices)
 
     def initial_state(self) -> dict[str, Array]:
         optimizer = self.network.optimizer

@@ -1,8 +1,8 @@
 """What both sides did in the first steps of a run, kept as evidence: a diagnosis need not train them a second time.
 
 A run that diverges mostly does so in its first steps. Until it has, and for the few steps after that which a diagnosis
-looks at, copies are kept of what is told; where they would take more than `BYTES`, nothing is, and the sides are asked
-again (`take_evidence`).
+looks at, copies are kept of what is told. Where they would be of more than `STEPS` or take more than `BYTES`, there are
+none, and the sides are asked again (`take_evidence`).
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import numpy as np
 
 from parity.config import Experiment
 from parity.data import Chunk, Dataset, Schedule
-from parity.diagnosis.evidence import MOST, Evidence, steps_needed
+from parity.diagnosis.evidence import Evidence, steps_needed
 from parity.lockstep import batches
 from parity.protocol import Array, Key, Pair, Records
 
 BYTES = 128 * 2**20
+STEPS = 16
 
 
 class Kept:
@@ -38,15 +39,20 @@ class Kept:
         """Keep what was told in these steps, if a diagnosis may look at them."""
         if self._records is None or self._steps >= self._needed():
             return
-        both = pair.reference, Records(pair.reference.first_step, pair.free, pair.free_before)
-        self._bytes += sum(
-            array.nbytes for records in both for key, array in records.arrays.items() if key.phase != "batch"
-        )
+        count = min(len(pair.reference), STEPS - self._steps)
+        both = [
+            r.first(count) for r in (pair.reference, Records(pair.reference.first_step, pair.free, pair.free_before))
+        ]
+        told = [_told(records) for records in both]
+        self._bytes += sum(array.nbytes for arrays in told for array in arrays.values())
         follows = pair.reference.first_step == self._steps + 1
-        if not (follows and pair.free) or self._bytes > BYTES or self._steps >= MOST:
+        if not (count and follows and pair.free) or self._bytes > BYTES:
             self._records = None
             return
-        reference, candidate = (Records(r.first_step, _copies(r.arrays), dict(r.before)) for r in both)
+        reference, candidate = (
+            Records(records.first_step, {key: np.array(array) for key, array in arrays.items()}, dict(records.before))
+            for records, arrays in zip(both, told, strict=True)
+        )
         self._records.append((reference, candidate))
 
     def evidence(self) -> tuple[Evidence, Evidence] | None:
@@ -82,8 +88,9 @@ def _batches(dataset: Dataset, chunk: Chunk) -> tuple[Array, Array]:
     return x, y
 
 
-def _copies(arrays: Mapping[Key, Array]) -> dict[Key, Array]:
-    return {key: np.array(array) for key, array in arrays.items() if key.phase != "batch"}
+def _told(records: Records) -> dict[Key, Array]:
+    """All but the batches."""
+    return {key: array for key, array in records.arrays.items() if key.phase != "batch"}
 
 
 def _between(records: Iterable[Records], first: int, last: int) -> Records:

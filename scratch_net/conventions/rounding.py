@@ -45,11 +45,21 @@ class Rounding:
     def relative(self, array):
         """The array, every number off by some units in the last place."""
         array = np.asarray(array)
-        return array * (1 + ULPS * self._error(array)).astype(array.dtype)
+        factor = self._error(array)
+        factor *= ULPS
+        factor += 1
+        factor = factor.astype(array.dtype, copy=False)
+        factor *= array
+        return factor[()]
 
     def summed(self, array, terms, n):
         """The array, each number of it a sum of n terms whose absolute values sum up to `terms`."""
-        return array + (np.sqrt(n) * self._error(array) * terms).astype(array.dtype)
+        error = self._error(array)
+        error *= np.sqrt(n)
+        error *= terms
+        error = error.astype(array.dtype, copy=False)
+        error += array
+        return error[()]
 
     def shared(self, make, same, x, *others):
         """`make(x, *others)`, or what it was for another network."""
@@ -69,8 +79,9 @@ class Rounding:
         return of_bias, n * (self.shared(_equal, np.array_equal, x).T @ equal_dz)
 
     def _error(self, array):
-        size = np.finfo(array.dtype).eps / 2 if self.size is None else self.size
-        return size * self.random.uniform(-1, 1, array.shape)
+        error = np.asarray(self.random.uniform(-1, 1, array.shape))  # new, to be written into: memory costs time here
+        error *= np.finfo(array.dtype).eps / 2 if self.size is None else self.size
+        return error
 
 
 def _equal(terms):

@@ -16,6 +16,11 @@ KEPT = 16
 """Results that are kept of one batch for one purpose: of some steps, and of some networks."""
 
 
+def keeps(x):
+    """Whether it is worth it to keep what is made of a batch, and nobody can change it."""
+    return len(x) >= MANY and not x.flags.writeable
+
+
 class Products:
     """What was made of batches that nobody can write to, for all networks that are given the very same arrays."""
 
@@ -24,7 +29,7 @@ class Products:
 
     def of(self, what, make, same, x, *others):
         """`make()`, or what it was for this x and others of which each was the same: `same(then, now)`."""
-        if x.flags.writeable or len(x) < MANY:
+        if not keeps(x):
             return make()
         key = what, x.__array_interface__["data"], x.shape, x.strides
         known = self._made.setdefault(key, deque(maxlen=KEPT))
@@ -50,6 +55,8 @@ def share(network, products, *, gradients):
 def _share_affine(layer, products):
     def affine(x):
         kind = type(layer)  # which may multiply otherwise
+        if not keeps(x):
+            return kind.affine(layer, x)
 
         def make():
             return kind.affine(layer, x)
@@ -65,6 +72,8 @@ def _share_gradients(layer, products):
 
     def backward_weights(x, dz):
         kind = type(layer)
+        if not keeps(x):
+            return kind.backward_weights(layer, x, dz)
 
         def make():
             return copied(kind.backward_weights(layer, x, dz))

@@ -75,7 +75,7 @@ def test_nothing_is_kept_of_a_candidate_that_was_not_trained():
 
 
 def test_a_divergence_that_is_found_later_than_anything_is_kept(monkeypatch):
-    monkeypatch.setattr(kept, "MOST", 3)
+    monkeypatch.setattr(kept, "STEPS", 3)
     assert keep(bench(batch_size=1, steps=40), 20) is None
 
 
