@@ -17,6 +17,20 @@ _FUNCTIONS = {
 _WITH_LOGITS = ("softmax", "sigmoid")  # activations whose input Keras takes in place of their output
 
 
+def call_of(expression: str) -> ast.Call:
+    """The call that an expression is."""
+    call = ast.parse(expression, mode="eval").body
+    if not isinstance(call, ast.Call):
+        msg = f"{expression} is no call"
+        raise TypeError(msg)
+    return call
+
+
+def keywords_of(call: ast.Call) -> dict[str, str]:
+    """Its arguments that are given by name, as they are written."""
+    return {str(keyword.arg): ast.unparse(keyword.value) for keyword in call.keywords}
+
+
 def _settings(experiment: Experiment, *leave_out: str) -> list[str]:
     """What differs from Keras' defaults, as arguments."""
     own = experiment.loss.model_dump(exclude={"class_name", *leave_out}, exclude_defaults=True)
@@ -33,10 +47,9 @@ def summed(_: str, experiment: Experiment) -> str:
 
 def of_each(general: str, experiment: Experiment) -> str:
     """The loss of each example; targets other than `y` are smoothed already."""
-    call = ast.parse(general, mode="eval").body
-    assert isinstance(call, ast.Call)  # noqa: S101  # what the catalogue's tests see to
+    call = call_of(general)
     targets, output = (ast.unparse(argument) for argument in call.args)
-    given = {str(keyword.arg): ast.unparse(keyword.value) for keyword in call.keywords}
+    given = keywords_of(call)
     if experiment.loss.class_name not in _FUNCTIONS:  # a sum of squares is no function of Keras'
         return f"keras.ops.sum(keras.ops.square({targets} - {output}), axis=-1)"
     own = _settings(experiment, *given, *(["label_smoothing"] if targets != "y" else []))

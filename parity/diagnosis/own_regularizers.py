@@ -134,7 +134,7 @@ def _with(expression: ast.expr, factor: float) -> str:
     """The expression with this number for `lam`."""
 
     class Numbers(ast.NodeTransformer):
-        def visit_Name(self, node: ast.Name) -> ast.expr:  # noqa: N802  # as ast calls it
+        def visit_Name(self, node: ast.Name) -> ast.expr:  # as ast calls it
             return ast.Constant(factor) if node.id == "lam" else node
 
     return ast.unparse(Numbers().visit(ast.parse(ast.unparse(expression), mode="eval")))
