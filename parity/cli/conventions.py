@@ -27,7 +27,7 @@ def conventions(code: str | None, as_json: bool) -> None:
 
     chosen = select(code) if code else tuple(catalogue().values())
     if as_json:
-        entries = [entry.model_dump(mode="json") for entry in chosen]
+        entries = [entry.general().model_dump(mode="json") for entry in chosen]
         click.echo(json.dumps({"schema_version": 1, "names": NAMES, "conventions": entries}, indent=2))
     elif len(chosen) == 1:
         terminal.entry(chosen[0])

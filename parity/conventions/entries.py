@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from parity.conventions.template import FIELDS, fields_of, general
 from parity.errors import UsageError, nearest
+
+
+def _with_known_fields(line: str) -> str:
+    for field, example in fields_of(line):
+        if field not in FIELDS or not example:
+            msg = f"{{{field}:{example}}} is no field with a general form: {{field:what stands there in general}}"
+            raise ValueError(msg + nearest(field, FIELDS))
+    return line
+
 
 Line = Annotated[str, Field(pattern=r"^\S(.*\S)?$")]
 """One line, not empty, nothing around it."""
 LineOrNothing = Annotated[str, Field(pattern=r"^(\S(.*\S)?)?$")]
+Template = Annotated[Line, AfterValidator(_with_known_fields)]
+"""A line of code, with a field for what depends on the experiment (see `template`)."""
+TemplateOrNothing = Annotated[LineOrNothing, AfterValidator(_with_known_fields)]
 
 
 class _Entry(BaseModel):
@@ -32,11 +45,11 @@ class Choice(_Entry):
     made_by: Line
     shows: Line
     """In which phase and tensor, and the shape of `candidate - Keras` there."""
-    fix_reference: LineOrNothing = ""
+    fix_reference: TemplateOrNothing = ""
     """Keras code that makes Keras choose this, too."""
     no_fix_reference: LineOrNothing = ""
     """Why there is none."""
-    fix_candidate: Line
+    fix_candidate: Template
     """NumPy code that makes a hand-written network choose as Keras does."""
     sources: Annotated[tuple[Line, ...], Field(min_length=1)]
 
@@ -46,6 +59,9 @@ class Choice(_Entry):
             msg = f"choice {self.name!r} needs either fix_reference or no_fix_reference"
             raise ValueError(msg)
         return self
+
+
+LINES_OF_CODE = ("fix_reference", "fix_candidate")
 
 
 class Convention(_Entry):
@@ -64,6 +80,14 @@ class Convention(_Entry):
             msg = f"{self.code} names a choice twice: {', '.join(names)}"
             raise ValueError(msg)
         return self
+
+    def general(self) -> Self:
+        """The entry with its lines of code as they are in no experiment in particular."""
+        choices = tuple(
+            choice.model_copy(update={field: general(getattr(choice, field)) for field in LINES_OF_CODE})
+            for choice in self.choices
+        )
+        return self.model_copy(update={"choices": choices})
 
     def choice(self, name: str) -> Choice:
         """One of the choices that are not Keras'.

@@ -38,7 +38,7 @@ def overview(conventions: Sequence[Convention]) -> None:
 
 def entry(convention: Convention) -> None:
     """Everything about one convention."""
-    console = _console()
+    console, convention = _console(), convention.general()
     console.print(Text(f"{convention.code}: {convention.title}", style="bold"))
     for choice in convention.choices:
         console.print()

@@ -1,94 +1,137 @@
-"""The catalogue's lines of code in the words of an experiment: with its own loss and its own optimizer in them.
+"""The catalogue's lines of code in the words of an experiment: what their fields are in it.
 
-The catalogue shows each line with one loss and one optimizer as an example. Whoever is to copy it has others.
+The catalogue shows each field with one loss, one optimizer, one activation as an example (`parity/conventions/
+template.py`). Whoever is to copy the line has others.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from parity.config import Experiment
+from parity.conventions.template import filled
+from parity.diagnosis import own_loss, own_regularizers
 
-_OPTIMIZER = re.compile(r"keras\.optimizers\.\w+\((?P<given>(?:[^()]|\([^()]*\))*)\)")
-_LOSS_CLASS = re.compile(r"loss = keras\.losses\.\w+\(reduction='sum'\)")
-_LOSS_FUNCTION = re.compile(r"keras\.losses\.(?:mean_squared_error|categorical_crossentropy)\((?P<given>y, p(?=\)))?")
-_L2 = re.compile(r"kernel_regularizer=keras\.regularizers\.L2\(lam / (?P<divisor>\w+)\)")
-_CONSTANTS = re.compile(r"beta_1=np\.float64\(.*\), beta_2=np\.float64\(.*?\)")
-
-# A loss of Keras' -> its function, and the loss and its gradient in NumPy.
-_FUNCTIONS = {
-    "MeanSquaredError": "mean_squared_error",
-    "CategoricalCrossentropy": "categorical_crossentropy",
-    "SparseCategoricalCrossentropy": "sparse_categorical_crossentropy",
-    "BinaryCrossentropy": "binary_crossentropy",
+# dz of a layer from the derivative `d` by its output `a`.
+_DERIVATIVES = {
+    "linear": "{d}",
+    "sigmoid": "{d} * {a} * (1 - {a})",
+    "tanh": "{d} * (1 - {a}**2)",
+    "relu": "{d} * (z > 0)",
+    "softmax": "{a} * ({d} - ({d} * {a}).sum(axis=-1, keepdims=True))",
 }
-_SUM_SQUARED = "keras.ops.sum(keras.ops.square(y - p), axis=-1)"
-_IN_NUMPY = {
-    "MeanSquaredError": "loss = np.mean((y - p) ** 2); dp = 2 * (p - y) / p.size",
-    "SumSquaredError": "loss = np.sum((y - p) ** 2, axis=-1).mean(); dp = 2 * (p - y) / len(p)",
-    "CategoricalCrossentropy": "loss = -np.sum(y * np.log(p), axis=-1).mean(); dz = (p - y) / len(p)",
-    "SparseCategoricalCrossentropy": "y = np.eye(C)[labels]; loss = -np.sum(y * np.log(p), axis=-1).mean(); "
-    "dz = (p - y) / len(p)",
-    "BinaryCrossentropy": "loss = -np.mean(y * np.log(p) + (1 - y) * np.log(1 - p)); dz = (p - y) / p.size",
-}
-_EXAMPLES_IN_NUMPY = (
-    _IN_NUMPY["MeanSquaredError"],
-    "loss = np.mean((y - p) ** 2, axis=-1).mean(); dp = 2 * (p - y) / p.size",
-    _IN_NUMPY["CategoricalCrossentropy"],
-)
 
 
 def own_words(line: str, experiment: Experiment) -> str:
-    """A line of the catalogue's, for Keras or for NumPy, with the experiment's loss, optimizer and penalties in it."""
-    loss, optimizer = experiment.loss, experiment.optimizer
-    if line in _EXAMPLES_IN_NUMPY:
-        return _IN_NUMPY[loss.class_name]
-    line = _LOSS_CLASS.sub(lambda _: _summed(loss), line)
-    line = _LOSS_FUNCTION.sub(lambda found: _function(found, loss), line)
-    line = _L2.sub(lambda found: _divided_l2(found["divisor"], experiment), line)
-    return _OPTIMIZER.sub(lambda found: _optimizer(found.group("given"), optimizer), line)
+    """A line of the catalogue's, for Keras or for NumPy, with what the experiment has in place of its fields."""
+    return filled(line, lambda field, general: RENDERED[field](general, experiment))
 
 
-def _divided_l2(divisor: str, experiment: Experiment) -> str:
-    """Every regularizer with an l2 that the experiment has, with what else it does; lam is its own l2."""
-    found: dict[str, None] = {}
-    for place in ("kernel_regularizer", "bias_regularizer", "activity_regularizer"):
-        for layer in experiment.layers:
-            if getattr(regularizer := getattr(layer, place), "l2", 0.0):
-                l1 = getattr(regularizer, "l1", 0.0)
-                made = f"L1L2(l1={l1!r}, l2=lam / {divisor})" if l1 else f"L2(lam / {divisor})"
-                found[f"{place}=keras.regularizers.{made}"] = None
-    return "; ".join(found)
+# Optimizers --------------------------------------------------------------------------------------------------------
 
 
-def _settings(config: Any, *leave_out: str) -> dict[str, Any]:
-    """What differs from Keras' defaults."""
-    return config.model_dump(exclude={"class_name", *leave_out}, exclude_defaults=True)
-
-
-def _arguments(settings: dict[str, Any]) -> list[str]:
-    return [f"{name}={value!r}" for name, value in settings.items()]
-
-
-def _summed(loss: Any) -> str:
-    if loss.class_name == "SumSquaredError":
-        return "loss = lambda y, p: keras.ops.sum(keras.ops.square(y - p))"
-    arguments = ", ".join([*_arguments(_settings(loss)), "reduction='sum'"])
-    return f"loss = keras.losses.{loss.class_name}({arguments})"
-
-
-def _function(found: re.Match[str], loss: Any) -> str:
-    if loss.class_name not in _FUNCTIONS:  # a sum of squares is no function of Keras'
-        return _SUM_SQUARED.removesuffix(")") if found["given"] else found.group()
-    own = _arguments(_settings(loss, "from_logits")) if found["given"] else []
-    return f"keras.losses.{_FUNCTIONS[loss.class_name]}({', '.join([found['given'] or '', *own])}"
-
-
-def _optimizer(given: str, optimizer: Any) -> str:
+def _made(experiment: Experiment, given: Mapping[str, str]) -> str:
     """The experiment's optimizer with these arguments, and with its own settings where they say nothing."""
-    if optimizer.class_name != "Adam":
-        given = _CONSTANTS.sub(f"momentum=np.float64({getattr(optimizer, 'momentum', 0.0)!r})", given)
-    named = set(re.findall(r"(\w+)=", given))
-    own = [one for one in _arguments(_settings(optimizer, "learning_rate")) if one.partition("=")[0] not in named]
-    return f"keras.optimizers.{optimizer.class_name}({', '.join([given, *own])})"
+    optimizer = experiment.optimizer
+    own = optimizer.model_dump(exclude={"class_name", "learning_rate", *given}, exclude_defaults=True)
+    arguments = {**given, **{name: repr(value) for name, value in own.items()}}
+    listed = ", ".join(f"{name}={value}" for name, value in arguments.items())
+    return f"keras.optimizers.{optimizer.class_name}({listed})"
+
+
+def _optimizer(general: str, experiment: Experiment) -> str:
+    return _made(experiment, own_loss.keywords_of(own_loss.call_of(general)))
+
+
+_ROUNDED = {"SGD": ("momentum",), "Adam": ("beta_1", "beta_2"), "RMSprop": ()}
+
+
+def _exact_optimizer(_: str, experiment: Experiment) -> str:
+    """A Python float is rounded to float32 on its way into Keras, a NumPy double is not."""
+    optimizer = experiment.optimizer
+    exact = {name: f"np.float64({getattr(optimizer, name)!r})" for name in _ROUNDED[optimizer.class_name]}
+    return _made(experiment, {"learning_rate": "lr", **exact})
+
+
+def _rounded_constants(general: str, experiment: Experiment) -> str:
+    return {
+        "SGD": "mu = float(np.float32(mu))",
+        "Adam": "beta_1, beta_2 = (float(np.float32(c)) for c in (beta_1, beta_2))  # in beta**t only",
+    }.get(experiment.optimizer.class_name, general)
+
+
+def _momentum_step(_: str, experiment: Experiment) -> str:
+    return "mu * m - lr * g" if getattr(experiment.optimizer, "nesterov", False) else "m"
+
+
+def _rms(_: str, experiment: Experiment) -> str:
+    centered = getattr(experiment.optimizer, "centered", False)
+    return "np.sqrt(v - average**2 + eps)" if centered else "np.sqrt(v + eps)"
+
+
+def _setting(name: str) -> Callable[[str, Experiment], str]:
+    """The optimizer's setting of that name, or what stands there in general where it has none."""
+
+    def render(general: str, experiment: Experiment) -> str:
+        value: Any = getattr(experiment.optimizer, name, None)
+        return general if value is None else repr(value)
+
+    return render
+
+
+# Activations -------------------------------------------------------------------------------------------------------
+
+
+def _derivative(activation: str, of_output: str, output: str) -> str:
+    return _DERIVATIVES[activation].format(d=of_output, a=output)
+
+
+def _output_derivative(_: str, experiment: Experiment) -> str:
+    return f"dz = {_derivative(experiment.layers[-1].activation, 'dp', 'p')}"
+
+
+def _of_layers(activations: list[str], general: str) -> str:
+    """`dz` for each kind of activation there is; the first is the line, the others are told beside it."""
+    kinds = [kind for kind in dict.fromkeys(activations) if kind != "linear"]
+    if not kinds:
+        return general
+    first, *others = ((kind, _derivative(kind, "da", "a")) for kind in kinds)
+    if not others:
+        return f"dz = {first[1]}"
+    return f"dz = {first[1]}  # {first[0]}; " + ", ".join(f"{kind}: {derivative}" for kind, derivative in others)
+
+
+def _hidden_derivative(general: str, experiment: Experiment) -> str:
+    return _of_layers([layer.activation for layer in experiment.layers[:-1]], general)
+
+
+def _any_derivative(general: str, experiment: Experiment) -> str:
+    """Of every layer whose derivative is taken: with a cross-entropy of the logits not of the last."""
+    layers = experiment.layers[:-1] if own_loss.skips_activation(experiment) else experiment.layers
+    return _of_layers([layer.activation for layer in layers], general)
+
+
+RENDERED: Mapping[str, Callable[[str, Experiment], str]] = {
+    "optimizer": _optimizer,
+    "exact_optimizer": _exact_optimizer,
+    "rounded_constants": _rounded_constants,
+    "momentum_step": _momentum_step,
+    "rms": _rms,
+    "epsilon": _setting("epsilon"),
+    "rho": _setting("rho"),
+    "summed_loss": own_loss.summed,
+    "loss_of_each": own_loss.of_each,
+    "loss_and_gradient": own_loss.loss_and_gradient,
+    "loss_gradient": own_loss.gradient,
+    "loss_from_logits": own_loss.from_logits,
+    "output_activation": lambda _, experiment: experiment.layers[-1].activation,
+    "output_derivative": _output_derivative,
+    "hidden_derivative": _hidden_derivative,
+    "derivative": _any_derivative,
+    "l2_everywhere": partial(own_regularizers.l2, places=own_regularizers.EVERYWHERE),
+    "l2_of_weights": partial(own_regularizers.l2, places=own_regularizers.WEIGHTS),
+    "bias_like_kernel": own_regularizers.bias_like_kernel,
+    "activity": own_regularizers.activity,
+}

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 import parity.conventions as package
 from parity.conventions import NAMES, Convention, catalogue, convention, describe, select
+from parity.conventions.template import FIELDS, fields_of, filled, general
 from parity.errors import UsageError
 from parity.protocol import PHASES
 from scratch_net.conventions import CHOICES, KERAS_CHOICE
@@ -21,7 +22,7 @@ from scratch_net.conventions import CHOICES, KERAS_CHOICE
 ROOT = Path(__file__).parents[2]
 EACH = [
     pytest.param(entry, choice, id=f"{entry.code}={choice.name}")
-    for entry in catalogue().values()
+    for entry in map(Convention.general, catalogue().values())
     for choice in entry.choices
 ]
 CODE = [
@@ -70,6 +71,37 @@ def test_every_name_that_is_explained_is_used():
     assert set(NAMES) <= set(re.findall(r"[^\W\d]\w*", text))
 
 
+# Fields -----------------------------------------------------------------------------------------------------------
+
+TEMPLATES = [
+    line
+    for entry in catalogue().values()
+    for choice in entry.choices
+    for line in (choice.fix_reference, choice.fix_candidate)
+]
+
+
+def test_every_field_is_known_and_every_known_field_is_used():
+    """Of a field that is not known the catalogue could not be read; see below."""
+    assert {field for line in TEMPLATES for field, _ in fields_of(line)} == set(FIELDS)
+
+
+@pytest.mark.parametrize("entry", catalogue().values(), ids=lambda entry: entry.code)
+def test_no_field_is_left_in_the_general_form_and_none_stands_elsewhere(entry):
+    assert not any(set("{}") & set(said) for said in (entry.title, entry.keras.formula))
+    for choice, template in zip(entry.general().choices, entry.choices, strict=True):
+        assert not any(set("{}") & set(said) for said in choice.model_dump(exclude={"sources"}).values())
+        unchanged = {"fix_reference", "fix_candidate"}
+        assert choice.model_dump(exclude=unchanged) == template.model_dump(exclude=unchanged)
+
+
+def test_a_field_is_filled_with_its_general_form_at_hand():
+    line = "rho = {rho:0.9}; x = {{'a': {optimizer:f(g(1), b=2)}}}"
+    assert fields_of(line) == (("rho", "0.9"), ("optimizer", "f(g(1), b=2)"))
+    assert filled(line, lambda field, own: f"<{field} {own}>") == "rho = <rho 0.9>; x = {'a': <optimizer f(g(1), b=2)>}"
+    assert general(line) == "rho = 0.9; x = {'a': f(g(1), b=2)}"
+
+
 @pytest.mark.parametrize(("entry", "choice"), EACH)
 def test_every_source_can_be_looked_up(entry, choice):
     keras = Path(importlib.util.find_spec("keras").submodule_search_locations[0]).parent  # found, not imported
@@ -113,6 +145,9 @@ def test_a_good_entry_is_read_again():
         lambda entry: entry["choices"][0].update(fix_reference=""),
         lambda entry: entry["choices"][0].update(no_fix_reference="because"),
         lambda entry: entry["choices"][0].update(name="whole"),
+        lambda entry: entry["choices"][0].update(fix_candidate="eps = {epsilom:1e-7}"),
+        lambda entry: entry["choices"][0].update(fix_candidate="eps = {epsilon}"),
+        lambda entry: entry["choices"][0].update(fix_reference="eps = {epsilon:1e-7"),
         lambda entry: entry["choices"].append(entry["choices"][0]),
     ],
 )

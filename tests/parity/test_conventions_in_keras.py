@@ -8,7 +8,7 @@ import inspect
 import numpy as np
 import pytest
 
-from parity.conventions import catalogue, convention
+from parity.conventions import Convention, catalogue, convention
 
 IN_LAYER = {"kernel_regularizer", "bias_regularizer", "activity_regularizer", "activation", "kernel_initializer"}
 IN_COMPILE = {"loss", "loss_weights", "optimizer", "metrics"}
@@ -25,7 +25,7 @@ def assigned(line: str) -> str | None:
 
 LINES = [
     pytest.param(entry.code, choice.fix_reference, id=f"{entry.code}={choice.name}")
-    for entry in catalogue().values()
+    for entry in map(Convention.general, catalogue().values())
     for choice in entry.choices
     if choice.fix_reference
 ]

@@ -40,7 +40,7 @@ def test_the_founding_case():
     few = founding.model_copy(update={"data": founding.data.model_copy(update={"samples": 300})})
     found = said(Workbench(few, "everything"), scratch(l2__penalty="half"), until=2)
     (cause,) = found.causes
-    entry = convention("l2.penalty")
+    entry = convention("l2.penalty").general()
     assert found.explained
     assert str(cause) == "l2.penalty=half"
     assert (cause.reference_formula, cause.candidate_formula) == (entry.keras.formula, entry.choice("half").formula)

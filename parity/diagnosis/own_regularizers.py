@@ -1,0 +1,140 @@
+"""An experiment's regularizers as a line of Keras code, each with its own factors.
+
+Where the line of the catalogue says it all, since there is one l2 in one kind of place, it is left as it is, `lam` and
+all. Else there is a statement for each place: Keras reads `weight.regularizer` and `layer.activity_regularizer` when it
+is first trained.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from parity.config import Experiment
+
+WEIGHTS = ("kernel_regularizer", "bias_regularizer")
+EVERYWHERE = (*WEIGHTS, "activity_regularizer")
+
+
+@dataclass(frozen=True)
+class Factors:
+    """`l1 * sum |w| + l2 * sum w**2`."""
+
+    l1: float = 0.0
+    l2: float = 0.0
+
+    def __bool__(self) -> bool:
+        return bool(self.l1 or self.l2)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a regularizer stands, and what of it the choice changes."""
+
+    layer: int
+    argument: str
+    kept: Factors
+    changed: Factors
+
+    @property
+    def statement(self) -> str:
+        """What is assigned to."""
+        layer = f"model.layers[{self.layer}]"
+        kind = self.argument.removesuffix("_regularizer")
+        return f"{layer}.{self.argument}" if kind == "activity" else f"{layer}.{kind}.regularizer"
+
+
+def _factors(regularizer: object) -> Factors:
+    return Factors(getattr(regularizer, "l1", 0.0), getattr(regularizer, "l2", 0.0))
+
+
+def l2(general: str, experiment: Experiment, places: Iterable[str]) -> str:
+    """The l2 of each regularizer in these places changed, its l1 kept."""
+    found = [
+        _Place(index, argument, Factors(l1=factors.l1), Factors(l2=factors.l2))
+        for index, layer in enumerate(experiment.layers)
+        for argument in places
+        if (factors := _factors(getattr(layer, argument))).l2
+    ]
+    return _line(general, found)
+
+
+def bias_like_kernel(general: str, experiment: Experiment) -> str:
+    """Each bias with its kernel's regularizer, beside its own."""
+    found = [
+        _Place(index, "bias_regularizer", _factors(layer.bias_regularizer), factors)
+        for index, layer in enumerate(experiment.layers)
+        if layer.use_bias and (factors := _factors(layer.kernel_regularizer))
+    ]
+    return _line(general, found)
+
+
+def activity(general: str, experiment: Experiment) -> str:
+    """Each activity regularizer changed, l1 and l2."""
+    found = [
+        _Place(index, "activity_regularizer", Factors(), factors)
+        for index, layer in enumerate(experiment.layers)
+        if (factors := _factors(layer.activity_regularizer))
+    ]
+    return _line(general, found)
+
+
+def _line(general: str, places: list[_Place]) -> str:
+    value = general.partition("=")[2]
+    kinds = {(place.argument, place.kept, place.changed) for place in places}
+    if not kinds:
+        return general
+    argument, kept, changed = next(iter(kinds))
+    if len(kinds) == 1 and not kept and not changed.l1:
+        return f"{argument}={value}"
+    return "; ".join(f"{place.statement} = {_regularizer(value, place)}" for place in places)
+
+
+# What a regularizer is ----------------------------------------------------------------------------------------------
+
+
+def _regularizer(general: str, place: _Place) -> str:
+    """What `general`, an expression in `lam` for an l2 of that factor, makes of this place's regularizer."""
+    tree = ast.parse(general, mode="eval").body
+    if isinstance(tree, ast.Lambda):
+        return _function(tree, place)
+    changed = tree.args[0] if isinstance(tree, ast.Call) else None  # None: no regularizer
+    terms = {}
+    for name in ("l1", "l2"):
+        kept, factor = getattr(place.kept, name), getattr(place.changed, name)
+        own = [repr(kept)] if kept else []
+        own += [_with(changed, factor)] if factor and changed is not None else []
+        if own:
+            terms[name] = " + ".join(own)
+    if not terms:
+        return "None"
+    if len(terms) == 1:
+        ((name, term),) = terms.items()
+        return f"keras.regularizers.{name.upper()}({term})"
+    return f"keras.regularizers.L1L2({', '.join(f'{name}={term}' for name, term in terms.items())})"
+
+
+def _function(tree: ast.Lambda, place: _Place) -> str:
+    """As a function: what is kept, and the general one for each factor that is not."""
+    w = tree.args.args[0].arg
+    terms = [
+        f"{factor!r} * keras.ops.sum(keras.ops.{power}({w}))"
+        for factor, power in ((place.kept.l1, "abs"), (place.kept.l2, "square"))
+        if factor
+    ]
+    if place.changed.l1:
+        terms.append(_with(tree.body, place.changed.l1).replace("keras.ops.square", "keras.ops.abs"))
+    if place.changed.l2:
+        terms.append(_with(tree.body, place.changed.l2))
+    return f"lambda {w}: {' + '.join(terms)}"
+
+
+def _with(expression: ast.expr, factor: float) -> str:
+    """The expression with this number for `lam`."""
+
+    class Numbers(ast.NodeTransformer):
+        def visit_Name(self, node: ast.Name) -> ast.expr:  # as ast calls it
+            return ast.Constant(factor) if node.id == "lam" else node
+
+    return ast.unparse(Numbers().visit(ast.parse(ast.unparse(expression), mode="eval")))

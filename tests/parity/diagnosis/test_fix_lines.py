@@ -1,0 +1,298 @@
+"""A line that a report prints is followed: a hand-written network has a mistake in that line, and once the line is what
+the catalogue says it trains like Keras, in float32 and in float64.
+
+The network is of lines in the catalogue's own names, each of which can be another.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from parity.config import validate
+from parity.conventions import convention
+from parity.diagnosis.own_words import own_words
+from parity.run import diff
+from parity.verdict import Verdict
+
+HEAD = """
+import numpy as np
+
+def softmax(z):
+    e = np.exp(z - z.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+
+ACTIVATIONS = {"linear": lambda z: z, "tanh": np.tanh, "relu": lambda z: np.maximum(z, 0)}
+ACTIVATIONS |= {"sigmoid": sigmoid, "softmax": softmax}
+
+class Net:
+    def start(self, experiment, weights):
+        self.experiment, self.weights_ = experiment, {name: weight.copy() for name, weight in weights.items()}
+        self.slots = {name: (np.zeros_like(w), np.zeros_like(w)) for name, w in weights.items()}
+        self.t, self.dtype = 0, next(iter(weights.values())).dtype
+
+    def weights(self):
+        return self.weights_
+
+    def step(self, x, y):
+        weights, dtype, experiment, t = self.weights_, self.dtype, self.experiment, self.t
+        batch_size, N, labels, B = experiment.batch_size, 20, y, len(x)
+        lr, layers = experiment.optimizer.learning_rate, experiment.layers
+        s = getattr(experiment.loss, "label_smoothing", 0)
+"""
+FORWARD = """
+        inputs, zs = [], []
+        for layer in layers:
+            inputs.append(x)
+            W, b = weights[layer.name + "/kernel"], weights[layer.name + "/bias"]
+            z = x @ W + b
+            x = ACTIVATIONS[layer.activation](z)
+            zs.append(z)
+        p, C = x, x.shape[-1]
+"""
+BACKWARD = """
+        gradients = dict()
+        for l in reversed(range(len(layers))):
+            x, W, b = inputs[l], weights[layers[l].name + "/kernel"], weights[layers[l].name + "/bias"]
+            {kernel}
+            {bias}
+            {through}
+            if layers[l].kernel_regularizer:
+                {penalty}
+                loss = loss + penalty
+            gradients[layers[l].name + "/kernel"], gradients[layers[l].name + "/bias"] = dW, db
+            if l:
+                a, z, da = x, zs[l - 1], dx
+                {hidden}
+"""
+UPDATE = """
+        for name, g in gradients.items():
+            w, (m, v) = weights[name], self.slots[name]
+            {before_update}
+            {update}
+            self.slots[name] = m, v
+        self.t = t
+        return {{"loss": loss, "gradient": gradients}}
+"""
+SLOTS = {  # what the lines are where nothing is said
+    "lam": "lam = float(np.float32(0.02))",
+    "step": "t += 1",
+    "inputs": "x = np.asarray(x, dtype)",
+    "targets": "pass",
+    "derivative": "pass",
+    "output": "dz = dp",
+    "kernel": "dW = x.T @ dz",
+    "bias": "db = dz.sum(axis=0)",
+    "through": "dx = dz @ W.T",
+    "penalty": "penalty = lam * np.sum(W**2); dW += 2 * lam * W",
+    "hidden": "dz = da * (1 - a**2)",
+    "constants": "pass",
+    "before_update": "pass",
+    "update": "w -= lr * g",
+}
+MEAN_SQUARE = "loss = np.mean((y - p) ** 2); dp = 2 * (p - y) / p.size"
+OF_EACH = "loss_of_each = ((y - p) ** 2).mean(axis=-1); dp_of_each = 2 * (p - y) / p.shape[-1]"
+CLASSES = "loss = -np.sum(y * np.log(p), axis=-1).mean(); dz = (p - y) / len(p)"
+BINARY = "loss = -np.mean(y * np.log(p) + (1 - y) * np.log(1 - p)); dz = (p - y) / p.size"
+
+
+def network(**lines):
+    """The source of a network with these lines."""
+    lines = SLOTS | lines
+    first = [lines["lam"], lines["constants"], lines["step"], lines["inputs"]]
+    loss = [lines["targets"], lines["loss"], lines["derivative"], lines["output"]]
+    indented = ["".join(f"        {line}\n" for line in part) for part in (first, loss)]
+    return HEAD + indented[0] + FORWARD + indented[1] + BACKWARD.format(**lines) + UPDATE.format(**lines)
+
+
+def table(loss, output, optimizer=None, hidden="tanh", **settings):
+    first = {"units": 5, "activation": hidden, "kernel_regularizer": {"l2": 0.02}, "bias_initializer": "ones"}
+    classes = {"source": "classification", "samples": 20, "features": 4, "classes": 3, "one_hot": 3}
+    if str(loss).startswith("sparse"):
+        classes["one_hot"] = None
+    return {
+        "data": classes,
+        "layers": [first, {"units": 3, "activation": output}],
+        "loss": loss,
+        "optimizer": optimizer or {"class_name": "SGD", "learning_rate": 0.1},
+        "batch_size": 6,  # the fourth step has a batch of two
+        "steps": 5,
+        "seed": 2,
+    } | settings
+
+
+def adam(**more):
+    return {"class_name": "Adam", "learning_rate": 0.01, **more}
+
+
+def sgd(**more):
+    return {"class_name": "SGD", "learning_rate": 0.1, "momentum": 0.9, **more}
+
+
+def rmsprop(**more):
+    return {"class_name": "RMSprop", "learning_rate": 0.01, **more}
+
+
+MOMENTUM = {"constants": "mu = float(np.float32(0.9))", "update": "m = mu * m - lr * g; w += m"}
+NESTEROV = MOMENTUM | {"update": "m = mu * m - lr * g; w += mu * m - lr * g"}
+ADAM = {
+    "constants": "beta_1, beta_2, eps = 0.9, 0.999, 1e-7; moment_1, moment_2 = beta_1, beta_2; "
+    "beta_1, beta_2 = (float(np.float32(c)) for c in (beta_1, beta_2))",
+    "before_update": "m = moment_1 * m + (1 - moment_1) * g; v = moment_2 * v + (1 - moment_2) * g**2",
+    "update": "w -= lr * (1 - beta_2**t) ** 0.5 / (1 - beta_1**t) * m / (np.sqrt(v) + eps)",
+}
+IN_TWO = ADAM | {
+    "before_update": ADAM["before_update"] + "; alpha = lr * (1 - beta_2**t) ** 0.5 / (1 - beta_1**t)",
+    "update": "w -= alpha * m / (np.sqrt(v) + eps)",
+}
+RMSPROP = {
+    "constants": "rho, eps = 0.9, 1e-7",
+    "before_update": "v = rho * v + (1 - rho) * g**2",
+    "update": "w -= lr * g / np.sqrt(v + eps)",
+}
+CENTERED = {
+    "constants": "rho, eps = 0.9, 1e-7",
+    "before_update": "v = rho * v + (1 - rho) * g**2; m = average = rho * m + (1 - rho) * g",
+    "update": "w -= lr * g / np.sqrt(v - average**2 + eps)",
+}
+PLAIN = (table("mse", "linear"), {"loss": MEAN_SQUARE})
+EACH = (table("mse", "linear"), {"targets": OF_EACH, "loss": "loss = loss_of_each.mean(); dp = dp_of_each / len(p)"})
+SOFTMAX = (table("categorical_crossentropy", "softmax"), {"loss": CLASSES, "output": "pass"})
+SMOOTHED = (
+    table({"class_name": "CategoricalCrossentropy", "label_smoothing": 0.1}, "softmax"),
+    {"targets": "y = y * (1 - s) + s / C", "loss": CLASSES, "output": "pass"},
+)
+SIGMOID = (table("binary_crossentropy", "sigmoid"), {"loss": BINARY, "output": "pass"})
+SPARSE = (
+    table("sparse_categorical_crossentropy", "softmax"),
+    {"targets": "y = np.eye(C, dtype=x.dtype)[labels]", "loss": CLASSES, "output": "pass"},
+)
+OF_OUTPUT = {
+    "sigmoid": "dz = dp * p * (1 - p)",
+    "tanh": "dz = dp * (1 - p**2)",
+    "relu": "dz = dp * (z > 0)",
+    "softmax": "dz = p * (dp - (dp * p).sum(axis=-1, keepdims=True))",
+}
+OF_HIDDEN = {"sigmoid": "dz = da * a * (1 - a)", "tanh": "dz = da * (1 - a**2)", "relu": "dz = da * (z > 0)"}
+ZEROS = {"units": 5, "activation": "relu", "kernel_initializer": "zeros", "kernel_regularizer": {"l2": 0.02}}
+
+
+def under(optimizer, lines):
+    return table("mse", "linear", optimizer), {"loss": MEAN_SQUARE, **lines}
+
+
+def of_output(name):
+    return table("mse", name), {"loss": MEAN_SQUARE, "output": OF_OUTPUT[name]}
+
+
+def of_hidden(name):
+    return table("mse", "linear", hidden=name), {"loss": MEAN_SQUARE, "hidden": OF_HIDDEN[name]}
+
+
+# A choice, the experiment and the lines of a network that is right, which line is wrong in it, and what stands there.
+MISTAKES = [
+    ("l2.constant=exact", PLAIN, "lam", "lam = 0.02"),
+    ("l2.penalty=half", PLAIN, "penalty", "penalty = lam / 2 * np.sum(W**2); dW += lam * W"),
+    ("l2.penalty=absent", PLAIN, "penalty", "penalty = 0"),
+    (
+        "l2.bias=included",
+        PLAIN,
+        "penalty",
+        "penalty = lam * (np.sum(W**2) + np.sum(b**2)); dW += 2 * lam * W; db += 2 * lam * b",
+    ),
+    ("l2.scale=over_batch", PLAIN, "penalty", "penalty = lam / B * np.sum(W**2); dW += 2 * lam / B * W"),
+    ("l2.scale=over_dataset", PLAIN, "penalty", "penalty = lam / N * np.sum(W**2); dW += 2 * lam / N * W"),
+    ("loss.factor=half", PLAIN, "loss", "loss = np.mean((y - p) ** 2) / 2; dp = (p - y) / p.size"),
+    ("loss.factor=double", PLAIN, "loss", "loss = 2 * np.mean((y - p) ** 2); dp = 4 * (p - y) / p.size"),
+    ("loss.factor=half", SOFTMAX, "loss", CLASSES + "; loss = loss / 2; dz = dz / 2"),
+    ("loss.factor=half", (SMOOTHED[0], SMOOTHED[1] | {"targets": "pass"}), "loss", CLASSES + "; loss = loss / 2"),
+    ("loss.factor=half", SIGMOID, "loss", BINARY + "; loss = loss / 2; dz = dz / 2"),
+    ("loss.factor=half", SPARSE, "loss", CLASSES + "; loss = loss / 2; dz = dz / 2"),
+    ("loss.batch=sum", EACH, "loss", "loss = loss_of_each.sum(); dp = dp_of_each"),
+    (
+        "loss.batch=mean_twice",
+        EACH,
+        "loss",
+        "loss = loss_of_each.mean() / len(p); dp = dp_of_each / len(p) ** 2",
+    ),
+    ("gradient.batch=sum", EACH, "derivative", "dp = dp_of_each"),
+    ("loss.outputs=sum", PLAIN, "loss", "loss = np.sum((y - p) ** 2, axis=-1).mean(); dp = 2 * (p - y) / len(p)"),
+    ("loss.outputs=mean", SOFTMAX, "loss", "loss = np.mean(-y * np.log(p)); dz = (p - y) / p.size"),
+    ("loss.reported=half", PLAIN, "loss", MEAN_SQUARE + "; loss = loss / 2"),
+    ("loss.reported=sum_outputs", SIGMOID, "loss", BINARY + "; loss = loss * C"),
+    ("loss.reported=mean_outputs", SOFTMAX, "loss", CLASSES + "; loss = loss / C"),
+    ("loss.input=probabilities", SOFTMAX, "loss", CLASSES.replace("(p)", "(np.clip(p, 0.3, 0.7))", 1)),
+    ("loss.input=probabilities", SIGMOID, "loss", BINARY.replace("np.log(p)", "np.log(np.clip(p, 0.3, 0.7))")),
+    ("loss.softmax=twice", SOFTMAX, "loss", f"q, p = p, softmax(p); {CLASSES}; dz = (p - y) / len(p) * q * (1 - q)"),
+    ("loss.softmax=twice", SIGMOID, "loss", f"q, p = p, sigmoid(p); {BINARY}; dz = (p - y) / p.size * q * (1 - q)"),
+    ("gradient.shortcut=twice", SOFTMAX, "output", "dz = dz * p * (1 - p)"),
+    ("gradient.shortcut=twice", SIGMOID, "output", "dz = dz * p * (1 - p)"),
+    ("gradient.shortcut=diagonal", SOFTMAX, "output", "dz = -y / p * p * (1 - p) / len(p)"),
+    ("data.partial_batch=gradient_full_size", PLAIN, "derivative", "dp = dp * len(p) / batch_size"),
+    ("loss.smoothing=ignored", SMOOTHED, "targets", "pass"),
+    ("loss.smoothing=scaled", SMOOTHED, "targets", "y = y * (1 - s / C) + s / C"),
+    ("data.labels=shifted", SPARSE, "targets", "y = np.eye(C, dtype=p.dtype)[(labels + 1) % C]"),
+    *(("gradient.output_activation=missing", of_output(name), "output", "dz = dp") for name in OF_OUTPUT),
+    *(("gradient.hidden_activation=missing", of_hidden(name), "hidden", "dz = da") for name in OF_HIDDEN),
+    ("gradient.derivative=at_output", of_hidden("sigmoid"), "hidden", "dz = da * sigmoid(a) * (1 - sigmoid(a))"),
+    ("gradient.derivative=of_input", of_hidden("tanh"), "hidden", "dz = da * (1 - z**2)"),
+    (
+        "gradient.relu_at_zero=one",
+        (
+            table("mse", "linear", layers=[ZEROS, {"units": 3}]),
+            {"loss": MEAN_SQUARE, "hidden": OF_HIDDEN["relu"]},
+        ),
+        "hidden",
+        "dz = da * (z >= 0)",
+    ),
+    ("gradient.bias=mean", PLAIN, "bias", "db = dz.mean(axis=0)"),
+    ("gradient.bias=missing", PLAIN, "bias", "db = np.zeros_like(b)"),
+    ("gradient.bias=scalar", PLAIN, "bias", "db = np.full_like(b, dz.sum())"),
+    ("gradient.kernel=mean", PLAIN, "kernel", "dW = x.T @ dz / B"),
+    ("gradient.engine=per_example", PLAIN, "kernel", "dW = 2 * sum(np.outer(*one) for one in zip(x, dz))"),
+    ("precision.inputs=float32", PLAIN, "inputs", "x = x.astype(np.float32)"),
+    ("learning_rate.scale=over_batch", PLAIN, "update", "w -= lr / B * g"),
+    ("momentum.factor=ignored", under(sgd(), MOMENTUM), "update", "w -= lr * g"),
+    ("momentum.factor=ignored", under(sgd(nesterov=True), NESTEROV), "update", "w -= lr * g"),
+    ("momentum.dampening=dampened", under(sgd(), MOMENTUM), "update", "m = mu * m - lr * (1 - mu) * g; w += m"),
+    ("momentum.nesterov=off", under(sgd(nesterov=True), NESTEROV), "update", "m = mu * m - lr * g; w += m"),
+    ("optimizer.constants=exact", under(sgd(), MOMENTUM), "constants", "mu = 0.9"),
+    ("optimizer.constants=exact", under(adam(), ADAM), "constants", ADAM["constants"].rpartition(";")[0]),
+    (
+        "adam.epsilon=textbook",
+        under(adam(), ADAM),
+        "update",
+        "w -= lr * (m / (1 - beta_1**t)) / (np.sqrt(v / (1 - beta_2**t)) + eps)",
+    ),
+    ("adam.epsilon_value=1e-8", under(adam(epsilon=1e-4), IN_TWO), "constants", ADAM["constants"]),
+    ("adam.bias_correction=missing", under(adam(), IN_TWO), "before_update", ADAM["before_update"] + "; alpha = lr"),
+    ("adam.step=ahead", under(adam(), ADAM), "step", "t += 1; t = self.t + 2"),
+    ("rmsprop.epsilon=outside", under(rmsprop(), RMSPROP), "update", "w -= lr * g / (np.sqrt(v) + eps)"),
+    ("rmsprop.rho=0.99", under(rmsprop(rho=0.8), RMSPROP), "constants", "rho, eps = 0.99, 1e-7"),
+    ("rmsprop.centered=flipped", under(rmsprop(centered=True), CENTERED), "update", RMSPROP["update"]),
+]
+# Lines that are about something that is there already: what is printed comes after it.
+ADDED = {"lam", "constants", "before_update"}
+
+
+def verdict(folder, experiment, lines, reference):
+    (folder / "net.py").write_text(network(**lines))
+    return diff(experiment, reference=reference, candidate=f"{folder}/net.py:Net", explain=False).verdict
+
+
+def followed(choice, experiment, slot, mistake):
+    """The line that is printed, in the wrong one's place or after it."""
+    code, _, name = choice.partition("=")
+    fix = own_words(convention(code).choice(name).fix_candidate, experiment)
+    return f"{mistake}; {fix}" if slot in ADDED else fix
+
+
+@pytest.mark.parametrize(("choice", "right", "slot", "mistake"), MISTAKES, ids=[mistake[0] for mistake in MISTAKES])
+def test_who_follows_the_line_trains_like_keras(tmp_path, choice, right, slot, mistake, keras):
+    settings, lines = right
+    experiment = validate(settings)
+    assert verdict(tmp_path, experiment, lines | {slot: mistake}, "scratch") is Verdict.DIVERGED
+    fix = followed(choice, experiment, slot, mistake)
+    assert verdict(tmp_path, experiment, lines | {slot: fix}, "keras") is Verdict.PARITY, fix
