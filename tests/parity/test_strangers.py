@@ -341,8 +341,9 @@ def test_the_local_lane_alone_judges_nobody_who_does_not_replay_and_tells_little
     assert any(item.what == "local lane" and "does not replay" in item.why for item in result.not_compared)
 
 
-def test_an_interrupt_while_it_runs_again_is_one_of_the_search(path):
-    """The first run has 7 steps; the search takes its steps once more."""
+def test_an_interrupt_while_it_runs_again_is_one_of_the_search(path, monkeypatch):
+    """The first run has 7 steps; the search takes its steps once more, where they were not kept."""
+    monkeypatch.setattr("parity.diagnosis.kept.BYTES", 0)
     count = "Net.all = getattr(Net, 'all', 0) + 1"
     network(path, told="loss / 2", step=f"{count}\n        if Net.all == 9: raise KeyboardInterrupt")
     result = judged(path)
