@@ -189,9 +189,9 @@ PHI = {"softmax": softmax, "sigmoid": sigmoid, "tanh": np.tanh, "linear": lambda
 def in_numpy(line, on, z, p, y):
     """What the line assigns, and dz where it says dp."""
     names = {"np": np, "softmax": softmax, "sigmoid": sigmoid, "z": z, "p": p, "y": y, "labels": y, "C": 3}
-    exec(own_words(line, on), names)  # noqa: S102
+    exec(own_words(line, on), names)  # noqa: S102  # a line of the catalogue, run as it is to be copied
     if "dz" not in names:
-        exec(own_words(convention("gradient.output_activation").choices[0].fix_candidate, on), names)  # noqa: S102
+        exec(own_words(convention("gradient.output_activation").choices[0].fix_candidate, on), names)  # noqa: S102  # a line of the catalogue, run as it is to be copied
     return names
 
 
@@ -277,7 +277,7 @@ def penalty_and_gradient(model, runtime):
 def test_every_regularizer_of_the_experiment_is_named_and_keeps_what_is_its_own(code, choice, keras, runtime):
     line = own_words(convention(code).choice(choice).fix_reference, regularized(GIVEN))
     model, *of_others = (build(regularized(of), 3, "float64") for of in (GIVEN, *REGULARIZERS[code, choice]))
-    exec(line, {"model": model, "keras": keras, "N": N, "batch_size": BATCH})  # noqa: S102
+    exec(line, {"model": model, "keras": keras, "N": N, "batch_size": BATCH})  # noqa: S102  # a line of the catalogue, run as it is to be copied
     penalty, gradient = penalty_and_gradient(model, runtime)
     rounded = 2 * 2**-24  # Keras rounds each factor to float32, on both sides
     assert penalty == pytest.approx(penalty_and_gradient(of_others[0], runtime)[0], rel=rounded)
