@@ -40,6 +40,7 @@ class Net:
         weights, dtype, experiment, t = self.weights_, self.dtype, self.experiment, self.t
         batch_size, N, labels, B = experiment.batch_size, 20, y, len(x)
         lr, layers = experiment.optimizer.learning_rate, experiment.layers
+        s = getattr(experiment.loss, "label_smoothing", 0)
 """
 FORWARD = """
         inputs, zs = [], []
@@ -161,7 +162,7 @@ EACH = (table("mse", "linear"), {"targets": OF_EACH, "loss": "loss = loss_of_eac
 SOFTMAX = (table("categorical_crossentropy", "softmax"), {"loss": CLASSES, "output": "pass"})
 SMOOTHED = (
     table({"class_name": "CategoricalCrossentropy", "label_smoothing": 0.1}, "softmax"),
-    {"targets": "s = 0.1; y = y * (1 - s) + s / C", "loss": CLASSES, "output": "pass"},
+    {"targets": "y = y * (1 - s) + s / C", "loss": CLASSES, "output": "pass"},
 )
 SIGMOID = (table("binary_crossentropy", "sigmoid"), {"loss": BINARY, "output": "pass"})
 SPARSE = (
@@ -230,8 +231,8 @@ MISTAKES = [
     ("gradient.shortcut=twice", SIGMOID, "output", "dz = dz * p * (1 - p)"),
     ("gradient.shortcut=diagonal", SOFTMAX, "output", "dz = -y / p * p * (1 - p) / len(p)"),
     ("data.partial_batch=gradient_full_size", PLAIN, "derivative", "dp = dp * len(p) / batch_size"),
-    ("loss.smoothing=ignored", SMOOTHED, "targets", "s = 0.1"),
-    ("loss.smoothing=scaled", SMOOTHED, "targets", "s = 0.1; given = y; y = y * (1 - s / C) + s / C"),
+    ("loss.smoothing=ignored", SMOOTHED, "targets", "pass"),
+    ("loss.smoothing=scaled", SMOOTHED, "targets", "y = y * (1 - s / C) + s / C"),
     ("data.labels=shifted", SPARSE, "targets", "y = np.eye(C, dtype=p.dtype)[(labels + 1) % C]"),
     *(("gradient.output_activation=missing", of_output(name), "output", "dz = dp") for name in OF_OUTPUT),
     *(("gradient.hidden_activation=missing", of_hidden(name), "hidden", "dz = da") for name in OF_HIDDEN),

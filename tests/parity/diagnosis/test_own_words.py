@@ -5,11 +5,14 @@ from __future__ import annotations
 import ast
 import inspect
 
+import numpy as np
 import pytest
 
+from keras_ref.build import build
 from parity.config import validate
 from parity.conventions import NAMES, catalogue, convention
-from parity.diagnosis.own_words import own_words
+from parity.conventions.template import FIELDS, general
+from parity.diagnosis.own_words import RENDERED, own_words
 from tests.parity.diagnosis.benches import TABLE
 
 LOSSES = ("mse", "SumSquaredError", "categorical_crossentropy", "sparse_categorical_crossentropy", "bce")
@@ -18,6 +21,7 @@ OPTIMIZERS = (
     {"class_name": "Adam", "beta_1": 0.8},
     {"class_name": "RMSprop", "centered": True},
 )
+REGRESSION = {"source": "regression", "samples": 20, "features": 3, "targets": 2}
 SUM_SQUARED = "keras.ops.sum(keras.ops.square(y - p), axis=-1)"
 OF_OPTIMIZER = {"adam": "Adam", "momentum": "SGD", "rmsprop": "RMSprop"}
 LINES = [
@@ -27,6 +31,14 @@ LINES = [
     for field in ("fix_reference", "fix_candidate")
     if (line := getattr(choice, field))
 ]
+
+
+def softmax(z):
+    return np.exp(z) / np.exp(z).sum(axis=-1, keepdims=True)
+
+
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
 
 
 def experiment(loss="categorical_crossentropy", optimizer=OPTIMIZERS[0]):
@@ -44,6 +56,10 @@ def can_be_named(code, experiment):
     return OF_OPTIMIZER.get(family, experiment.optimizer.class_name) == experiment.optimizer.class_name
 
 
+def test_every_field_of_the_catalogue_has_words_of_an_experiment():
+    assert set(RENDERED) == set(FIELDS)
+
+
 @pytest.mark.parametrize(("code", "line"), LINES)
 def test_a_line_stays_a_line_of_python_and_names_no_loss_or_optimizer_but_the_experiment_s(code, line):
     for loss in LOSSES:
@@ -52,11 +68,22 @@ def test_a_line_stays_a_line_of_python_and_names_no_loss_or_optimizer_but_the_ex
             if not can_be_named(code, on):
                 continue
             said = own_words(line, on)
+            assert not set("{}") & set(said)
             tree = ast.parse(said)
             names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-            assert names <= {*NAMES, "keras", "np", "tf", "softmax", "float", "sum", "len", "range", "zip"} | {
-                node.id for node in ast.walk(ast.parse(line)) if isinstance(node, ast.Name)
-            }
+            assert names <= {
+                *NAMES,
+                "keras",
+                "np",
+                "tf",
+                "softmax",
+                "sigmoid",
+                "float",
+                "sum",
+                "len",
+                "range",
+                "zip",
+            } | {node.id for node in ast.walk(ast.parse(general(line))) if isinstance(node, ast.Name)}
             if "keras.optimizers." in said:
                 assert f"keras.optimizers.{on.optimizer.class_name}(" in said
             if "reduction='sum'" in said:
@@ -66,6 +93,22 @@ def test_a_line_stays_a_line_of_python_and_names_no_loss_or_optimizer_but_the_ex
 @pytest.mark.parametrize(
     ("code", "choice", "field", "settings", "said"),
     [
+        (
+            "gradient.output_activation",
+            "missing",
+            "fix_candidate",
+            {"loss": "mse"},
+            "dz = p * (dp - (dp * p).sum(axis=-1, keepdims=True))",
+        ),
+        ("gradient.hidden_activation", "missing", "fix_candidate", {}, "dz = da * (1 - a**2)"),
+        ("momentum.factor", "ignored", "fix_candidate", {}, "m = mu * m - lr * g; w += mu * m - lr * g"),
+        (
+            "loss.factor",
+            "half",
+            "fix_candidate",
+            {"loss": {"class_name": "CategoricalCrossentropy", "label_smoothing": 0.1}},
+            "y = y * (1 - 0.1) + 0.1 / C; loss = -np.sum(y * np.log(p), axis=-1).mean(); dz = (p - y) / len(p)",
+        ),
         (
             "loss.batch",
             "sum",
@@ -105,7 +148,7 @@ def test_a_line_stays_a_line_of_python_and_names_no_loss_or_optimizer_but_the_ex
 )
 def test_in_its_own_words(code, choice, field, settings, said):
     line = getattr(convention(code).choice(choice), field)
-    assert own_words(line, experiment(**settings)) == said != line
+    assert own_words(line, experiment(**settings)) == said != general(line)
 
 
 def test_keras_takes_what_is_said(keras):
@@ -119,3 +162,144 @@ def test_keras_takes_what_is_said(keras):
                 call = ast.parse(own_words(line, on)).body[0].value
                 made = getattr(keras.optimizers, call.func.attr)
                 inspect.signature(made).bind(**{keyword.arg: None for keyword in call.keywords})
+
+
+# Losses: what the line computes is what Keras does ------------------------------------------------------------------
+
+IN_NUMPY = [
+    (loss, output)
+    for loss in (
+        "MeanSquaredError",
+        "SumSquaredError",
+        "CategoricalCrossentropy",
+        "SparseCategoricalCrossentropy",
+        "BinaryCrossentropy",
+        {"class_name": "CategoricalCrossentropy", "label_smoothing": 0.2},
+        {"class_name": "BinaryCrossentropy", "label_smoothing": 0.2},
+        {"class_name": "CategoricalCrossentropy", "from_logits": True},
+        {"class_name": "BinaryCrossentropy", "from_logits": True},
+    )
+    for output in ("softmax", "sigmoid", "tanh", "linear")
+    if "from_logits" not in loss or output in {"tanh", "linear"}  # Keras warns of the others
+]
+TOLD = ("loss.factor", "gradient.shortcut")  # whose lines have the loss and its derivative, and the derivative alone
+PHI = {"softmax": softmax, "sigmoid": sigmoid, "tanh": np.tanh, "linear": lambda z: z}
+
+
+def in_numpy(line, on, z, p, y):
+    """What the line assigns, and dz where it says dp."""
+    names = {"np": np, "softmax": softmax, "sigmoid": sigmoid, "z": z, "p": p, "y": y, "labels": y, "C": 3}
+    exec(own_words(line, on), names)  # noqa: S102
+    if "dz" not in names:
+        exec(own_words(convention("gradient.output_activation").choices[0].fix_candidate, on), names)  # noqa: S102
+    return names
+
+
+@pytest.mark.parametrize(("loss", "output"), IN_NUMPY)
+def test_a_loss_in_numpy_is_keras_s_with_its_derivative(loss, output, keras, runtime):
+    """Of outputs that are probabilities, or as good as: z is between 0.2 and 0.8, also where it is the output."""
+    on = experiment(loss).model_copy(
+        update={"layers": (experiment(loss).layers[-1].model_copy(update={"activation": output}),)}
+    )
+    runtime.set_precision("float64")
+    model = build(on, 2, "float64")
+    labels = np.array([0, 2, 1, 1])
+    z = np.random.default_rng(0).uniform(0.2, 0.8, size=(4, 3))
+    y = labels if on.loss.class_name.startswith("Sparse") else np.eye(3)[labels]
+    told = runtime.tf.constant(z)
+    with runtime.tf.GradientTape() as tape:
+        tape.watch(told)
+        p = model.layers[-1].activation(told)
+        of_keras = keras.ops.mean(model.loss(y, p))
+    dz, dz_alone = (in_numpy(convention(code).choices[0].fix_candidate, on, z, PHI[output](z), y) for code in TOLD)
+    np.testing.assert_allclose(dz["loss"], of_keras, rtol=1e-12)
+    np.testing.assert_allclose(dz["dz"], tape.gradient(of_keras, told), rtol=1e-12)
+    np.testing.assert_array_equal(dz_alone["dz"], dz["dz"])
+
+
+# Regularizers -------------------------------------------------------------------------------------------------------
+
+N, BATCH = 20, 4
+PLACES = [("kernel_regularizer", 0), ("bias_regularizer", 0), ("kernel_regularizer", 1), ("activity_regularizer", 1)]
+GIVEN = [{"l1": 0.003, "l2": 0.02}, {"l2": 0.05}, {"l1": 0.004}, {"l1": 0.01, "l2": 0.03}]
+
+
+def regularized(factors):
+    """A network with these in `PLACES`; one without any factor is none."""
+    layers = [{"units": 3, "bias_initializer": "ones"}, {"units": 2, "activation": "tanh"}]
+    for (place, layer), of_place in zip(PLACES, factors, strict=True):
+        if any(of_place.values()):
+            layers[layer][place] = of_place
+    return experiment("mse").model_copy(
+        update={"layers": validate({**TABLE, "layers": layers, "loss": "mse", "data": REGRESSION}).layers}
+    )
+
+
+def l2_times(factor, places=PLACES):
+    """The regularizers with this for the l2 of some of them."""
+    return [
+        given | ({"l2": factor * given["l2"]} if "l2" in given and place in places else {})
+        for given, place in zip(GIVEN, PLACES, strict=True)
+    ]
+
+
+WEIGHTS = PLACES[:3]
+ABSENT, HALF = l2_times(0), l2_times(1 / 2)
+OF_BIAS = [GIVEN[0], {"l1": 0.003, "l2": 0.07}, *GIVEN[2:]]
+SUMMED = [*GIVEN[:3], {"l1": BATCH * 0.01, "l2": BATCH * 0.03}]
+# choice -> the regularizers whose penalty the loss then has, and those whose gradient.
+REGULARIZERS = {
+    ("l2.penalty", "half"): (HALF, HALF),
+    ("l2.penalty", "absent"): (ABSENT, ABSENT),
+    ("l2.scale", "over_batch"): (l2_times(1 / BATCH, WEIGHTS), l2_times(1 / BATCH, WEIGHTS)),
+    ("l2.scale", "over_dataset"): (l2_times(1 / N, WEIGHTS), l2_times(1 / N, WEIGHTS)),
+    ("l2.bias", "included"): (OF_BIAS, OF_BIAS),
+    ("l2.bias", "in_gradient"): (GIVEN, OF_BIAS),
+    ("l2.gradient", "half"): (GIVEN, l2_times(1 / 2, WEIGHTS)),
+    ("l2.gradient", "absent"): (GIVEN, l2_times(0, WEIGHTS)),
+    ("l2.reported", "half"): (HALF, GIVEN),
+    ("l2.reported", "absent"): (ABSENT, GIVEN),
+    ("l2.constant", "exact"): (GIVEN, GIVEN),
+    ("activity.batch", "sum"): (SUMMED, SUMMED),
+}
+
+
+def penalty_and_gradient(model, runtime):
+    x = runtime.tf.constant(np.linspace(-1, 1, BATCH * 3).reshape(BATCH, 3))
+    weights = model.trainable_variables
+    with runtime.tf.GradientTape() as tape:
+        model(x)
+        penalty = sum(model.losses) + 0 * sum(runtime.tf.reduce_sum(one.value) for one in weights)
+    return float(penalty), [np.asarray(one) for one in tape.gradient(penalty, [one.value for one in weights])]
+
+
+@pytest.mark.parametrize(("code", "choice"), REGULARIZERS)
+def test_every_regularizer_of_the_experiment_is_named_and_keeps_what_is_its_own(code, choice, keras, runtime):
+    line = own_words(convention(code).choice(choice).fix_reference, regularized(GIVEN))
+    model, *of_others = (build(regularized(of), 3, "float64") for of in (GIVEN, *REGULARIZERS[code, choice]))
+    exec(line, {"model": model, "keras": keras, "N": N, "batch_size": BATCH})  # noqa: S102
+    penalty, gradient = penalty_and_gradient(model, runtime)
+    rounded = 2 * 2**-24  # Keras rounds each factor to float32, on both sides
+    assert penalty == pytest.approx(penalty_and_gradient(of_others[0], runtime)[0], rel=rounded)
+    for own, other in zip(gradient, penalty_and_gradient(of_others[1], runtime)[1], strict=True):
+        np.testing.assert_allclose(own, other, rtol=rounded, atol=rounded * np.abs(other).max())
+
+
+def test_regularizers_that_are_alike_are_told_in_one():
+    for code, choice, said in (
+        ("l2.penalty", "half", "kernel_regularizer=keras.regularizers.L2(lam / 2)"),
+        (
+            "l2.scale",
+            "over_batch",
+            "kernel_regularizer=keras.regularizers.L2(lam / batch_size)  # exact for full batches",
+        ),
+    ):
+        assert own_words(convention(code).choice(choice).fix_reference, experiment()) == said
+    alike = [{}, {"l2": 0.1}, {}, {}]
+    line = convention("l2.penalty").choice("half").fix_reference
+    assert own_words(line, regularized(alike)) == "bias_regularizer=keras.regularizers.L2(lam / 2)"
+    two = [{"l2": 0.1}, {}, {"l2": 0.2}, {}]
+    assert own_words(line, regularized(two)) == (
+        "model.layers[0].kernel.regularizer = keras.regularizers.L2(0.1 / 2); "
+        "model.layers[1].kernel.regularizer = keras.regularizers.L2(0.2 / 2)"
+    )
