@@ -30,6 +30,7 @@ FIELDS = {
     "l2_everywhere": "each of its regularizers, with this for the l2 in it",
     "l2_of_weights": "each of its regularizers of weights, with this for the l2 in it",
     "bias_like_kernel": "the regularizer of each bias, with this for that of its kernel on top",
+    "decayed": "its optimizer with a weight decay, of the kernels that have a regularizer",
     "activity": "each of its activity regularizers, with this in its place",
 }
 

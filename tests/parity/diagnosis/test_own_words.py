@@ -303,3 +303,16 @@ def test_regularizers_that_are_alike_are_told_in_one():
         "model.layers[0].kernel.regularizer = keras.regularizers.L2(0.1 / 2); "
         "model.layers[1].kernel.regularizer = keras.regularizers.L2(0.2 / 2)"
     )
+
+
+def test_weight_decay_is_of_the_kernels_that_have_a_penalty_and_of_one_factor(keras):
+    line = convention("l2.decay").choice("decoupled").fix_reference
+    on = regularized([{"l2": 0.1}, {}, {}, {}])
+    said = own_words(line, on)
+    assert "var_list=[model.layers[1].kernel]" in said
+    model = build(on, 3, "float64")
+    exec(said, names := {"keras": keras, "model": model, "lr": 0.1, "lam": 0.1})  # noqa: S102
+    (optimizer := names["optimizer"]).build(weights := model.trainable_variables)
+    assert [optimizer._use_weight_decay(weight) for weight in weights] == [True, False, False, False]
+    for several in ([{"l2": 0.1}, {}, {"l2": 0.2}, {}], GIVEN, [{}, {"l2": 0.1}, {}, {}], [{"l1": 0.1}, {}, {}, {}]):
+        assert own_words(line, regularized(several)).startswith("# no line does: Keras has one weight_decay")
