@@ -1,8 +1,8 @@
 """A line that a report prints is followed: a hand-written network has a mistake in that line, and once the line is what
 the catalogue says it trains like Keras, in float32 and in float64.
 
-The network is of lines in the catalogue's own names, each of which can be another. What is its own computes out of place:
-`w -= lr * g` stays float32 whatever lr is, `w = w - lr * g` does not.
+The network is of lines in the catalogue's own names, each of which can be another. What is its own is computed out of
+place: `w -= lr * g` stays float32 whatever lr is, `w = w - lr * g` does not.
 """
 
 from __future__ import annotations
