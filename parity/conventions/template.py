@@ -23,6 +23,7 @@ FIELDS = {
     "loss_and_gradient": "its loss in NumPy, and the derivative that backpropagation begins with",
     "loss_gradient": "the derivative that backpropagation begins with",
     "loss_from_logits": "its cross-entropy of z, and the derivative by z",
+    "clipped": "its cross-entropy of probabilities that are kept from 0 and 1, and the derivative by p",
     "output_activation": "the activation of its last layer",
     "output_derivative": "dz of its last layer",
     "hidden_derivative": "dz of its hidden layers",
@@ -30,6 +31,7 @@ FIELDS = {
     "l2_everywhere": "each of its regularizers, with this for the l2 in it",
     "l2_of_weights": "each of its regularizers of weights, with this for the l2 in it",
     "bias_like_kernel": "the regularizer of each bias, with this for that of its kernel on top",
+    "decayed": "its optimizer with a weight decay, of the kernels that have a regularizer",
     "activity": "each of its activity regularizers, with this in its place",
 }
 

@@ -133,3 +133,30 @@ def from_logits(general: str, experiment: Experiment) -> str:
         loss = "loss = np.mean(np.maximum(z, 0) - y * z + np.log1p(np.exp(-np.abs(z)))); dz = (sigmoid(z) - y) / z.size"
         return "; ".join([*targets, loss])
     return "; ".join([*targets, general])
+
+
+def clipped(general: str, experiment: Experiment) -> str:
+    """A cross-entropy of probabilities, without a derivative where p was clipped.
+
+    Keras has them sum to 1 before it clips them, and after it where the targets are labels.
+    """
+    lines = {
+        "BinaryCrossentropy": (
+            "q = np.clip(p, 1e-7, 1 - 1e-7)",
+            "loss = -np.mean(y * np.log(q) + (1 - y) * np.log(1 - q))",
+            "dp = np.where(q == p, (q - y) / (q * (1 - q)), 0) / p.size",
+        ),
+        "SparseCategoricalCrossentropy": (
+            "q = np.clip(p, 1e-7, 1 - 1e-7)",
+            "loss = -np.sum(y * np.log(q / q.sum(axis=-1, keepdims=True)), axis=-1).mean()",
+            "dp = np.where(q == p, 1 / q.sum(axis=-1, keepdims=True) - y / q, 0) / len(p)",
+        ),
+        "CategoricalCrossentropy": (
+            "total = p.sum(axis=-1, keepdims=True)",
+            "q = np.clip(p / total, 1e-7, 1 - 1e-7)",
+            "loss = -np.sum(y * np.log(q), axis=-1).mean()",
+            "dq = np.where(q == p / total, -y / q, 0) / len(p)",
+            "dp = (dq - (dq * p / total).sum(axis=-1, keepdims=True)) / total",
+        ),
+    }
+    return "; ".join([*_targets(experiment), *lines.get(experiment.loss.class_name, (general,))])

@@ -45,17 +45,18 @@ class _Place:
         return f"{layer}.{self.argument}" if kind == "activity" else f"{layer}.{kind}.regularizer"
 
 
-def _factors(regularizer: object) -> Factors:
+def factors(regularizer: object) -> Factors:
+    """Those of a regularizer of the config's; None has none."""
     return Factors(getattr(regularizer, "l1", 0.0), getattr(regularizer, "l2", 0.0))
 
 
 def l2(general: str, experiment: Experiment, places: Iterable[str]) -> str:
     """The l2 of each regularizer in these places changed, its l1 kept."""
     found = [
-        _Place(index, argument, Factors(l1=factors.l1), Factors(l2=factors.l2))
+        _Place(index, argument, Factors(l1=own.l1), Factors(l2=own.l2))
         for index, layer in enumerate(experiment.layers)
         for argument in places
-        if (factors := _factors(getattr(layer, argument))).l2
+        if (own := factors(getattr(layer, argument))).l2
     ]
     return _line(general, found)
 
@@ -63,9 +64,9 @@ def l2(general: str, experiment: Experiment, places: Iterable[str]) -> str:
 def bias_like_kernel(general: str, experiment: Experiment) -> str:
     """Each bias with its kernel's regularizer, beside its own."""
     found = [
-        _Place(index, "bias_regularizer", _factors(layer.bias_regularizer), factors)
+        _Place(index, "bias_regularizer", factors(layer.bias_regularizer), own)
         for index, layer in enumerate(experiment.layers)
-        if layer.use_bias and (factors := _factors(layer.kernel_regularizer))
+        if layer.use_bias and (own := factors(layer.kernel_regularizer))
     ]
     return _line(general, found)
 
@@ -73,9 +74,9 @@ def bias_like_kernel(general: str, experiment: Experiment) -> str:
 def activity(general: str, experiment: Experiment) -> str:
     """Each activity regularizer changed, l1 and l2."""
     found = [
-        _Place(index, "activity_regularizer", Factors(), factors)
+        _Place(index, "activity_regularizer", Factors(), own)
         for index, layer in enumerate(experiment.layers)
-        if (factors := _factors(layer.activity_regularizer))
+        if (own := factors(layer.activity_regularizer))
     ]
     return _line(general, found)
 

@@ -81,6 +81,19 @@ def _setting(name: str) -> Callable[[str, Experiment], str]:
     return render
 
 
+def _decayed(general: str, experiment: Experiment) -> str:
+    """Keras has one `weight_decay`: a line does where every penalty of a weight is the same l2, of a kernel."""
+    made = general.partition("; ")[0].removeprefix("optimizer = ")
+    kernels = [own_regularizers.factors(layer.kernel_regularizer) for layer in experiment.layers]
+    biases = [own_regularizers.factors(layer.bias_regularizer) for layer in experiment.layers]
+    kinds = {factors for factors in kernels if factors}
+    if len(kinds) > 1 or any(factors.l1 for factors in kinds) or any(biases):
+        return "# no line does: Keras has one weight_decay, and here the penalties of the weights are not all the same"
+    none = [f"model.layers[{index}].kernel" for index, factors in enumerate(kernels) if kinds and not factors]
+    excluded = ", ".join(["var_names=['bias']", *([f"var_list=[{', '.join(none)}]"] if none else [])])
+    return f"optimizer = {_optimizer(made, experiment)}; optimizer.exclude_from_weight_decay({excluded})"
+
+
 # Activations -------------------------------------------------------------------------------------------------------
 
 
@@ -126,6 +139,7 @@ RENDERED: Mapping[str, Callable[[str, Experiment], str]] = {
     "loss_and_gradient": own_loss.loss_and_gradient,
     "loss_gradient": own_loss.gradient,
     "loss_from_logits": own_loss.from_logits,
+    "clipped": own_loss.clipped,
     "output_activation": lambda _, experiment: experiment.layers[-1].activation,
     "output_derivative": _output_derivative,
     "hidden_derivative": _hidden_derivative,
@@ -133,5 +147,6 @@ RENDERED: Mapping[str, Callable[[str, Experiment], str]] = {
     "l2_everywhere": partial(own_regularizers.l2, places=own_regularizers.EVERYWHERE),
     "l2_of_weights": partial(own_regularizers.l2, places=own_regularizers.WEIGHTS),
     "bias_like_kernel": own_regularizers.bias_like_kernel,
+    "decayed": _decayed,
     "activity": own_regularizers.activity,
 }

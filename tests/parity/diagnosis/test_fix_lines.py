@@ -1,7 +1,8 @@
 """A line that a report prints is followed: a hand-written network has a mistake in that line, and once the line is what
 the catalogue says it trains like Keras, in float32 and in float64.
 
-The network is of lines in the catalogue's own names, each of which can be another.
+The network is of lines in the catalogue's own names, each of which can be another. What is its own is computed out of
+place: `w -= lr * g` stays float32 whatever lr is, `w = w - lr * g` does not.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ UPDATE = """
             w, (m, v) = weights[name], self.slots[name]
             {before_update}
             {update}
-            self.slots[name] = m, v
+            weights[name], self.slots[name] = w, (m, v)
         self.t = t
         return {{"loss": loss, "gradient": gradients}}
 """
@@ -86,11 +87,11 @@ SLOTS = {  # what the lines are where nothing is said
     "kernel": "dW = x.T @ dz",
     "bias": "db = dz.sum(axis=0)",
     "through": "dx = dz @ W.T",
-    "penalty": "penalty = lam * np.sum(W**2); dW += 2 * lam * W",
+    "penalty": "penalty = lam * np.sum(W**2); dW = dW + 2 * lam * W",
     "hidden": "dz = da * (1 - a**2)",
     "constants": "pass",
     "before_update": "pass",
-    "update": "w -= lr * g",
+    "update": "w = w - lr * g",
 }
 MEAN_SQUARE = "loss = np.mean((y - p) ** 2); dp = 2 * (p - y) / p.size"
 OF_EACH = "loss_of_each = ((y - p) ** 2).mean(axis=-1); dp_of_each = 2 * (p - y) / p.shape[-1]"
@@ -135,27 +136,27 @@ def rmsprop(**more):
     return {"class_name": "RMSprop", "learning_rate": 0.01, **more}
 
 
-MOMENTUM = {"constants": "mu = float(np.float32(0.9))", "update": "m = mu * m - lr * g; w += m"}
-NESTEROV = MOMENTUM | {"update": "m = mu * m - lr * g; w += mu * m - lr * g"}
+MOMENTUM = {"constants": "mu = float(np.float32(0.9))", "update": "m = mu * m - lr * g; w = w + m"}
+NESTEROV = MOMENTUM | {"update": "m = mu * m - lr * g; w = w + mu * m - lr * g"}
 ADAM = {
     "constants": "beta_1, beta_2, eps = 0.9, 0.999, 1e-7; moment_1, moment_2 = beta_1, beta_2; "
     "beta_1, beta_2 = (float(np.float32(c)) for c in (beta_1, beta_2))",
     "before_update": "m = moment_1 * m + (1 - moment_1) * g; v = moment_2 * v + (1 - moment_2) * g**2",
-    "update": "w -= lr * (1 - beta_2**t) ** 0.5 / (1 - beta_1**t) * m / (np.sqrt(v) + eps)",
+    "update": "w = w - lr * (1 - beta_2**t) ** 0.5 / (1 - beta_1**t) * m / (np.sqrt(v) + eps)",
 }
 IN_TWO = ADAM | {
     "before_update": ADAM["before_update"] + "; alpha = lr * (1 - beta_2**t) ** 0.5 / (1 - beta_1**t)",
-    "update": "w -= alpha * m / (np.sqrt(v) + eps)",
+    "update": "w = w - alpha * m / (np.sqrt(v) + eps)",
 }
 RMSPROP = {
     "constants": "rho, eps = 0.9, 1e-7",
     "before_update": "v = rho * v + (1 - rho) * g**2",
-    "update": "w -= lr * g / np.sqrt(v + eps)",
+    "update": "w = w - lr * g / np.sqrt(v + eps)",
 }
 CENTERED = {
     "constants": "rho, eps = 0.9, 1e-7",
     "before_update": "v = rho * v + (1 - rho) * g**2; m = average = rho * m + (1 - rho) * g",
-    "update": "w -= lr * g / np.sqrt(v - average**2 + eps)",
+    "update": "w = w - lr * g / np.sqrt(v - average**2 + eps)",
 }
 PLAIN = (table("mse", "linear"), {"loss": MEAN_SQUARE})
 EACH = (table("mse", "linear"), {"targets": OF_EACH, "loss": "loss = loss_of_each.mean(); dp = dp_of_each / len(p)"})
