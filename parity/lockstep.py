@@ -21,7 +21,7 @@ from parity.sides import LoadedSide
 from parity.sides.told import weight_shapes
 
 CHUNK_BYTES = 64 * 2**20  # what one side may record in a chunk; several chunks are on their way at once
-CHUNK_STEPS = 64
+CHUNK_STEPS = 40
 
 _Result = TypeVar("_Result")
 Taken = tuple[list[Records], Failure | None]
