@@ -12,9 +12,12 @@ _last = (None, None)  # the array that `softmax_parts` was last asked about, and
 
 
 def sigmoid(z):
-    """`1 / (1 + exp(-z))`, for negative z as `exp(z) / (1 + exp(z))`: nothing overflows."""
-    e = np.exp(-np.abs(z))
-    return np.maximum(e, (z >= 0).astype(z.dtype)) / (1 + e)  # e is 1 at most, so that this is 1 where z >= 0
+    """`1 / (1 + exp(-z))`; where the exponential overflows, 0, which is less than the smallest normal number off."""
+    a = np.negative(z)  # and then in place: for large layers new memory costs more than the arithmetic
+    with np.errstate(over="ignore"):
+        np.exp(a, out=a)
+    a += 1
+    return np.reciprocal(a, out=a)
 
 
 def softmax_parts(z):
@@ -59,7 +62,10 @@ class Sigmoid:
         return sigmoid(z)
 
     def backward(self, da, z, a):
-        return da * (a * (1 - a))
+        slope = 1 - a
+        slope *= a
+        slope *= da  # in place, as above
+        return slope
 
 
 class Tanh:

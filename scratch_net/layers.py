@@ -61,7 +61,7 @@ class Dense:
         """`z = x @ kernel + bias`."""
         z = np.matmul(x, self.kernel)
         if self.bias is not None:
-            z += self.bias[..., None, :]
+            z += self.bias if self.bias.ndim == 1 else self.bias[..., None, :]
         return z
 
     def activity_penalty(self, a):

@@ -36,11 +36,13 @@ class Optimizer:
 
     def update(self, weights, gradients):
         """One step on every weight, in place."""
-        slot_names = self.slot_names
+        slot_names, dtype = self.slot_names, None
         for name, w in weights.items():
             slots = [self.slots[f"{name}/{slot}"] for slot in slot_names]
             step = self.step if w.size <= BLOCK else self.step_by_parts
-            rate = np.array(self.learning_rate, w.dtype)  # no scalar, for which NumPy's operations take longer
+            if w.dtype is not dtype:
+                dtype = w.dtype
+                rate = np.array(self.learning_rate, dtype)  # no scalar, for which NumPy's operations take longer
             step(w, gradients[name], rate, *slots)
         self.iterations = self.iterations + 1  # may be an array that somebody else keeps
 

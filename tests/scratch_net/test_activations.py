@@ -12,14 +12,23 @@ from scratch_net.network import Network
 from scratch_net.optimizers import SGD
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_sigmoid_is_that_of_two_exponentials_to_the_last_bit(dtype):
-    z = np.random.default_rng(0).standard_normal((7, 143)).astype(dtype) * 40
-    z[0, :6] = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-40]
-    with np.errstate(over="raise", invalid="raise"):
-        found = sigmoid(z)
-    np.testing.assert_array_equal(found, np.exp(np.minimum(z, 0)) / (1 + np.exp(-np.abs(z))))
+@pytest.mark.parametrize(("dtype", "lowest"), [("float32", 88), ("float64", 709)])
+def test_a_sigmoid_has_all_its_digits_as_far_as_its_exponential_reaches(dtype, lowest):
+    z = np.linspace(-lowest, lowest, 200_001).astype(dtype)
+    found, exact = sigmoid(z), 1 / (1 + np.exp(-z.astype(np.longdouble)))
     assert found.dtype == dtype
+    normal = found >= np.finfo(dtype).smallest_normal
+    assert normal.mean() > 0.99
+    assert (np.abs(found - exact)[normal] <= 6 * np.spacing(found)[normal]).all()  # ELEMENTARY_ULPS, less Keras' half
+    assert (np.abs(found - exact) <= np.maximum(6 * np.spacing(found), np.finfo(dtype).smallest_normal)).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_sigmoid_is_quiet_beyond_that(dtype):
+    z = np.array([-np.inf, -1e4, -750, 0.0, -0.0, 1e-40, 750, np.inf, np.nan], dtype)
+    with np.errstate(all="raise", under="ignore"):
+        found = sigmoid(z)
+    np.testing.assert_array_equal(found, np.array([0, 0, 0, 0.5, 0.5, 0.5, 1, 1, np.nan], dtype))
 
 
 def logits(*, frozen):
