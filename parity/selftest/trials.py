@@ -199,7 +199,7 @@ class Workbench:
         inputs = self.dataset.x.shape[1]
         of_draw = initial_choices(self.experiment, self.side, self.drawn(planted), inputs, "float64")
         parts = not search.prove(frozenset()).explains
-        detected = bool(of_draw) or (parts and _seen_early(search, planted))
+        detected = bool(of_draw) or (parts and _seen_early(search, planted, self.level))
         named = tuple(found.choices for found in search.run()[0] if found.choices) if parts and detected else ()
         named = tuple(readings(search, named)) if named else ()
         if of_draw:
@@ -216,13 +216,14 @@ class Workbench:
         )
 
 
-def _seen_early(search: Search, planted: Set) -> bool:
-    """By step 2, unless what is planted does not show by then: it may need a smaller batch, or more steps."""
+def _seen_early(search: Search, planted: Set, level: str) -> bool:
+    """By step 2, unless nothing that is told shows it by then: it may need a smaller batch, or more steps."""
     early = search.evidence.first(DETECTED_BY)
     if search.try_set(planted - planted, early).explains:
         clean = search.stand_in.take(early, {})
         made = search.stand_in.take(early, dict(planted))
-        return all(np.array_equal(one[key], other[key]) for one, other in zip(clean, made, strict=True) for key in one)
+        both = zip(clean, made, strict=True)
+        return all(np.array_equal(one[key], other[key]) for one, other in both for key in one if tells(level, key))
     return True
 
 

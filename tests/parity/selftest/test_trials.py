@@ -12,7 +12,7 @@ import pytest
 from parity.config import validate
 from parity.conventions import catalogue
 from parity.diagnosis.evidence import Evidence
-from parity.diagnosis.search import Search
+from parity.diagnosis.search import Search, Tried
 from parity.protocol import Key, Records
 from parity.selftest import LEVELS, outside, run_outside, run_trials, trials
 from parity.selftest.experiments import likely_experiment
@@ -20,6 +20,7 @@ from parity.selftest.trials import Trial, Workbench, in_other_words, run_trial, 
 from parity.sides import load_side
 from tests.parity.diagnosis.benches import TABLE
 
+DOUBLED = frozenset([("loss.factor", "double")])
 TOLD = {
     Key("forward", "dense/pre_activation"): LEVELS[:2],
     Key("forward", "dense_1/output"): LEVELS[:2],
@@ -229,3 +230,27 @@ def test_two_that_undo_each_other_are_not_planted():
     bench = Workbench(validate(TABLE), "weights")
     assert all(bench.shows(planted, planted - {one}) for one in planted)
     assert bench.trial(planted, 3, np.random.default_rng(0)) is None
+
+
+def test_what_nothing_that_is_told_shows_by_step_two_is_not_seen_late():
+    """Two batches of zeros leave the kernel as it is: only the loss, which this candidate does not tell, is doubled."""
+    x = [[0.0], [0.0], [1.0], [1.0]]
+    experiment = {
+        "data": {"source": "arrays", "x": x, "y": [[1.0]] * 4},
+        "layers": [{"units": 1, "use_bias": False}],
+        "loss": "MeanSquaredError",
+        "optimizer": {"class_name": "SGD", "learning_rate": 0.1},
+        "batch_size": 1,
+        "steps": 4,
+    }
+    trial = Workbench(validate(experiment), "weights").trial(DOUBLED, 1, np.random.default_rng(0))
+    assert trial is not None
+    assert trial.detected
+    assert DOUBLED in trial.named
+
+
+def test_what_is_told_and_called_rounding_until_later_was_not_detected(monkeypatch):
+    bench = Workbench(validate(TABLE), "weights")
+    search = Search(bench.stand_in, bench.told(DOUBLED))
+    monkeypatch.setattr(Tried, "explains", True)
+    assert not trials._seen_early(search, DOUBLED, "weights")
