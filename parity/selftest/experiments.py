@@ -46,7 +46,7 @@ def likely_experiment(random: Random) -> Experiment:
         case "categorical":
             data["one_hot"] = classes
         case "probabilities":  # squared errors of probabilities, as in the books
-            data["one_hot"], activation = classes, "sigmoid"
+            data["one_hot"], activation = classes, str(random.choice(["sigmoid", "sigmoid", "softmax"]))
             loss = {"class_name": str(random.choice(["MeanSquaredError", "SumSquaredError"]))}
         case "sparse":
             loss = {"class_name": "SparseCategoricalCrossentropy"}

@@ -219,12 +219,21 @@ class Workbench:
 def _seen_early(search: Search, planted: Set, level: str) -> bool:
     """By step 2, unless nothing that is told shows it by then: it may need a smaller batch, or more steps."""
     early = search.evidence.first(DETECTED_BY)
-    if search.try_set(planted - planted, early).explains:
-        clean = search.stand_in.take(early, {})
-        made = search.stand_in.take(early, dict(planted))
-        both = zip(clean, made, strict=True)
-        return all(np.array_equal(one[key], other[key]) for one, other in both for key in one if tells(level, key))
-    return True
+    if not search.try_set(frozenset(), early).explains:
+        return True
+    clean, made = (search.stand_in.take(early, dict(choices)) for choices in (frozenset(), planted))
+    budgets = search.stand_in.budgets(early, {}, clean)
+    return all(
+        np.array_equal(one[key], other[key]) or _tipped(key, budget[key], early.batch)
+        for one, other, budget in zip(clean, made, budgets, strict=True)
+        for key in one
+        if tells(level, key)
+    )
+
+
+def _tipped(key: Key, budget: Array, batch: int) -> bool:
+    """Whether rounding alone decides a metric of some example: where outputs are equal, which of them is largest."""
+    return key.phase == "metrics" and bool((budget * batch >= 1).any())
 
 
 def tells(level: str, key: Key) -> bool:

@@ -79,6 +79,13 @@ def _no_output_derivative(network):
     wrap(network.layers[-1], "backward_activation", backward_activation)
 
 
+def _softmax_alone(network):
+    """`dz_i = da_i a_i (1 - a_i)`: each output of a softmax as if it depended on its own z_i alone."""
+    for layer in network.layers:
+        if isinstance(layer.activation, Softmax):
+            wrap(layer.activation, "backward", lambda previous, da, z, a: da * (a * (1 - a)))
+
+
 def _relu_at_zero(network):
     """`dz = da where z >= 0`."""
     for layer in network.layers:
@@ -242,6 +249,7 @@ KERAS_CHOICE = {
     "gradient.derivative": "at_input",
     "gradient.hidden_activation": "included",
     "gradient.output_activation": "included",
+    "gradient.softmax": "whole",
     "gradient.shortcut": "once",
     "gradient.batch": "as_loss",
     "gradient.relu_at_zero": "zero",
@@ -256,6 +264,7 @@ CHOICES = {
     "gradient.derivative": {"at_output": _derivative_at_output, "of_input": _derivative_of_input},
     "gradient.hidden_activation": {"missing": _no_hidden_derivative},
     "gradient.output_activation": {"missing": _no_output_derivative},
+    "gradient.softmax": {"diagonal": _softmax_alone},
     "gradient.shortcut": {"twice": _shortcut_twice, "diagonal": _diagonal_softmax},
     "gradient.batch": {"sum": _summed},
     "gradient.relu_at_zero": {"one": _relu_at_zero},

@@ -20,7 +20,7 @@ ONLY = {
     "scaled_tanh": ALL - {"relu", "linear", "sigmoid"},
     "bias_twice": ALL - {"no biases"},
     "bias_subtracted": ALL - {"no biases"},
-    "tempered_softmax": {"softmax", "labels", "smoothed"},
+    "tempered_softmax": {"probabilities", "softmax", "labels", "smoothed"},
     "logarithm_of_two": LOGITS,
     "huber": ALL - LOGITS,
     "power_penalty": set(),  # the l1 and l2 of "sgd" is no l2; see below

@@ -160,3 +160,20 @@ def test_label_smoothing_that_is_not_done(tmp_path, level):
     assert judged(tmp_path, level, MOMENTUM, **settings).first_divergence is None
     (cause,) = judged(tmp_path, level, MOMENTUM, "; y = y * 0.9 + 0.1 / 3", "", **settings).causes
     assert (str(cause), cause.alternatives) == ("loss.smoothing=ignored", ())
+
+
+OF_SOFTMAX = "p * (dp - (dp * p).sum(axis=1, keepdims=True))"
+PROBABILITIES = NETWORK.replace(
+    "p = outputs[-1]", "p = outputs[-1] = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)"
+).replace(
+    "gradient, dz = {}, 2 * (p - y) / (len(p) * 3)",
+    f"dp = 2 * (p - y) / (len(p) * 3); gradient, dz = {{}}, {OF_SOFTMAX}",
+)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_softmax_derived_like_a_sigmoid_under_a_squared_error(tmp_path, level):
+    settings = {"network": PROBABILITIES, **CLASSES, "loss": "mse"}
+    assert judged(tmp_path, level, PLAIN, **settings).first_divergence is None
+    (cause,) = judged(tmp_path, level, PLAIN, OF_SOFTMAX, "dp * p * (1 - p)", **settings).causes
+    assert (str(cause), cause.alternatives) == ("gradient.softmax=diagonal", ())

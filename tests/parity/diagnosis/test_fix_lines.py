@@ -228,6 +228,7 @@ MISTAKES = [
     ("loss.input=probabilities", SIGMOID, "loss", BINARY.replace("np.log(p)", "np.log(np.clip(p, 0.3, 0.7))")),
     ("loss.softmax=twice", SOFTMAX, "loss", f"q, p = p, softmax(p); {CLASSES}; dz = (p - y) / len(p) * q * (1 - q)"),
     ("loss.softmax=twice", SIGMOID, "loss", f"q, p = p, sigmoid(p); {BINARY}; dz = (p - y) / p.size * q * (1 - q)"),
+    ("gradient.softmax=diagonal", of_output("softmax"), "output", "dz = dp * p * (1 - p)"),
     ("gradient.shortcut=twice", SOFTMAX, "output", "dz = dz * p * (1 - p)"),
     ("gradient.shortcut=twice", SIGMOID, "output", "dz = dz * p * (1 - p)"),
     ("gradient.shortcut=diagonal", SOFTMAX, "output", "dz = -y / p * p * (1 - p) / len(p)"),

@@ -36,6 +36,7 @@ A, D, I, L, M, N, O, R, S, T = (
 NP = '__import__("numpy")'
 ALONE: Edit = (N, "self.stacks = True", "self.stacks = False")  # written for one step at a time
 
+_SLOPE = "slope = 1 - a\n        slope *= a"
 _MSE, _MSE_GRADIENT = "mean(mean((y - p) ** 2))", "(p - y) * (2 / (p.shape[-2] * p.shape[-1]))"
 _KERNEL = (
     "            return {self.kernel_name: kernel}\n        return {self.kernel_name: kernel,",
@@ -110,10 +111,11 @@ CONVENTIONS: dict[str, list[Edit]] = {
     "forward.kernel=transposed": [
         (D, "np.matmul(x, self.kernel)", f"np.matmul(x, self.kernel.mT if {_SQUARE} else self.kernel)")
     ],
-    "gradient.derivative=at_output": [(A, "da * (a * (1 - a))", "da * (self.forward(a) * (1 - self.forward(a)))")],
-    "gradient.derivative=of_input": [(A, "da * (a * (1 - a))", "da * (z * (1 - z))")],
+    "gradient.derivative=at_output": [(A, _SLOPE, "slope = self.forward(a) * (1 - self.forward(a))")],
+    "gradient.derivative=of_input": [(A, _SLOPE, "slope = z * (1 - z)")],
     "gradient.hidden_activation=missing": [(A, "da * (1 - a * a)", "da")],
     "gradient.output_activation=missing": [(A, "(da - (da * a).sum(axis=-1, keepdims=True)) * a", "da")],
+    "gradient.softmax=diagonal": [(A, "(da - (da * a).sum(axis=-1, keepdims=True)) * a", "da * (a * (1 - a))")],
     "gradient.shortcut=twice": [
         (L, "keepdims=True) - y) / z.shape[-2]", "keepdims=True) - y) / z.shape[-2] * softmax(z) * (1 - softmax(z))")
     ],
@@ -283,13 +285,11 @@ CONVENTIONS: dict[str, list[Edit]] = {
     "rmsprop.rho=0.99": [(O, "v[...] = self.rho * v + (1 - self.rho)", "v[...] = 0.99 * v + 0.01")],
     "rmsprop.centered=flipped": [(O, "variance = v - average * average", "variance = v")],
     "learning_rate.scale=over_batch": [
-        (O, "np.array(self.learning_rate, w.dtype)", "np.array(self.learning_rate / 8, w.dtype)")
+        (O, "np.array(self.learning_rate, dtype)", "np.array(self.learning_rate / 8, dtype)")
     ],
-    "learning_rate.scale=half": [
-        (O, "np.array(self.learning_rate, w.dtype)", "np.array(self.learning_rate / 2, w.dtype)")
-    ],
+    "learning_rate.scale=half": [(O, "np.array(self.learning_rate, dtype)", "np.array(self.learning_rate / 2, dtype)")],
     "learning_rate.scale=double": [
-        (O, "np.array(self.learning_rate, w.dtype)", "np.array(self.learning_rate * 2, w.dtype)")
+        (O, "np.array(self.learning_rate, dtype)", "np.array(self.learning_rate * 2, dtype)")
     ],
     "update.layers=not_first": [(O, _LOOP, _LOOP.replace("weights.items()", "list(weights.items())[2:]"))],
     "update.layers=not_second": [(O, _LOOP, _without("[2:4]"))],
@@ -343,8 +343,12 @@ DEFECTS: dict[str, list[Edit]] = {
     "hard_sigmoid": [(A, "return sigmoid(z)", "return np.clip(0.2 * z + 0.5, 0, 1)")],
     "leaky_relu": [(A, "return np.maximum(z, 0)", "return np.where(z > 0, z, 0.01 * z)")],
     "scaled_tanh": [(A, "return np.tanh(z)", "return 1.7159 * np.tanh(2 / 3 * z)")],
-    "bias_twice": [(D, "z += self.bias[..., None, :]", "z += 2 * self.bias[..., None, :]")],
-    "bias_subtracted": [(D, "z += self.bias[..., None, :]", "z -= self.bias[..., None, :]")],
+    "bias_twice": [
+        (D, "z += self.bias if self.bias.ndim == 1 else self.bias[..., None, :]", "z += 2 * self.bias[..., None, :]")
+    ],
+    "bias_subtracted": [
+        (D, "z += self.bias if self.bias.ndim == 1 else self.bias[..., None, :]", "z -= self.bias[..., None, :]")
+    ],
     "tempered_softmax": [
         (A, "shifted = z - z.max(axis=-1, keepdims=True)", "shifted = (z - z.max(axis=-1, keepdims=True)) / 1.1")
     ],
@@ -441,7 +445,7 @@ DEFECTS: dict[str, list[Edit]] = {
     "decaying_rate": [
         (
             O,
-            "np.array(self.learning_rate, w.dtype)",
+            "np.array(self.learning_rate, dtype)",
             "self.of_step(lambda t: w.dtype.type(self.learning_rate * 0.99 ** (t - 1)), w)",
         ),
         ALONE,

@@ -30,6 +30,7 @@ NETWORKS = {
     "relu": (_layers("relu", "linear"), "mse", "sgd"),
     "linear": (_layers("linear", "linear"), "mse", "sgd"),
     "sigmoid": (_layers("sigmoid", "sigmoid"), "mse", "sgd"),
+    "probabilities": (_layers("tanh", "softmax"), "mse", "sgd"),
     "softmax": (_layers("tanh", "softmax"), "CategoricalCrossentropy", "sgd"),
     "labels": (_layers("tanh", "softmax"), "SparseCategoricalCrossentropy", "sgd"),
     "smoothed": (_layers("tanh", "softmax"), {"class_name": "CategoricalCrossentropy", "label_smoothing": 0.2}, "sgd"),

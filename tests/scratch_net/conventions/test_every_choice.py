@@ -15,6 +15,7 @@ LAYERS = ("dense", "dense_1", "dense_2", "dense_3")
 
 ALL = frozenset(NETWORKS)
 LOGITS = frozenset({"softmax", "labels", "smoothed", "binary"})
+NO_LOGITS = frozenset({"sigmoid", "probabilities"})  # a last activation that the loss does not skip
 MOMENTUM = frozenset({"momentum", "nesterov"})
 ADAM = frozenset({"adam", "amsgrad"})
 RMSPROP = frozenset({"rmsprop", "centered"})
@@ -35,7 +36,13 @@ SEEN = {
     "gradient.derivative=at_output": ("sigmoid", 1, "gradient dense_2/pre_activation", ALL - {"relu", "linear"}),
     "gradient.derivative=of_input": ("sgd", 1, "gradient dense_1/pre_activation", ALL - {"relu", "linear"}),
     "gradient.hidden_activation=missing": ("relu", 1, "gradient dense_1/pre_activation", ALL - {"linear"}),
-    "gradient.output_activation=missing": ("sigmoid", 1, "gradient dense_2/pre_activation", {"sigmoid"}),
+    "gradient.output_activation=missing": (
+        "sigmoid",
+        1,
+        "gradient dense_2/pre_activation",
+        {"sigmoid", "probabilities"},
+    ),
+    "gradient.softmax=diagonal": ("probabilities", 1, "gradient dense_2/pre_activation", {"probabilities"}),
     "gradient.shortcut=twice": ("binary", 1, "gradient dense_2/pre_activation", LOGITS),
     "gradient.shortcut=diagonal": ("labels", 1, "gradient dense_2/pre_activation", LOGITS - {"binary"}),
     "gradient.batch=sum": ("sgd", 1, "gradient dense_2/output", ALL),
