@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 
 import numpy as np
 
@@ -203,8 +204,9 @@ def _explained(
     """Why they part, and whether the search was interrupted."""
     if why := _inexplicable(experiment, first, recorded=sides[1].can("spans")):
         return Diagnosis((), precision, 0, 0, 0.0, unable=why), False
+    search = partial(diagnose, experiment, load_side(STAND_IN), *sides, dataset, weights, first.step)
     try:
-        return diagnose(experiment, load_side(STAND_IN), *sides, dataset, weights, first.step, searching, kept), False
+        return search(searching, kept, fixed=first.fixed), False
     except KeyboardInterrupt:
         return Diagnosis((), precision, 0, 0, 0.0, unable="interrupted while causes were looked for"), True
 

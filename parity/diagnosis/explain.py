@@ -75,6 +75,10 @@ class Reading:
     separate_by: str
 
 
+SAME = "every step the candidate takes is what the reference takes from the same weights and slots"
+TIGHTER = "the tolerance that was set is tighter than that; without it, rounding is what is allowed"
+
+
 @dataclass(frozen=True)
 class Diagnosis:
     """What explains a divergence, or that nothing does."""
@@ -91,6 +95,13 @@ class Diagnosis:
     """Whether the search was given up for the time it took."""
     readings: tuple[Reading, ...] = ()
     """Other sets that explain as much and are not one cause's alternative: where only a product can be seen, mostly."""
+    rounding: bool = False
+    """Whether the two do the same but for rounding, and a tolerance that was set allows less than that."""
+
+    @property
+    def instead(self) -> str:
+        """What is said where there are no causes."""
+        return "rounding" if self.rounding else "UNEXPLAINED"
 
     @property
     def explained(self) -> bool:
@@ -107,6 +118,8 @@ def diagnose(
     until: int,
     tell: Callable[[int], None] = lambda _: None,
     kept: Kept | None = None,
+    *,
+    fixed: bool = False,
 ) -> Diagnosis:
     """Find the conventions in which the candidate differs from the reference.
 
@@ -120,6 +133,7 @@ def diagnose(
         until: the step at which they first part.
         tell: called with the number of sets tried so far.
         kept: what both did when they were first trained; where it has not enough of it they are trained again.
+        fixed: whether they part by a tolerance that was set, which may be tighter than rounding.
     """
     began = time.perf_counter()
     stand = StandIn(experiment, stand_in, weights)
@@ -155,9 +169,7 @@ def diagnose(
     if search.try_set(makes).explains and search.prove(makes).explains:
         if drawn:
             return ended(drawn)
-        return ended(
-            unable="every step the candidate takes is what the reference takes from the same weights and slots"
-        )
+        return ended(unable=f"{SAME}, but for rounding: {TIGHTER}" if fixed else SAME, rounding=fixed)
     found, best = search.run()
     if not found:
         nearer = (one for one in best if one.choices not in (makes, frozenset()))

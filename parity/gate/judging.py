@@ -104,7 +104,7 @@ def explain(result: Result, recorded: Recorded, kept: Mapping[Precision, Kept], 
         why = f"the NumPy network, which tries conventions out, is not in parity with the baseline ({trusted.verdict})"
         return Diagnosis((), precision, 0, 0, 0.0, unable=why)
     sides = load_side(STAND_IN), load_side(stand_in), load_side(result.candidate)
-    return diagnose(own, *sides, dataset.astype(precision), kept[precision].start, first.step)
+    return diagnose(own, *sides, dataset.astype(precision), kept[precision].start, first.step, fixed=first.fixed)
 
 
 def check_fresh(experiment: Experiment, dataset: Dataset, recorded: Recorded) -> None:

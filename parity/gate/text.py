@@ -96,10 +96,7 @@ def result_facts(result: Result) -> Iterator[tuple[str, str]]:
     if len(diagnosis.causes) > _CAUSES:
         yield "cause", f"and {len(diagnosis.causes) - _CAUSES} more"
     if not diagnosis.causes:
-        yield (
-            "cause",
-            f"UNEXPLAINED: {diagnosis.unable}" if diagnosis.unable else "UNEXPLAINED: no convention explains it",
-        )
+        yield "cause", f"{diagnosis.instead}: {diagnosis.unable or 'no convention explains it'}"
 
 
 def _fact(label: str, said: str) -> str:

@@ -19,7 +19,7 @@ def sections(diagnosis: Diagnosis | None) -> Iterator[tuple[str, Pairs]]:
     if diagnosis is None:
         return
     if not diagnosis.causes:
-        yield "Cause: UNEXPLAINED", _unexplained(diagnosis)
+        yield f"Cause: {diagnosis.instead}", _unexplained(diagnosis)
     for index, cause in enumerate(diagnosis.causes, 1):
         among = f" {index} of {len(diagnosis.causes)}" if len(diagnosis.causes) > 1 else ""
         among += f", in one of {cause.among} readings that this run cannot tell apart" if cause.among > 1 else ""

@@ -48,7 +48,7 @@ class Entry:
         diagnosis = None if self.result is None else self.result.diagnosis
         if diagnosis is None:
             return ""
-        return ", ".join(map(str, diagnosis.causes)) or "UNEXPLAINED"
+        return ", ".join(map(str, diagnosis.causes)) or diagnosis.instead
 
 
 def told_first(entries: list[Entry]) -> list[Entry]:

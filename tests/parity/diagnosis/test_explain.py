@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 
 from parity.config import load_experiment
+from parity.config.tolerances import Tolerance
 from parity.conventions import convention
 from parity.data import Schedule
 from parity.diagnosis import diagnose
 from parity.protocol import Key
 from parity.report.causes import sections
+from parity.run import diff
 from parity.selftest.trials import Workbench
 from parity.sides import LoadedSide, load_side
+from parity.verdict import Verdict
 from scratch_net.adapter import ScratchSide
 from scratch_net.defects import DefectiveSide
 from tests.parity.diagnosis.benches import InPrecision, bench
@@ -104,6 +107,32 @@ def test_there_is_nothing_to_explain(choices):
     found = said(bench(), scratch(**choices), scratch(**choices))
     assert not found.explained
     assert "every step the candidate takes is what the reference takes" in found.unable
+
+
+@pytest.mark.parametrize(("fixed", "title"), [(False, "Cause: UNEXPLAINED"), (True, "Cause: rounding")])
+def test_a_tolerance_that_is_tighter_than_rounding_is_said_to_be(fixed, title):
+    found = said(bench(), scratch(), scratch(), fixed=fixed)
+    ((told, lines),) = sections(found)
+    assert told == title
+    assert ("tolerance that was set is tighter" in str(lines)) is fixed
+
+
+@pytest.mark.parametrize(
+    ("candidate", "tolerance", "said"),
+    [
+        ("scratch[gradient.engine=per_example]", (), None),
+        ("scratch[gradient.engine=per_example]", (Tolerance(rtol=1e-16, atol=0.0),), "rounding"),
+        ("scratch[loss.factor=half]", (Tolerance(rtol=1e-16, atol=0.0),), "UNEXPLAINED"),
+    ],
+)
+def test_only_what_rounds_alone_is_told_as_rounding(candidate, tolerance, said):
+    experiment = bench().experiment.model_copy(update={"tolerance": tolerance, "precision": "float32"})
+    result = diff(experiment, reference="scratch", candidate=candidate)
+    if said is None:
+        assert result.verdict is Verdict.PARITY
+        return
+    assert result.verdict is Verdict.DIVERGED
+    assert (result.diagnosis.instead, result.diagnosis.explained) == (said, said != "rounding")
 
 
 def test_a_reference_that_nobody_can_compute():
