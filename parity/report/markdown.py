@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import IO, TYPE_CHECKING, get_args
 
-from parity.report import facts, outline
+from parity.report import facts, outline, steps
 from parity.report.entries import Entry, told_first
 
 _ROWS = 200  # of the overview
@@ -110,7 +110,7 @@ def _capped(pairs: list[tuple[str, str]]) -> str:
     return _list([*pairs[: facts.LISTED], *more])
 
 
-def _table(table: facts.Table) -> str:
+def _table(table: steps.Table) -> str:
     header = ["phase", "tensor", "local", *(f"step {step}" for step in table.steps)]
     lines = [
         f"{table.precision}: {table.verdict}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from parity.report import causes, facts
+from parity.report import causes, facts, steps
 
 if TYPE_CHECKING:
     from parity.result import Result
@@ -66,7 +66,7 @@ def html(result: Result) -> str:
             divergence=[] if first is None else list(facts.divergence(first)),
             causes=list(causes.sections(result.diagnosis)),
             runs=list(facts.runs(result)),
-            tables=[facts.table(run) for run in result.runs],
+            tables=[steps.table(run) for run in result.runs],
             missing=[(item.what, item.why) for item in result.not_compared],
         )
     )

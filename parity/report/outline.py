@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from parity.report import causes, facts, worth
+from parity.report import causes, facts, steps, worth
 from parity.report.causes import Pairs
 from parity.report.following import following
 from parity.result import Result
@@ -23,7 +23,7 @@ class Section:
     kind: Kind
     title: str
     pairs: Pairs
-    tables: tuple[facts.Table, ...] = ()
+    tables: tuple[steps.Table, ...] = ()
     note: str = ""
 
 
@@ -34,8 +34,8 @@ def sections(result: Result) -> Iterator[Section]:
         yield Section("divergence", "First divergence", list(facts.divergence(first)))
     for title, pairs in causes.sections(result.diagnosis):
         yield Section("cause", title, pairs)
-    tables = tuple(facts.table(run) for run in result.runs)
-    note = facts.lane_notes(result)
+    tables = tuple(steps.table(run) for run in result.runs)
+    note = steps.lane_notes(result)
     yield Section("steps", "Steps by tensors", list(facts.runs(result)), tables, note)
     lists: tuple[tuple[Kind, str, Pairs], ...] = (
         ("long", "Fixed tolerances", list(worth.tolerances(result))),

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from parity.config import Precision
-from parity.report import facts, outline
+from parity.report import facts, outline, steps
 from parity.report.entries import Entry, told_first
 from parity.verdict import Verdict
 
@@ -143,7 +143,7 @@ def _pairs(pairs: Pairs) -> Table:
     return grid
 
 
-def _fitting(table: facts.Table, console: Console, *, verbose: bool) -> Table:
+def _fitting(table: steps.Table, console: Console, *, verbose: bool) -> Table:
     """Without -v only tensors that differ somewhere; as many steps as there is room for, with all their digits."""
     rows = table.rows if verbose else tuple(row for row in table.rows if _differs(row))
     hidden = len(table.rows) - len(rows)
@@ -156,11 +156,11 @@ def _fitting(table: facts.Table, console: Console, *, verbose: bool) -> Table:
     return drawn
 
 
-def _differs(row: facts.Row) -> bool:
+def _differs(row: steps.Row) -> bool:
     return row.local.text not in {"equal", "–"} or any(figure.text not in {"0", "–"} for figure in row.free)
 
 
-def _table(table: facts.Table, hidden: int, left_out: int) -> Table:
+def _table(table: steps.Table, hidden: int, left_out: int) -> Table:
     more = f" ({facts.counted(left_out, 'more step')} in a wider terminal)" if left_out else ""
     drawn = Table(title=f"{table.precision}{more}", title_justify="left", box=None, pad_edge=False, header_style="dim")
     drawn.add_column("phase", no_wrap=True)

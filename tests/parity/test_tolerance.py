@@ -16,7 +16,7 @@ from parity.config.tolerances import Tolerance
 from parity.errors import UsageError
 from parity.measure import Largest, largest, measure
 from parity.protocol import Key
-from parity.report import as_json, facts, worth
+from parity.report import as_json, facts, steps, worth
 from parity.report.meaning import meaning
 from parity.run import diff
 from parity.tolerance import Needed, Tolerances
@@ -52,7 +52,7 @@ def test_what_a_tolerance_lets_pass_is_no_share_of_a_budget_and_no_rounding(prec
     assert half.verdict is Verdict.PARITY
     assert re.fullmatch(r"PARITY: at most [0-9.]+ % of the tolerance", line)
     assert null == "PARITY: equal to the last bit"
-    figures = {row.key: row.local for row in facts.table(half.runs[0]).rows}
+    figures = {row.key: row.local for row in steps.table(half.runs[0]).rows}
     assert not figures[KEY].rounding
     assert "budget" not in line + meaning(half)
 

@@ -8,7 +8,7 @@ import re
 import pytest
 from rich.console import Console
 
-from parity.report import facts, terminal
+from parity.report import facts, steps, terminal
 
 
 def printed(result, width: int, *, verbose: bool) -> str:
@@ -29,7 +29,7 @@ def test_no_figure_and_no_line_of_code_is_cut(name, width, verbose, request):
 
 @pytest.mark.parametrize("width", [60, 80, 200])
 def test_as_many_steps_as_there_is_room_for_and_the_first_divergence_always(diverged, width):
-    table = facts.table(diverged.runs[0])
+    table = steps.table(diverged.runs[0])
     said = printed(diverged, width, verbose=True)
     header = next(line for line in said.splitlines() if line.startswith("phase"))
     shown = tuple(int(step) for step in re.findall(r"step (\d+)", header))
@@ -42,7 +42,7 @@ def test_as_many_steps_as_there_is_room_for_and_the_first_divergence_always(dive
 
 
 def test_a_table_of_fewer_steps_has_their_figures(diverged):
-    table = facts.table(diverged.runs[0])
+    table = steps.table(diverged.runs[0])
     for count in range(1, len(table.steps) + 1):
         fewer = table.of_steps(count)
         assert len(fewer.steps) == count
@@ -52,7 +52,7 @@ def test_a_table_of_fewer_steps_has_their_figures(diverged):
 
 def test_what_is_called_equal_is_so_at_every_step_of_the_table(diverged):
     """Also at those for which there was no room."""
-    table = facts.table(diverged.runs[0])
+    table = steps.table(diverged.runs[0])
     equal = sum(
         row.local.text in {"equal", "–"} and all(figure.text in {"0", "–"} for figure in row.free) for row in table.rows
     )
