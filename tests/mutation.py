@@ -87,6 +87,8 @@ def _replace_class(old: Any, new: type, path: str) -> None:
     for name, value in vars(new).items():
         if isinstance(value, property):
             _replace_function(vars(old)[name].fget, value.fget)
+        elif isinstance(value, staticmethod | classmethod):
+            _replace_function(vars(old)[name].__func__, value.__func__)
         elif isfunction(value) and value.__code__.co_filename == path:
             _replace_function(vars(old)[name], value)
         elif not issubclass(old, Enum) and (isfunction(value) or isinstance(value, int | float | str)):

@@ -108,7 +108,7 @@ def measure_block(r: Array, c: Array, allowed: Array | None) -> Found:
         np.divide(d, power, out=quotient)
         at.append(quotient.argmax(axis=1))
         if np.isinf(quotient[rows, at[2]]).any():  # overflow: which is the largest, on a smaller scale
-            at[2] = np.divide(d * d.dtype.type(2**-100), power).argmax(axis=1)
+            at[2] = np.divide(d * d.dtype.type(smallest / 2), power).argmax(axis=1)
         peaks.append(quotient[rows, at[2]])
 
         if allowed is not None:

@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 
 from parity.measure import MEASURES, Largest, identical, largest, largest_of_each, measure, measure_all, sizes
-from parity.measure.block import Memory
+from parity.measure.block import Memory, least_sum
 from parity.measure.rows import above
 
 EXTREMES = ("absolute", "relative", "ulp", "used")
@@ -305,14 +305,20 @@ def test_a_budget_is_looked_at_to_its_end(wrong, at, monkeypatch):
     monkeypatch.setattr(sizes, "BLOCK", 8)
     r, budget = np.ones((1, 20), np.float32), np.ones((1, 20), np.float32)
     budget[0, at] = wrong
-    with pytest.raises(ValueError, match="zero or positive"):
-        measure(r, r * np.float32(1.5), budget)
+    early, late = r * np.float32(1.125), r.copy()
+    early[0, 0], late[0, [8, 16]] = 1.5, 1.5
+    for c in (early, late):
+        c[0, at] = 1  # nothing but its budget draws attention to that element
+        with pytest.raises(ValueError, match="zero or positive"):
+            measure(r, c, budget)
 
 
 def test_a_budget_may_have_more_digits_than_the_tensor(monkeypatch):
     monkeypatch.setattr(sizes, "BLOCK", 8)
-    r, c, budget = np.zeros((1, 20), np.float32), np.zeros((1, 20), np.float32), np.ones((1, 20))
-    c[0, [2, 12]], budget[0, 12] = 1, 1 - 2.0**-40
+    r, budget = np.ones((1, 20), np.float32), np.ones((1, 20))
+    r[0, 12], budget[0, 12] = 4, 1 - 2.0**-40
+    c = r.copy()
+    c[0, [2, 12]] += 1
     rows = measure(r, c, budget)
     assert (rows["beyond"].tolist(), rows["used"]["index"].tolist()) == ([1], [12])
 
@@ -341,6 +347,31 @@ def test_the_cosine_is_that_of_the_angle_whatever_the_lengths(factor):
     many = np.random.default_rng(6).standard_normal((1000, 3))
     for sign in (1, -1):
         assert (np.abs(measure(many, sign * factor * many)["cosine"]) <= 1).all()
+
+
+def test_the_cosine_of_each_row_among_others():
+    """Lengths that are far apart in some rows, and in some of several tensors."""
+    angle = [(np.array([[1.0, 0.0]]), factor * np.array([[0.6, 0.8]])) for factor in (1, 1e8, 1, 4, 1e-8)]
+    together = measure_all((r, c, None) for r, c in angle)
+    stacked = measure(*(np.concatenate(side) for side in zip(*angle, strict=True)))
+    for found in (np.concatenate(together), stacked):
+        np.testing.assert_allclose(found["cosine"], 0.6, rtol=0, atol=8 * 2.0**-53)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("angle", "factor"), [(0, 2), (0, 0.5), (1e-4, 1), (1e-3, 1), (1e-2, 1)])
+def test_the_cosine_of_a_small_angle_has_more_digits_than_the_tensor(angle, factor, dtype):
+    random = np.random.default_rng(3)
+    r = random.standard_normal((50, 200)).astype(dtype)
+    c = (factor * (r + angle * random.standard_normal(r.shape))).astype(dtype)
+    expected = [cosine(*rows) for rows in zip(r.astype(np.float64), c.astype(np.float64), strict=True)]
+    np.testing.assert_allclose(measure(r, c)["cosine"], expected, rtol=0, atol=1e-7 * angle + 1e-15)
+
+
+@pytest.mark.parametrize("factor", [2.0**-27, 0.375, 2.5, 2.0**27])
+def test_the_cosine_of_a_right_angle_is_zero_where_lengths_are_apart(factor):
+    r = np.random.default_rng(5).integers(1, 9, (100, 2)) * 1.0
+    assert (measure(r, factor * np.stack((-r[:, 1], r[:, 0]), axis=1))["cosine"] == 0).all()
 
 
 @given(pairs())
@@ -398,13 +429,25 @@ def test_the_length_of_a_block_does_not_matter(pair, size):
         np.testing.assert_array_equal(parts[name], whole[name])
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_of_ulp_differences_that_overflow_the_largest_is_told(dtype):
-    """4 and 5 are both more ulp of zero than the dtype can say."""
-    r, c = np.array([[0, 0, 0], [1, 1, 1]], dtype), np.array([[4, 5, 0], [1, 1, 2]], dtype)
+@pytest.mark.parametrize("dtype", ["float16", *DTYPES])
+@pytest.mark.parametrize("share", [None, 4, 1])
+def test_of_ulp_differences_that_overflow_the_largest_is_told(share, dtype):
+    """4 and its next are both more ulp of zero than the dtype can say; so are the two largest numbers that it has."""
+    large = np.array(np.finfo(dtype).max / share if share else 4, dtype)
+    a, b = np.sort([large, np.nextafter(large, np.array(3, dtype) if share else np.array(5, dtype))])
+    r, c = np.array([[0, 0, 0], [1, 1, 1]], dtype), np.array([[a, b, 0], [1, 1, 2]], dtype)
     for rows in (measure(r, c), measure(r[:1], c[:1])):
-        large = rows["ulp"][0]
-        assert (large["index"], large["candidate"]) == (1, 5)
+        told = rows["ulp"][0]
+        assert (told["index"], told["candidate"]) == (1, b)
+
+
+@pytest.mark.parametrize("dtype", ["float16", *DTYPES])
+def test_of_equal_numbers_of_ulp_the_first_is_told(dtype):
+    """Whatever the other digits of the reference."""
+    ulp = np.finfo(dtype).eps
+    r = np.array([[1 + ulp, 1.5, 1]], dtype)
+    row = measure(r, r + 3 * ulp)[0]
+    assert (row["ulp"]["value"], row["ulp"]["index"]) == (3, 0)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -459,6 +502,26 @@ def test_small_differences_are_not_lost_in_their_squares(small):
     c = r.copy()
     c[0, 1] = 3 * small
     assert measure(r, c)["rms"] == pytest.approx(small, rel=1e-6, abs=0)
+
+
+@pytest.mark.parametrize("small", [1e-24, 1.2e-21])
+def test_small_differences_are_not_lost_far_to_the_right(small, monkeypatch):
+    monkeypatch.setattr(sizes, "BLOCK", 8)
+    r = np.full((1, 24), small, np.float32)
+    r[0, ::8] = 1
+    c = r.copy()
+    c[0, 1::8] = 3 * small
+    assert measure(r, c)["rms"] == pytest.approx(small / math.sqrt(2), rel=1e-6, abs=0)
+
+
+def test_the_least_sum_of_squares_is_taken_again_with_more_digits(monkeypatch):
+    """As any smaller one, in the first block and in later ones."""
+    monkeypatch.setattr(sizes, "BLOCK", 4)
+    d = np.array([[2.0**-52, 2.0**-52, 2.0**-70, 0]], np.float32)
+    assert np.vecdot(d, d) == least_sum(d.dtype)
+    rms = np.sqrt(np.square(d, dtype=np.float64).mean())
+    for r in (d, np.hstack([d, 4 * d])):
+        assert measure(r, r + np.resize(d, r.shape))["rms"] == pytest.approx(rms, rel=1e-13, abs=0)
 
 
 def test_large_differences_are_not_lost_in_their_squares():

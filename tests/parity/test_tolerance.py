@@ -134,7 +134,28 @@ def test_a_rule_that_matches_what_was_compared_is_used_and_every_other_is_told()
     rules_of({"ulp": 1, "tensor": "*/kernel"}).check([KEY])
     with pytest.raises(UsageError) as told:
         rules_of({"ulp": 1, "tensor": "*/kernel"}, {"ulp": 2, "tensor": "a"}, {"ulp": 3, "tensor": "b"}).check([KEY])
-    assert [line.partition(" for ")[2][0] for line in str(told.value).splitlines()] == ["a", "b"]
+    lines = str(told.value).splitlines()
+    assert [line.partition(" for ")[2][0] for line in lines] == ["a", "b"]
+    assert all(line.startswith("tolerance: the rule ulp ") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        ({"tensor": "kernels", "phase": "update"}, "; nearest: dense_3/kernel, dense_2/kernel, dense_1/kernel"),
+        ({"tensor": "?", "phase": "update"}, "; nearest: dense/bias, dense_0/kernel, dense_1/kernel"),
+        (
+            {"tensor": "los", "phase": "metrics"},
+            "; no tensor of that phase and part is compared at all; nearest: loss",
+        ),
+    ],
+)
+def test_what_an_unused_rule_may_have_meant(rule, told):
+    """Three names at most: the nearest, or the first ones; of its own phase where that has any."""
+    updates = ["dense/bias", *(f"dense_{number}/kernel" for number in range(4))]
+    keys = [Key("loss", "loss"), Key("loss", "kernels_too"), *(Key("update", name) for name in updates)]
+    with pytest.raises(UsageError, match=re.escape(f"matches nothing that is compared{told}") + "$"):
+        rules_of({"ulp": 1, **rule}).check(keys)
 
 
 @pytest.mark.parametrize(("precision", "u"), [("float32", 2.0**-24), ("float64", 2.0**-53)])
