@@ -43,6 +43,11 @@ class Evidence:
         return int(self.pieces[0].arrays[Key("batch", "x")].shape[1])
 
     @property
+    def uneven(self) -> bool:
+        """Whether not all batches have the same size."""
+        return len({piece.arrays[Key("batch", "x")].shape[1] for piece in self.pieces}) > 1
+
+    @property
     def keys(self) -> list[Key]:
         """What the candidate tells, its batches left out: they are what it was given."""
         return [key for key in self.pieces[0].arrays if key.phase != "batch"]

@@ -245,6 +245,9 @@ class Search:
         taken = self.stand_in.take(thin, dict(choices))
         budgets = self.stand_in.budgets(thin, dict(choices), taken)
         for other in sets:
+            if _lost_by_thinning(choices ^ other, self.evidence):
+                yield other
+                continue
             used = apart(self.stand_in.take(thin, dict(other)), taken, budgets, self.keys)
             if all((of_key <= 1).all() for of_key in used.values()):
                 yield other
@@ -328,7 +331,9 @@ class Search:
         taken = self.stand_in.take(thin, dict(tried.choices))
         budgets = self.stand_in.budgets(thin, dict(tried.choices), taken)
         for choices in sets:
-            if _first(apart(self.stand_in.take(thin, dict(choices)), taken, budgets, self.keys)) == where:
+            if _lost_by_thinning(choices ^ tried.choices, on):
+                yield choices
+            elif _first(apart(self.stand_in.take(thin, dict(choices)), taken, budgets, self.keys)) == where:
                 yield choices
 
     def _budgets_of(self, evidence: Evidence, choices: Set, taken: Told) -> Told:
@@ -337,6 +342,11 @@ class Search:
         if key not in self._budgets:
             self._budgets[key] = self.stand_in.budgets(evidence, dict(choices), self._seen(taken))
         return self._budgets[key]
+
+
+def _lost_by_thinning(changed: Set, on: Evidence) -> bool:
+    """Whether it is about the smaller batch: with few examples of each, all are smaller or none is."""
+    return on.uneven and any(code == "data.partial_batch" for code, _ in changed)
 
 
 def _of_others(optimizer: Any) -> set[str]:

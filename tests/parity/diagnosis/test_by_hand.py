@@ -141,6 +141,16 @@ def test_beside_a_loss_without_any_penalty_there_is_one_name_for_it(tmp_path, in
     assert all(cause.alternatives == () for cause in found.causes)
 
 
+@pytest.mark.parametrize("batch_size", [16, 17, 40])
+@pytest.mark.parametrize("choice", ["full_size", "gradient_full_size", "skipped"])
+def test_a_smaller_last_batch_of_many_examples(choice, batch_size):
+    """The search looks at a few examples of large batches first, and of these the last batch may be no smaller."""
+    settings = {"data": TABLE["data"] | {"samples": 50}, "batch_size": batch_size, "steps": 5}
+    experiment = validate(TABLE | {"optimizer": MOMENTUM} | settings)
+    (cause,) = diff(experiment, reference="scratch", candidate=f"scratch[data.partial_batch={choice}]").causes
+    assert (str(cause), cause.alternatives) == (f"data.partial_batch={choice}", ())
+
+
 CLASSES = {
     "data": {"source": "classification", "samples": 20, "features": 8, "classes": 3, "one_hot": 3},
     "layers": [*TABLE["layers"][:2], TABLE["layers"][2] | {"activation": "softmax"}],
