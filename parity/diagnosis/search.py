@@ -245,11 +245,9 @@ class Search:
         taken = self.stand_in.take(thin, dict(choices))
         budgets = self.stand_in.budgets(thin, dict(choices), taken)
         for other in sets:
-            if _lost_by_thinning(choices ^ other, self.evidence):
-                yield other
-                continue
             used = apart(self.stand_in.take(thin, dict(other)), taken, budgets, self.keys)
-            if all((of_key <= 1).all() for of_key in used.values()):
+            alike = all((of_key <= 1).all() for of_key in used.values())
+            if alike or _lost_by_thinning(choices ^ other, self.evidence):
                 yield other
 
     def _rescaled(self, tried: Tried, on: Evidence) -> Iterable[Set]:
@@ -331,9 +329,8 @@ class Search:
         taken = self.stand_in.take(thin, dict(tried.choices))
         budgets = self.stand_in.budgets(thin, dict(tried.choices), taken)
         for choices in sets:
-            if _lost_by_thinning(choices ^ tried.choices, on):
-                yield choices
-            elif _first(apart(self.stand_in.take(thin, dict(choices)), taken, budgets, self.keys)) == where:
+            used = apart(self.stand_in.take(thin, dict(choices)), taken, budgets, self.keys)
+            if _first(used) == where or _lost_by_thinning(choices ^ tried.choices, on):
                 yield choices
 
     def _budgets_of(self, evidence: Evidence, choices: Set, taken: Told) -> Told:
