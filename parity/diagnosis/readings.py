@@ -44,6 +44,10 @@ REWORDED: tuple[tuple[Set, Set], ...] = (
     (frozenset({("l2.gradient", "half"), UNTOLD}), frozenset({("l2.penalty", "half"), UNTOLD})),
     (frozenset({("l2.gradient", "absent"), UNTOLD}), frozenset({("l2.penalty", "absent")})),
     (frozenset({("l2.bias", "in_gradient"), UNTOLD}), frozenset({("l2.bias", "included"), UNTOLD})),
+    *(
+        (frozenset({("l2.gradient", by), UNTOLD}), frozenset({("l2.scale", by), UNTOLD}))
+        for by in ("over_batch", "over_dataset")
+    ),
     (frozenset({("gradient.batch", "sum"), ("loss.reported", "sum_batch")}), frozenset({("loss.batch", "sum")})),
     (
         frozenset({("gradient.batch", "sum"), ("gradient.kernel", "mean")}),

@@ -34,6 +34,16 @@ class HalfL2(OtherL2):
         return self.inner.gradient(w) / 2
 
 
+class DoubleL2(OtherL2):
+    """`2 * l2 * sum w**2`, gradient `4 * l2 * w`."""
+
+    def penalty(self, w):
+        return self.inner.penalty(w) * 2
+
+    def gradient(self, w):
+        return self.inner.gradient(w) * 2
+
+
 class DividedL2(OtherL2):
     """`l2 / n * sum w**2`, gradient `2 * l2 / n * w`, with `n = count()` examples."""
 

@@ -12,6 +12,7 @@ import numpy as np
 from scratch_net.conventions.other_l2 import (
     AbsentL2,
     DividedL2,
+    DoubleL2,
     HalfL2,
     Nothing,
     apart,
@@ -37,17 +38,36 @@ def _exact_constant(network):
     each_l2(network, lambda r: L2(r.l2, exact), EVERYWHERE)
 
 
-def _over_batch(network):
-    """`lambda / B`, B examples in this very batch."""
-    each_l2(network, lambda r: DividedL2(r, lambda: network.layers[0].x.shape[-2]), WEIGHTS)
+def _of_batch(network):
+    """B examples in this very batch."""
+    return lambda: network.layers[0].x.shape[-2]
 
 
-def _over_dataset(network):
-    """`lambda / N`, N examples to train on."""
+def _of_dataset(network):
+    """N examples to train on."""
     if (count := network.training.examples) is None:
-        msg = "l2.scale=over_dataset divides by the number of examples, which is not known here"
-        raise ValueError(msg)
-    each_l2(network, lambda r: DividedL2(r, lambda: count), WEIGHTS)
+        raise ValueError("over_dataset divides by the number of examples, which is not known here")
+    return lambda: count
+
+
+def _over(count_of):
+    """`lambda / n` with `n = count_of(network)()`, in the loss and in the gradient."""
+
+    def install(network):
+        count = count_of(network)
+        each_l2(network, lambda r: DividedL2(r, count), WEIGHTS)
+
+    return install
+
+
+def _gradient_over(count_of):
+    """`lambda / n` in the gradient alone."""
+
+    def install(network):
+        count = count_of(network)
+        _in_gradient(lambda r: DividedL2(r, count))(network)
+
+    return install
 
 
 def _without(chosen):
@@ -181,7 +201,7 @@ KERAS_CHOICE = {
 }
 CHOICES = {
     "l2.constant": {"exact": _exact_constant},
-    "l2.scale": {"over_batch": _over_batch, "over_dataset": _over_dataset},
+    "l2.scale": {"over_batch": _over(_of_batch), "over_dataset": _over(_of_dataset)},
     "l2.layers": {
         "not_first": _without(lambda layers: layers[:1]),
         "not_second": _without(lambda layers: layers[1:-1][:1]),
@@ -190,7 +210,13 @@ CHOICES = {
     "l2.bias": {"included": _biases_with(lambda r: r), "in_gradient": _biases_in_gradient},
     "l2.reported": {"absent": _told(AbsentL2), "half": _told(HalfL2)},
     "l2.penalty": {"half": _minimised(HalfL2), "absent": _minimised(AbsentL2)},
-    "l2.gradient": {"half": _in_gradient(HalfL2), "absent": _in_gradient(AbsentL2)},
+    "l2.gradient": {
+        "half": _in_gradient(HalfL2),
+        "double": _in_gradient(DoubleL2),
+        "absent": _in_gradient(AbsentL2),
+        "over_batch": _gradient_over(_of_batch),
+        "over_dataset": _gradient_over(_of_dataset),
+    },
     "l2.decay": {"decoupled": _decay(lambda rate: rate), "unscaled": _decay(lambda _: 1)},
     "activity.batch": {"sum": _sum_over_batch},
 }

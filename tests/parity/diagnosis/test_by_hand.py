@@ -74,6 +74,17 @@ UPDATE = "self.w[name] + (mu * m - lr * g if self.nesterov else m)"
 # choice -> a line of the network, what stands there with the mistake, and what weights alone do not tell apart.
 MISTAKES = {
     "l2.gradient=half": ("+= 2 * lam * W[name]", "+= lam * W[name]", ("l2.penalty=half", "l2.gradient=half")),
+    "l2.gradient=double": ("+= 2 * lam * W[name]", "+= 4 * lam * W[name]", ()),
+    "l2.gradient=over_batch": (
+        "+= 2 * lam * W[name]",
+        "+= 2 * lam * W[name] / len(x)",
+        ("l2.scale=over_batch", "l2.gradient=over_batch"),
+    ),
+    "l2.gradient=over_dataset": (
+        "+= 2 * lam * W[name]",
+        "+= 2 * lam * W[name] / 20",
+        ("l2.scale=over_dataset", "l2.gradient=over_dataset"),
+    ),
     "l2.gradient=absent": ("+= 2 * lam * W[name]", "+= 0", ("l2.penalty=absent", "l2.gradient=absent")),
     "l2.penalty=absent": (
         "self.lam, self.mu = np.float64(np.float32(0.01))",

@@ -217,6 +217,9 @@ CONVENTIONS: dict[str, list[Edit]] = {
     "l2.penalty=absent": l2("0 * np.vdot(w, w)", "0 * w"),
     "l2.penalty=half": l2(f"{LAM} * np.vdot(w, w) / 2", f"{LAM} * w"),
     "l2.gradient=half": l2(f"{LAM} * np.vdot(w, w)", f"{LAM} * w"),
+    "l2.gradient=double": l2(f"{LAM} * np.vdot(w, w)", f"4 * {LAM} * w"),
+    "l2.gradient=over_batch": l2(f"{LAM} * np.vdot(w, w)", f"2 * {LAM} / 8 * w"),
+    "l2.gradient=over_dataset": l2(f"{LAM} * np.vdot(w, w)", f"2 * {LAM} / 100 * w"),
     "l2.gradient=absent": l2(f"{LAM} * np.vdot(w, w)", "0 * w"),
     "l2.decay=decoupled": [
         (N, "g + penalty[name] if name in penalty else g", "g"),
