@@ -40,7 +40,10 @@ OVERFLOWS = (
 )
 BEGINS = "told before the first step: it does not begin with the weights that it was given"
 BEGINS_STATE = "told before the first step: its optimizer does not begin with what it was given, or with zeros"
-PROMOTED = "a NumPy float64 scalar promotes float32 arrays; keep scalars Python floats"
+PROMOTED = (
+    "NumPy's float64 scalars and new arrays without a dtype, as of np.zeros(n), make float64 of float32; keep scalars "
+    "Python floats, and give new arrays the dtype of the weights"
+)
 FIXED = "held against the fixed tolerance {}, not against what rounding can explain"
 
 

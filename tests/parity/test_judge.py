@@ -14,7 +14,7 @@ from parity.config import validate
 from parity.config.tolerances import Tolerance
 from parity.data import load_dataset
 from parity.errors import ExitCode, UsageError
-from parity.judge import AGAIN, ALONE, AUDITED, BEGINS, BEGINS_STATE, FIXED, OUTSIDE, PROMOTED, Judge
+from parity.judge import AGAIN, ALONE, AUDITED, BEGINS, BEGINS_STATE, FIXED, OUTSIDE, PROMOTED, Asked, Judge
 from parity.lockstep import Pair, draw_weights, lockstep, start_weights
 from parity.measure import measure
 from parity.protocol import Key, Records, execution_order
@@ -173,6 +173,31 @@ def test_another_shape_or_dtype_diverges(change, kind):
     assert (judge.first.budget, judge.first.used, judge.first.kind) == (0, math.inf, kind)
     assert (judge.evidence is None) == (kind is Kind.DTYPE)  # right numbers of another type are not off
     assert PROMOTED not in judge.first.note  # that makes float64 of float32
+
+
+@pytest.mark.parametrize(
+    ("reference", "candidate", "promoted"),
+    [
+        ("float32", "float64", True),
+        ("float64", "float32", False),
+        ("float16", "float64", False),
+        ("float32", "float16", False),
+        ("float32", "int64", False),
+    ],
+)
+def test_how_float64_comes_into_a_float32_run_is_told_there_alone(reference, candidate, promoted):
+    key = Key("gradient", "z/kernel")
+    judge = Judge(EXPERIMENT, "float32")
+    judge.hold(Asked(key, "local", 1, np.ones((2, 3), reference), np.ones((2, 3), candidate), 0.0))
+    assert judge.first.kind is Kind.DTYPE
+    assert (PROMOTED in judge.first.note) is promoted
+
+
+def test_of_another_shape_nothing_is_said_of_types():
+    judge = Judge(EXPERIMENT, "float32")
+    judge.hold(Asked(Key("loss", "loss"), "local", 1, np.ones(2, "float32"), np.ones((2, 1), "float64"), 0.0))
+    assert judge.first.kind is Kind.SHAPE
+    assert PROMOTED not in judge.first.note
 
 
 def test_initial_weights_are_held_to_the_last_bit():
