@@ -353,7 +353,7 @@ def test_an_interrupt_while_it_runs_again_is_one_of_the_search(path, monkeypatch
 
 
 def test_an_interrupt_of_the_search_is_told_as_such(path, monkeypatch):
-    def interrupted(*_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     network(path, told="loss / 2")
