@@ -287,8 +287,8 @@ class Weights(ScratchSide):
             ["Cause, in one of 3 readings that this run cannot tell apart: loss.factor=double", "Other readings"],
         ),
         (
-            {"learning_rate.scale": "double", "data.labels": "shifted"},
-            ["Cause 1 of 2: data.labels=shifted", "Cause 2 of 2: learning_rate.scale=double"],
+            {"gradient.weights": "after_update", "data.labels": "shifted"},
+            ["Cause 1 of 2: data.labels=shifted", "Cause 2 of 2: gradient.weights=after_update"],
         ),
     ],
     ids=["one in its place", "a product", "one reading"],
