@@ -33,6 +33,8 @@ def likely_experiment(random: Random) -> Experiment:
     task = str(random.choice(TASKS))
     features, classes = int(random.integers(4, 13)), int(random.integers(3, 6))
     samples, batch = int(random.integers(20, 40)), int(random.integers(5, 11))
+    if random.random() < 0.2:  # more examples in a batch than the search looks at first
+        samples, batch = samples + 30, batch + 14
     data: dict[str, Any] = {"source": "classification", "samples": samples, "features": features, "classes": classes}
     units, activation = classes, "softmax"
     loss: Any = {"class_name": "CategoricalCrossentropy"}
