@@ -68,6 +68,8 @@ def _unexplained(diagnosis: Diagnosis) -> Pairs:
         return [("why", diagnosis.unable)]
     sets = f"{counted(diagnosis.tried, 'set')} of known conventions"
     tried = f"{sets}; none makes the NumPy network take the candidate's steps"
+    if diagnosis.tried == 1:  # Keras' own: of large batches a few examples show where the others would begin
+        tried = "no known convention begins to differ where the candidate does"
     tried += "; then the search was given up for the time it took" if diagnosis.stopped else ""
     return [("tried", tried), *(("nearest", _rejected(one)) for one in diagnosis.rejected)]
 

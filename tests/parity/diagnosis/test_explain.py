@@ -12,7 +12,7 @@ from parity.config import load_experiment
 from parity.config.tolerances import Tolerance
 from parity.conventions import convention
 from parity.data import Schedule
-from parity.diagnosis import diagnose
+from parity.diagnosis import Diagnosis, diagnose
 from parity.protocol import Key
 from parity.report.causes import sections
 from parity.run import diff
@@ -348,3 +348,15 @@ def test_numbers_of_another_shape_or_precision_are_no_choice_of_formula(side, dt
     assert not found.explained
     assert words in found.unable
     assert found.tried == 0
+
+
+@pytest.mark.parametrize(
+    ("tried", "said"),
+    [
+        (1, "no known convention begins to differ where the candidate does"),
+        (2, "2 sets of known conventions; none makes the NumPy network take the candidate's steps"),
+    ],
+)
+def test_that_no_convention_was_worth_trying_is_told_as_what_it_is(tried, said):
+    ((_, lines),) = sections(Diagnosis((), "float64", 3, tried, 0.1))
+    assert dict(lines)["tried"] == said
