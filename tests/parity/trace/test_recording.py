@@ -260,7 +260,7 @@ class Widens:
 def test_a_trace_has_one_type_for_each_tensor(tmp_path):
     """The steps before another one stay there."""
     (tmp_path / "widens.py").write_text(WIDENS)
-    told = "at step 4: told float64 as update dense/bias in the float32 run, and float32 in the steps before: a NumPy"
+    told = "at step 4: told float64 as update dense/bias in the float32 run, and float32 in the steps before: NumPy"
     with pytest.raises(SideError, match=told) as failed:
         record(validate(EXPERIMENT | {"precision": "float32"}), f"{tmp_path}/widens.py:Widens", tmp_path / "trace")
     assert failed.value.step == 4
