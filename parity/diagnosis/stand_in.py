@@ -82,12 +82,12 @@ class StandIn:
             straight = self.take(wide, exact)
         drifts: list[dict[Key, Array]] = [{} for _ in straight]
         with np.errstate(invalid="ignore", over="ignore"):  # what is not finite has no drift
-            sizes = [{key: _largest(array) for key, array in told.items()} for told in straight]
+            sizes = [{key: largest(array) for key, array in told.items()} for told in straight]
         for member in self.side.side.with_conventions(exact).with_roundings(MEMBERS, SIZE):
             with np.errstate(invalid="ignore", over="ignore"):
                 for told, drift, rounded in zip(straight, drifts, self._retraced(wide, member), strict=True):
                     for key, array in told.items():
-                        drift[key] = np.maximum(drift.get(key, 0.0), _largest(rounded[key] - array))
+                        drift[key] = np.maximum(drift.get(key, 0.0), largest(rounded[key] - array))
                 yield _budgets(drifts, sizes, u)
 
 
@@ -136,7 +136,7 @@ def _in_float64(records: Records) -> Records:
     )
 
 
-def _largest(array: Array) -> Array:
+def largest(array: Array) -> Array:
     """The largest absolute value at each step; a NaN has none."""
     found = np.abs(array.reshape(len(array), -1)).max(axis=1, initial=0.0).astype(np.float64)
     return np.where(np.isnan(found), 0.0, found)

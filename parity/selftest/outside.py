@@ -16,7 +16,7 @@ from parity.diagnosis.evidence import Evidence
 from parity.diagnosis.search import Search
 from parity.protocol import Key
 from parity.selftest.experiments import likely_experiment
-from parity.selftest.trials import TRIES, Trial, Workbench, in_parallel, tells
+from parity.selftest.trials import TRIES, Trial, Workbench, changed, in_parallel, tells
 from parity.sides import load_side
 
 DEFECTIVE = "scratch_net.defects:DefectiveSide"
@@ -71,16 +71,17 @@ def run_defect(defect: str, level: str, seed: tuple[int, ...]) -> Outside:
 def _trial(bench: Workbench, defect: str) -> Outside | None:
     side = load_side(DEFECTIVE).side
     evidence = bench.told_by(side.with_defect(defect))
-    search = Search(bench.stand_in, evidence)
-    begins = _first_change(bench.told(frozenset()), evidence, search.keys)
-    if begins is None:
+    search, layers = Search(bench.stand_in, evidence), bench.experiment.layer_names
+    places = [_place(key, layers) for key in _first_changed(bench.told(frozenset()), evidence, search.keys)]
+    if not places:
         return None
-    layers = bench.experiment.layer_names
     phase, position = side.defects()[defect]
-    place = _place(begins, layers)
+    place = places[0]
     if tells(bench.level, Key(phase, "layer/weight")):  # else it begins in the first thing told that it changes
         at = {"first": layers[0], "last": layers[-1], "any": place[1], "": ""}[position]
         place = (phase, at)
+        if place not in places:  # too small to be seen where it is made
+            return None
     began = time.perf_counter()
     unexplained = search.prove(frozenset())
     found, _ = search.run()
@@ -103,12 +104,8 @@ def _place(key: Key, layers: tuple[str, ...] | list[str]) -> Place:
     return key.phase, key.layer if key.layer in layers else ""
 
 
-def _first_change(one: Evidence, other: Evidence, keys: list[Key]) -> Key | None:
-    """The first tensor, in execution order in the first step, of which two runs tell other numbers; 0 is -0."""
-    for ours, theirs in zip(one.told, other.told, strict=True):
-        steps = len(next(iter(ours.values())))
-        for step in range(steps):
-            for key in keys:
-                if not np.array_equal(ours[key][step], theirs[key][step], equal_nan=ours[key].dtype.kind == "f"):
-                    return key
-    return None
+def _first_changed(one: Evidence, other: Evidence, keys: list[Key]) -> list[Key]:
+    """The tensors, in execution order, that are others in the first step in which any is."""
+    moved = changed(one.told, other.told, keys)
+    steps = [int(at.argmax()) for at in moved.values() if at.any()]
+    return [key for key in keys if moved[key][min(steps)]] if steps else []

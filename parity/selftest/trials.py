@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -21,7 +21,7 @@ from parity.diagnosis.evidence import Evidence, take_evidence
 from parity.diagnosis.initial import initial_choices
 from parity.diagnosis.readings import readings
 from parity.diagnosis.search import Search, Set
-from parity.diagnosis.stand_in import StandIn
+from parity.diagnosis.stand_in import StandIn, Told, apart, largest
 from parity.lockstep import draw_weights, start_weights
 from parity.protocol import Array, Key
 from parity.selftest.experiments import likely_experiment
@@ -31,6 +31,9 @@ LEVELS = ("everything", "gradients", "loss and weights", "weights")
 """How much a candidate tells; `gradients`: all but the optimizer's slots."""
 DETECTED_BY = 2
 """The step by which a mistake that shows must have been seen."""
+RESOLUTION = 1e-12
+"""The least change that shows, as a share of the largest element of a tensor: below it may be rounding, in float64. A
+figure that is asked for, and not what the search happens to see: its own budgets do not enter."""
 AGAIN = 3
 """Other experiments in which two sets must be the same to be the same in other words."""
 TRIES = 60
@@ -216,6 +219,12 @@ class Workbench:
         )
 
 
+def changed(one: Told, other: Told, keys: Iterable[Key]) -> dict[Key, Array]:
+    """At which steps each of these tensors is another, by more than RESOLUTION."""
+    least = [{key: RESOLUTION * largest(array) for key, array in told.items()} for told in one]
+    return {key: used > 1 for key, used in apart(other, one, least, keys).items()}
+
+
 def _seen_early(search: Search, planted: Set, level: str) -> bool:
     """By step 2, unless nothing that is told shows it by then: it may need a smaller batch, or more steps."""
     early = search.evidence.first(DETECTED_BY)
@@ -223,17 +232,13 @@ def _seen_early(search: Search, planted: Set, level: str) -> bool:
         return True
     clean, made = (search.stand_in.take(early, dict(choices)) for choices in (frozenset(), planted))
     budgets = search.stand_in.budgets(early, {}, clean)
-    return all(
-        np.array_equal(one[key], other[key]) or _tipped(key, budget[key], early.batch)
-        for one, other, budget in zip(clean, made, budgets, strict=True)
-        for key in one
-        if tells(level, key)
-    )
+    told = [key for key in clean[0] if tells(level, key) and not _tipped(key, budgets, early.batch)]
+    return not any(steps.any() for steps in changed(clean, made, told).values())
 
 
-def _tipped(key: Key, budget: Array, batch: int) -> bool:
+def _tipped(key: Key, budgets: Told, batch: int) -> bool:
     """Whether rounding alone decides a metric of some example: where outputs are equal, which of them is largest."""
-    return key.phase == "metrics" and bool((budget * batch >= 1).any())
+    return key.phase == "metrics" and any((budget[key] * batch >= 1).any() for budget in budgets)
 
 
 def tells(level: str, key: Key) -> bool:

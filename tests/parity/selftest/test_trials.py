@@ -86,16 +86,55 @@ def test_in_parallel_they_are_the_same():
     assert _without_time(run_trials(3, 1, "weights", 5, 2)) == _without_time(run_trials(3, 1, "weights", 5, 1))
 
 
-def test_a_mistake_shows_where_another_number_is_told():
-    loss, weight = Key("loss", "loss"), Key("update", "dense/kernel")
+LOSS, WEIGHT = Key("loss", "loss"), Key("update", "dense/kernel")
 
-    def told(*arrays):
-        return Evidence((Records(1, dict(zip((loss, weight), map(np.array, arrays), strict=True)), {}),), "float64")
 
-    plain = told([0.0, math.nan], [1.0, 2.0])
-    assert outside._first_change(plain, told([-0.0, math.nan], [1.0, 2.0]), [loss, weight]) is None
-    assert outside._first_change(plain, told([0.0, 1.0], [3.0, 2.0]), [loss, weight]) == weight  # a step before the NaN
-    assert outside._first_change(plain, told([0.0, 1.0], [1.0, 2.0]), [loss, weight]) == loss
+def _told(loss, weight):
+    arrays = {LOSS: np.array(loss), WEIGHT: np.array(weight)}
+    return Evidence((Records(1, arrays, {}),), "float64")
+
+
+PLAIN = _told([0.0, math.nan], [1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("loss", "weight", "places"),
+    [
+        ([-0.0, math.nan], [1.0, 2.0], []),
+        ([0.0, 1.0], [3.0, 2.0], [WEIGHT]),  # a step before the NaN
+        ([0.0, 1.0], [1.0, 2.0], [LOSS]),
+        ([0.0, 1.0], [1.0, 3.0], [LOSS, WEIGHT]),
+        ([1e-300, math.nan], [1.0, 2.0], [LOSS]),  # all of a tensor that was 0
+        ([0.0, math.nan], [1.0 + 0.9e-12, 2.0], []),
+        ([0.0, math.nan], [1.0 + 1.1e-12, 2.0], [WEIGHT]),
+    ],
+)
+def test_a_mistake_shows_in_the_first_step_in_which_another_number_is_told(loss, weight, places):
+    assert outside._first_changed(PLAIN, _told(loss, weight), [LOSS, WEIGHT]) == places
+
+
+def test_a_change_counts_beside_the_largest_element_of_its_step():
+    one, other = ([{WEIGHT: np.array([[[1e3, 1.0]], [[1.0, 1.0]]]) + d}] for d in (0.0, 1e-11))
+    assert trials.changed(one, other, [WEIGHT])[WEIGHT].tolist() == [False, True]
+
+
+@pytest.mark.parametrize(("weight", "right"), [(1e-14, None), (0.1, True)])
+def test_a_mistake_too_small_to_be_seen_where_it_is_made_is_looked_for_in_another_run(weight, right):
+    """The gradient of the upper kernel is that weight in the first step: if small, adding it says nothing."""
+    first = {"class_name": "Constant", "value": weight}
+    experiment = {
+        "data": {"source": "arrays", "x": [[1.0]] * 3, "y": [[1.0]] * 3},
+        "layers": [
+            {"units": 1, "use_bias": False, "kernel_initializer": first},
+            {"units": 1, "use_bias": False, "kernel_initializer": "ones"},
+        ],
+        "loss": "MeanSquaredError",
+        "optimizer": {"class_name": "SGD", "learning_rate": 0.1},
+        "batch_size": 1,
+        "steps": 3,
+    }
+    trial = outside._trial(Workbench(validate(experiment), "gradients"), "accumulated")
+    assert (trial and trial.right) is right
 
 
 def test_every_mistake_outside_the_catalogue_has_its_turn(monkeypatch):
@@ -254,3 +293,19 @@ def test_what_is_told_and_called_rounding_until_later_was_not_detected(monkeypat
     search = Search(bench.stand_in, bench.told(DOUBLED))
     monkeypatch.setattr(Tried, "explains", True)
     assert not trials._seen_early(search, DOUBLED, "weights")
+
+
+@pytest.mark.parametrize(("times", "asked"), [(2.0, False), (0.5, True)])
+def test_a_change_below_the_resolution_is_not_asked_for_by_step_two(monkeypatch, times, asked):
+    """Taken for rounding by the search, whatever it is: what was asked for is told by the figure alone."""
+    bench = Workbench(validate(TABLE), "weights")
+    search = Search(bench.stand_in, bench.told(DOUBLED))
+    monkeypatch.setattr(Tried, "explains", True)
+    (clean,), (made,) = (bench.stand_in.take(search.evidence.first(2), dict(some)) for some in (frozenset(), DOUBLED))
+    share = max(
+        float((np.abs(made[key] - array).reshape(2, -1).max(axis=1) / np.abs(array).reshape(2, -1).max(axis=1)).max())
+        for key, array in clean.items()
+        if tells("weights", key)
+    )
+    monkeypatch.setattr(trials, "RESOLUTION", times * share)
+    assert trials._seen_early(search, DOUBLED, "weights") is not asked
