@@ -117,8 +117,8 @@ def measure_block(r: Array, c: Array, allowed: Array | None) -> Found:
             used = np.divide(
                 d, allowed, out=quotient if allowed.dtype == d.dtype else None
             )  # infinite out of infinite is NaN, which argmax takes for the largest
-            if least == 0:  # zero out of a budget of zero is within it
-                used[d == 0] = 0
+            if least == 0:  # zero out of a budget of zero, of either sign, is within it; all else is beyond
+                np.abs(used, out=used)[d == 0] = 0
             at.append(used.argmax(axis=1))
             peaks.append(used[rows, at[3]])
             peaks[3][np.isnan(peaks[3])] = np.inf

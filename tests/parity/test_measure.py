@@ -486,6 +486,13 @@ def test_minus_zero_is_zero():
     assert rows["absolute"]["value"] == rows["used"]["value"] == rows["ulp"]["value"] == 0
 
 
+@pytest.mark.parametrize("zero", [0.0, -0.0])
+def test_beyond_a_budget_of_zero_is_everything_but_equality(zero):
+    """Of either sign: a difference over minus zero is minus infinity, which is less than any budget."""
+    (row,) = measure(np.array([[1.0, 2.0, 4.0]]), np.array([[1.0, 3.0, 2.0]]), zero)
+    assert (row["used"]["value"], row["used"]["index"], row["beyond"]) == (np.inf, 1, 2)
+
+
 @pytest.mark.parametrize("tiny", [1e-45, 1e-40, 1e-38])
 def test_anything_is_infinitely_more_than_zero(tiny):
     r, c = np.array([[0.0, 1.0, 0.0]], np.float32), np.array([[0.0, 2.0, tiny]], np.float32)
