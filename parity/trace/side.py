@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ _FREE = {
     *("name", "data", "batch_size", "shuffle", "drop_remainder", "epochs", "steps", "examples", "precision", "seed"),
     *("initial_weights", "initial_state", "declare", "tolerance"),
 }
+_OF_DATA = {"data", "batch_size", "shuffle", "drop_remainder", "seed"}  # what the batches follow from
+_TOLD = 3  # differences of those that are told
 
 
 class TraceSide:
@@ -31,6 +34,7 @@ class TraceSide:
         self.folder = folder
         self.traces = open_traces(folder)
         self._trace = next(iter(self.traces.values()))
+        self._given = self._trace.experiment
         self._next = 1
         self._file: File | None = None
         self._records = Records(1, {}, {})
@@ -87,6 +91,7 @@ class TraceSide:
         """
         precision: Precision = "float64" if next(iter(weights.values())).dtype == np.float64 else "float32"
         self._trace, self._next, self._file = self.trace(precision), 1, None
+        self._given = experiment
         if not self._trace.manifest.files:
             raise UsageError(f"{self._trace.folder}: holds no steps")
         for path, given, recorded in _different(experiment, self._trace.experiment):
@@ -191,7 +196,25 @@ class TraceSide:
             raise UsageError(f"{self._path}: was recorded with other data: {name} of step {first} is {seen}")
         if not same_bits(given, recorded):
             step = next(i for i in range(len(given)) if not same_bits(given[i], recorded[i]))
-            raise UsageError(f"{self._path}: was recorded with other data: {name} of step {first + step} differs")
+            told = [f"{path} is {there!r:.80} there and {here!r:.80} here" for path, here, there in self._other_data()]
+            if name == "x" and (there := _place_of(given[step, 0], self._records.arrays[Key("batch", "x")])):
+                found = f"step {self._records.first_step + there[0]} has its row 0 as row {there[1]} there"
+                told.append(f"{found}: perhaps the same examples in another order")
+            differs = f"{name} of step {first + step} differs"
+            raise UsageError(f"{self._path}: was recorded with other data: {'; '.join([differs, *told])}")
+
+    def _other_data(self) -> Iterator[tuple[str, Any, Any]]:
+        """What this experiment says of its data and the recorded one does not."""
+        here, there = (
+            experiment.model_dump(mode="json", include=_OF_DATA) for experiment in (self._given, self._trace.experiment)
+        )
+        return islice(_apart("", here, there), _TOLD)
+
+
+def _place_of(row: Array, batches: Array) -> tuple[int, int] | None:
+    """In which of some batches a row is first, and where in it; None where it is in none."""
+    same = (batches == row).reshape(*batches.shape[:2], -1).all(axis=-1)
+    return next(((int(step), int(place)) for step, place in np.argwhere(same)), None)
 
 
 def _weights(arrays: Mapping[Key, Array]) -> dict[str, Array]:

@@ -171,8 +171,12 @@ def test_a_recording_that_was_not_finished_is_no_parity(tmp_path, traces, keep, 
         ),
         ({"data": {"source": "regression", "features": 3, "samples": 12}}, "recorded with other data"),
         ({"batch_size": 3}, "recorded with other data: x of step 1 is"),
+        (
+            {"shuffle": True},
+            "x of step 1 differs; shuffle is True there and False here; step 2 has its row 0 as row 2 there",
+        ),
     ],
-    ids=["optimizer", "activation", "penalty", "data", "examples", "batch"],
+    ids=["optimizer", "activation", "penalty", "data", "examples", "batch", "order"],
 )
 def test_traces_of_different_runs_are_not_compared(tmp_path, traces, change, message):
     given = {f"{layer}/{kind}": 0.5 for layer in ("dense", "dense_1") for kind in ("kernel", "bias")}
