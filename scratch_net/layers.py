@@ -12,6 +12,11 @@ import numpy as np
 from scratch_net.regularizers import penalty_of
 
 
+def product(a, b, out=None):
+    """`a @ b`; of two matrices by `np.dot`, which gives the same bits and begins in half of the time."""
+    return np.dot(a, b, out) if b.ndim == 2 else np.matmul(a, b, out=out)
+
+
 class Dense:
     """One layer with its weights, its penalties, and what the last forward pass left for the backward pass.
 
@@ -36,6 +41,12 @@ class Dense:
             return {self.kernel_name: self.kernel}
         return {self.kernel_name: self.kernel, self.bias_name: self.bias}
 
+    def place(self, weights, gradients):
+        """Compute with these arrays as weights, and leave gradients in those."""
+        self.kernel, self.buffers["kernel gradient"] = weights[self.kernel_name], gradients[self.kernel_name]
+        if self.bias is not None:
+            self.bias, self.buffers["bias gradient"] = weights[self.bias_name], gradients[self.bias_name]
+
     def ndim(self, weight):
         """Axes of a weight: a kernel has two, a bias one."""
         return 2 if weight == self.kernel_name else 1
@@ -59,7 +70,7 @@ class Dense:
 
     def affine(self, x):
         """`z = x @ kernel + bias`."""
-        z = np.matmul(x, self.kernel)
+        z = product(x, self.kernel)
         if self.bias is not None:
             z += self.bias if self.bias.ndim == 1 else self.bias[..., None, :]
         return z
@@ -81,15 +92,21 @@ class Dense:
         return self.activation.backward(da, z, a)
 
     def backward_weights(self, x, dz):
-        """`dL/dkernel = x.T @ dz` and `dL/dbias = sum of dz over the batch`."""
-        kernel = np.matmul(x.mT, dz, out=self._buffer("kernel gradient", self.kernel.shape))
-        if self.bias is None:
-            return {self.kernel_name: kernel}
-        return {self.kernel_name: kernel, self.bias_name: dz.sum(axis=-2)}
+        """`dL/dkernel = x.T @ dz` and `dL/dbias = sum of dz over the batch`, as `ones @ dz`: BLAS adds up faster."""
+        gradients = {self.kernel_name: product(x.mT, dz, self._buffer("kernel gradient", self.kernel.shape))}
+        if self.bias is not None:
+            ones = self._ones(dz.shape[-2])
+            gradients[self.bias_name] = product(ones, dz, self._buffer("bias gradient", self.bias.shape))
+        return gradients
 
     def backward_input(self, dz):
         """`dx = dz @ kernel.T`: what the layer below receives as its da."""
-        return np.matmul(dz, self.kernel.mT, out=self._buffer("dx", (*dz.shape[:-1], self.kernel.shape[-2])))
+        return product(dz, self.kernel.mT, self._buffer("dx", (*dz.shape[:-1], self.kernel.shape[-2])))
+
+    def _ones(self, count):
+        if len(self.buffers.get("ones", ())) != count:
+            self.buffers["ones"] = np.ones(count, self.kernel.dtype)
+        return self.buffers["ones"]
 
     def _buffer(self, name, shape):
         if (buffer := self.buffers.get(name)) is None or buffer.shape != shape:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scratch_net.regularizers import penalty_of
+from scratch_net.side_by_side import SideBySide
 
 
 @dataclass
@@ -38,7 +39,10 @@ class Network:
         self.stacks = True  # whether it can be given a stack of steps, each with weights of its own
         self.differences = None  # an engine of scratch_net.finite_differences in place of backpropagation
         self.regularized_outputs = any(layer.activity_regularizer is not None for layer in layers)
-        optimizer.start(self.weights)
+        together = SideBySide(self.weights)
+        for layer in layers:
+            layer.place(together.weights, together.gradients)
+        optimizer.start(self.weights, together)
 
     @property
     def weights(self):

@@ -29,21 +29,31 @@ class Optimizer:
         self.iterations = 0
         self.slots = {}
 
-    def start(self, weights):
-        """Zero slots for every weight: `dense/kernel/momentum`, ..."""
-        self.iterations = 0
-        self.slots = {f"{name}/{slot}": np.zeros_like(w) for slot in self.slot_names for name, w in weights.items()}
+    def start(self, weights, together=None):
+        """Zero slots for every weight: `dense/kernel/momentum`, ...; side by side where the weights are."""
+        self.iterations, self.slots = 0, {}
+        whole_slots = []
+        for slot in self.slot_names:
+            if together is None:
+                parts = {name: np.zeros_like(w) for name, w in weights.items()}
+            else:
+                whole, parts = together.room()
+                whole_slots.append(whole)
+            self.slots |= {f"{name}/{slot}": part for name, part in parts.items()}
+        self._together = together, whole_slots, self.slots
 
     def update(self, weights, gradients):
-        """One step on every weight, in place."""
-        slot_names, dtype = self.slot_names, None
-        for name, w in weights.items():
-            slots = [self.slots[f"{name}/{slot}"] for slot in slot_names]
+        """One step on every weight, in place: on all at once, where they and what belongs to them are side by side."""
+        together, whole_slots, their_slots = self._together
+        if together is not None and self.slots is their_slots and together.are(weights, gradients):
+            parts = [(together.whole, together.gradient, whole_slots)]
+        else:
+            names = self.slot_names
+            parts = [(w, gradients[of], [self.slots[f"{of}/{slot}"] for slot in names]) for of, w in weights.items()]
+        for w, g, slots in parts:
+            rate = np.array(self.learning_rate, w.dtype)  # no scalar, for which NumPy's operations take longer
             step = self.step if w.size <= BLOCK else self.step_by_parts
-            if w.dtype is not dtype:
-                dtype = w.dtype
-                rate = np.array(self.learning_rate, dtype)  # no scalar, for which NumPy's operations take longer
-            step(w, gradients[name], rate, *slots)
+            step(w, g, rate, *slots)
         self.iterations = self.iterations + 1  # may be an array that somebody else keeps
 
     def step_by_parts(self, w, g, rate, *slots):
@@ -56,6 +66,7 @@ class Optimizer:
         self.iterations = taken
 
     def step(self, w, g, rate, *slots):
+        """One step on w, each number by itself: w is a weight, a part of one, or all of them side by side."""
         raise NotImplementedError
 
     def of_step(self, function, w):

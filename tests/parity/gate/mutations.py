@@ -49,7 +49,8 @@ _KEPT = "        for name, w in weights.items():\n            if name in list(we
 _PENALTIES = "            for layer in self.layers\n            for name, r in layer.regularizers.items()"
 _PENALTY_GRADIENTS = "r.gradient(layer.weights[name]) for layer in self.layers for name"
 _FORWARD = "self.a = self.activation.forward(self.z)"
-_BACK = "np.matmul(dz, self.kernel.mT,"
+_BACK = "product(dz, self.kernel.mT,"
+_BIAS = 'product(ones, dz, self._buffer("bias gradient", self.bias.shape))'
 _SQUARE = "self.kernel.shape[-1] == self.kernel.shape[-2]"
 
 
@@ -90,8 +91,8 @@ CONVENTIONS: dict[str, list[Edit]] = {
     "precision.compute=float32": [
         (
             D,
-            "z = np.matmul(x, self.kernel)",
-            "z = np.matmul(x.astype('f4'), self.kernel.astype('f4')).astype(x.dtype)",
+            "z = product(x, self.kernel)",
+            "z = product(x.astype('f4'), self.kernel.astype('f4')).astype(x.dtype)",
         ),
     ],
     "precision.inputs=float32": [(N, "        return x, y", "        return x.astype('f4').astype(x.dtype), y")],
@@ -109,7 +110,7 @@ CONVENTIONS: dict[str, list[Edit]] = {
     "data.scale=twice": [(N, "        return x, y", "        return x / 2, y")],
     "data.scale=missing": [(N, "        return x, y", "        return x * 2, y")],
     "forward.kernel=transposed": [
-        (D, "np.matmul(x, self.kernel)", f"np.matmul(x, self.kernel.mT if {_SQUARE} else self.kernel)")
+        (D, "product(x, self.kernel)", f"product(x, self.kernel.mT if {_SQUARE} else self.kernel)")
     ],
     "gradient.derivative=at_output": [(A, _SLOPE, "slope = self.forward(a) * (1 - self.forward(a))")],
     "gradient.derivative=of_input": [(A, _SLOPE, "slope = z * (1 - z)")],
@@ -121,15 +122,15 @@ CONVENTIONS: dict[str, list[Edit]] = {
     ],
     "gradient.shortcut=diagonal": [(A, "(da - (da * a).sum(axis=-1, keepdims=True)) * a", "da * a * (1 - a)")],
     "gradient.relu_at_zero=one": [(A, "da * (z > 0)", "da * (z >= 0)")],
-    "gradient.index=shifted": [(D, "np.matmul(x.mT, dz,", "np.matmul(np.roll(x, 1, axis=-2).mT, dz,")],
+    "gradient.index=shifted": [(D, "product(x.mT, dz,", "product(np.roll(x, 1, axis=-2).mT, dz,")],
     "gradient.batch=sum": [(L, _MSE_GRADIENT, "(p - y) * (2 / p.shape[-1])")],
-    "gradient.bias=mean": [(D, "dz.sum(axis=-2)", "dz.mean(axis=-2)")],
-    "gradient.bias=not_averaged": [(D, "dz.sum(axis=-2)", "dz.sum(axis=-2) * dz.shape[-2]")],
-    "gradient.bias=missing": [(D, "dz.sum(axis=-2)", "0 * dz.sum(axis=-2)")],
-    "gradient.bias=scalar": [(D, "dz.sum(axis=-2)", "0 * dz.sum(axis=-2) + dz.sum(axis=(-1, -2))[..., None]")],
+    "gradient.bias=mean": [(D, _BIAS, "dz.mean(axis=-2)")],
+    "gradient.bias=not_averaged": [(D, _BIAS, "dz.sum(axis=-2) * dz.shape[-2]")],
+    "gradient.bias=missing": [(D, _BIAS, "0 * dz.sum(axis=-2)")],
+    "gradient.bias=scalar": [(D, _BIAS, "0 * dz.sum(axis=-2) + dz.sum(axis=(-1, -2))[..., None]")],
     "gradient.kernel=mean": kernel("kernel / x.shape[-2]"),
-    "gradient.transposed=wrong": [(D, _BACK, f"np.matmul(dz, self.kernel if {_SQUARE} else self.kernel.mT,")],
-    "gradient.weights=after_update": [(D, _BACK, "np.matmul(dz, (self.kernel - 0.1 * (self.x.mT @ dz)).mT,")],
+    "gradient.transposed=wrong": [(D, _BACK, f"product(dz, self.kernel if {_SQUARE} else self.kernel.mT,")],
+    "gradient.weights=after_update": [(D, _BACK, "product(dz, (self.kernel - 0.1 * (self.x.mT @ dz)).mT,")],
     "loss.smoothing=off_class": [
         (L, "self.label_smoothing / y.shape[-1] if", "self.label_smoothing * (1 - y) / (y.shape[-1] - 1) if")
     ],
@@ -384,8 +385,8 @@ DEFECTS: dict[str, list[Edit]] = {
     "power_penalty": l2(f"{LAM} * (np.abs(w) ** 1.5).sum()", f"1.5 * {LAM} * np.sqrt(np.abs(w)) * np.sign(w)"),
     "told_with_four_digits": reported(f"Loss({NP}.round(loss.whole, 4), {NP}.round(loss.data, 4), loss.penalties)"),
     "absolute_error_gradient": [(L, _MSE_GRADIENT, "np.sign(p - y) / (p.shape[-2] * p.shape[-1])")],
-    "last_example_dropped": [(D, "np.matmul(x.mT, dz,", "np.matmul(x[..., :-1, :].mT, dz[..., :-1, :],")],
-    "bias_sign": [(D, "dz.sum(axis=-2)", "-dz.sum(axis=-2)")],
+    "last_example_dropped": [(D, "product(x.mT, dz,", "product(x[..., :-1, :].mT, dz[..., :-1, :],")],
+    "bias_sign": [(D, _BIAS, "-dz.sum(axis=-2)")],
     "rolled_columns": kernel("np.roll(kernel, 1, axis=-1)"),
     "larger_in_first_layer": kernel("kernel * (1.1 if self.name == 'dense' else 1)"),
     "threshold_in_relu": [(A, "da * (z > 0)", "da * (z > 0.1)")],
@@ -417,14 +418,14 @@ DEFECTS: dict[str, list[Edit]] = {
         ),
         ALONE,
     ],
-    "error_over_units": [(D, _BACK, "np.matmul(dz / dz.shape[-1], self.kernel.mT,")],
+    "error_over_units": [(D, _BACK, "product(dz / dz.shape[-1], self.kernel.mT,")],
     "fixed_feedback": [
         (
             D,
             "        self.kernel, self.bias = kernel, bias",
             "        self.first = kernel.copy()\n        self.kernel, self.bias = kernel, bias",
         ),
-        (D, _BACK, "np.matmul(dz, self.first.mT,"),
+        (D, _BACK, "product(dz, self.first.mT,"),
     ],
     "penalty_sign": [(N, _PENALTY_GRADIENTS, f"-{_PENALTY_GRADIENTS}")],
     "frozen_element": [
