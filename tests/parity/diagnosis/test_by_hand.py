@@ -105,6 +105,8 @@ MISTAKES = {
     "gradient.bias=not_averaged": ("dz.sum(axis=0)", "dz.sum(axis=0) * len(x)", ()),
     "l2.layers=not_second": ("self.penalized = self.names", "self.penalized = self.names[::2]", ()),
     "momentum.factor=ignored": (UPDATE, "self.w[name] - lr * g", ()),
+    # the output is linear, so that it is the same in hidden layers alone, and told once
+    "gradient.derivative=at_output": ("(1 - a**2)", "(1 - np.tanh(a) ** 2)", ()),
 }
 
 
@@ -198,3 +200,26 @@ def test_a_softmax_derived_like_a_sigmoid_under_a_squared_error(tmp_path, level)
     assert judged(tmp_path, level, PLAIN, **settings).first_divergence is None
     (cause,) = judged(tmp_path, level, PLAIN, OF_SOFTMAX, "dp * p * (1 - p)", **settings).causes
     assert (str(cause), cause.alternatives) == ("gradient.softmax=diagonal", ())
+
+
+BACKWARDS = "for name, a, z in reversed(list(zip(self.names, outputs, zs)))"
+SQUASHED = (
+    NETWORK.replace("z if name == self.names[-1] else np.tanh(z)", "np.tanh(z)")
+    .replace("outputs = [x]", "outputs, zs = [x], [x]")
+    .replace("outputs.append", "zs.append(z); outputs.append")
+    .replace("2 * (p - y) / (len(p) * 3)", "2 * (p - y) / (len(p) * 3) * (1 - p**2)")
+    .replace("for name, a in reversed(list(zip(self.names, outputs)))", BACKWARDS)
+)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(
+    ("choice", "instead"),
+    [("hidden_at_output", "(1 - np.tanh(a) ** 2)"), ("hidden_of_input", "(1 - z**2)")],
+)
+def test_a_derivative_that_is_wrong_in_hidden_layers_alone(tmp_path, choice, instead, level):
+    """Under an output whose derivative is taken, and right, it is not that of every layer."""
+    settings = {"network": SQUASHED, "layers": [*TABLE["layers"][:2], TABLE["layers"][2] | {"activation": "tanh"}]}
+    assert judged(tmp_path, level, MOMENTUM, **settings).first_divergence is None
+    (cause,) = judged(tmp_path, level, MOMENTUM, "(1 - a**2)", instead, **settings).causes
+    assert (str(cause), cause.alternatives) == (f"gradient.derivative={choice}", ())

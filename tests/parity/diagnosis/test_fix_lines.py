@@ -188,8 +188,9 @@ def of_output(name):
     return table("mse", name), {"loss": MEAN_SQUARE, "output": OF_OUTPUT[name]}
 
 
-def of_hidden(name):
-    return table("mse", "linear", hidden=name), {"loss": MEAN_SQUARE, "hidden": OF_HIDDEN[name]}
+def of_hidden(name, output="linear"):
+    lines = {"output": OF_OUTPUT[output]} if output in OF_OUTPUT else {}
+    return table("mse", output, hidden=name), {"loss": MEAN_SQUARE, "hidden": OF_HIDDEN[name], **lines}
 
 
 # A choice, the experiment and the lines of a network that is right, which line is wrong in it, and what stands there.
@@ -240,6 +241,8 @@ MISTAKES = [
     *(("gradient.hidden_activation=missing", of_hidden(name), "hidden", "dz = da") for name in OF_HIDDEN),
     ("gradient.derivative=at_output", of_hidden("sigmoid"), "hidden", "dz = da * sigmoid(a) * (1 - sigmoid(a))"),
     ("gradient.derivative=of_input", of_hidden("tanh"), "hidden", "dz = da * (1 - z**2)"),
+    ("gradient.derivative=hidden_at_output", of_hidden("tanh", "sigmoid"), "hidden", "dz = da * (1 - np.tanh(a)**2)"),
+    ("gradient.derivative=hidden_of_input", of_hidden("sigmoid", "softmax"), "hidden", "dz = da * z * (1 - z)"),
     (
         "gradient.relu_at_zero=one",
         (

@@ -73,6 +73,10 @@ def update(lines: str) -> list[Edit]:
     return [(N, _UPDATE, "\n".join(f"        {line}" for line in lines.split("\n")))]
 
 
+def through(arguments: str) -> list[Edit]:
+    return [(N, "backward_activation(da, layer.z, layer.a)", f"backward_activation(da, {arguments})")]
+
+
 def l2(penalty: str, gradient: str) -> list[Edit]:
     return [
         (R, "return self.constant(self.l2, w.dtype) * np.vdot(w, w)", f"return {penalty}"),
@@ -113,6 +117,10 @@ CONVENTIONS: dict[str, list[Edit]] = {
     ],
     "gradient.derivative=at_output": [(A, _SLOPE, "slope = self.forward(a) * (1 - self.forward(a))")],
     "gradient.derivative=of_input": [(A, _SLOPE, "slope = z * (1 - z)")],
+    "gradient.derivative=hidden_at_output": through(
+        "*((layer.z, layer.a) if layer is top else (layer.a, layer.activation.forward(layer.a)))"
+    ),
+    "gradient.derivative=hidden_of_input": through("layer.z, layer.a if layer is top else layer.z"),
     "gradient.hidden_activation=missing": [(A, "da * (1 - a * a)", "da")],
     "gradient.output_activation=missing": [(A, "(da - (da * a).sum(axis=-1, keepdims=True)) * a", "da")],
     "gradient.softmax=diagonal": [(A, "(da - (da * a).sum(axis=-1, keepdims=True)) * a", "da * (a * (1 - a))")],

@@ -35,6 +35,8 @@ SEEN = {
     "forward.kernel=transposed": ("sgd", 1, "forward dense/pre_activation", ALL),
     "gradient.derivative=at_output": ("sigmoid", 1, "gradient dense_2/pre_activation", ALL - {"relu", "linear"}),
     "gradient.derivative=of_input": ("sgd", 1, "gradient dense_1/pre_activation", ALL - {"relu", "linear"}),
+    "gradient.derivative=hidden_at_output": ("sigmoid", 1, "gradient dense_1/pre_activation", ALL - {"relu", "linear"}),
+    "gradient.derivative=hidden_of_input": ("sigmoid", 1, "gradient dense_1/pre_activation", ALL - {"relu", "linear"}),
     "gradient.hidden_activation=missing": ("relu", 1, "gradient dense_1/pre_activation", ALL - {"linear"}),
     "gradient.output_activation=missing": (
         "sigmoid",
