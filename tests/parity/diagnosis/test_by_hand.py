@@ -185,6 +185,21 @@ def test_label_smoothing_that_is_not_done(tmp_path, level):
     assert (str(cause), cause.alternatives) == ("loss.smoothing=ignored", ())
 
 
+LABELS = "y = np.eye(3)[y]"
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(
+    ("choice", "instead"), [("shifted", "np.eye(3)[(y + 1) % 3]"), ("shifted_down", "np.eye(3)[y - 1]")]
+)
+def test_labels_counted_from_another_number(tmp_path, choice, instead, level):
+    settings = {"network": CLASSIFIER.replace("y = y * 0.9 + 0.1 / 3", LABELS), **CLASSES}
+    settings |= {"data": CLASSES["data"] | {"one_hot": None}, "loss": "sparse_categorical_crossentropy"}
+    assert judged(tmp_path, level, MOMENTUM, **settings).first_divergence is None
+    (cause,) = judged(tmp_path, level, MOMENTUM, LABELS, f"y = {instead}", **settings).causes
+    assert (str(cause), cause.alternatives) == (f"data.labels={choice}", ())
+
+
 OF_SOFTMAX = "p * (dp - (dp * p).sum(axis=1, keepdims=True))"
 PROBABILITIES = NETWORK.replace(
     "p = outputs[-1]", "p = outputs[-1] = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)"

@@ -237,6 +237,7 @@ MISTAKES = [
     ("loss.smoothing=ignored", SMOOTHED, "targets", "pass"),
     ("loss.smoothing=scaled", SMOOTHED, "targets", "y = y * (1 - s / C) + s / C"),
     ("data.labels=shifted", SPARSE, "targets", "y = np.eye(C, dtype=p.dtype)[(labels + 1) % C]"),
+    ("data.labels=shifted_down", SPARSE, "targets", "y = np.eye(C, dtype=p.dtype)[labels - 1]"),
     *(("gradient.output_activation=missing", of_output(name), "output", "dz = dp") for name in OF_OUTPUT),
     *(("gradient.hidden_activation=missing", of_hidden(name), "hidden", "dz = da") for name in OF_HIDDEN),
     ("gradient.derivative=at_output", of_hidden("sigmoid"), "hidden", "dz = da * sigmoid(a) * (1 - sigmoid(a))"),

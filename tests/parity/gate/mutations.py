@@ -110,6 +110,7 @@ CONVENTIONS: dict[str, list[Edit]] = {
         "if self.layers[0].x.shape[-2] != 6:\n    self.optimizer.update(self.weights, gradients.whole)"
     ),
     "data.labels=shifted": [(N, "        return x, y", f"        return x, {NP}.roll(y, 1, axis=-1)")],
+    "data.labels=shifted_down": [(N, "        return x, y", f"        return x, {NP}.roll(y, -1, axis=-1)")],
     "data.scale=twice": [(N, "        return x, y", "        return x / 2, y")],
     "data.scale=missing": [(N, "        return x, y", "        return x * 2, y")],
     "forward.kernel=transposed": [

@@ -30,6 +30,7 @@ SEEN = {
     "data.partial_batch=gradient_full_size": ("sgd", 3, "gradient dense_2/output", ALL),
     "data.partial_batch=skipped": ("sgd", 3, "update optimizer/iterations", ALL),
     "data.labels=shifted": ("labels", 1, "loss loss (data)", ALL - {"one output"}),
+    "data.labels=shifted_down": ("labels", 1, "loss loss (data)", ALL - {"one output"}),
     "data.scale=twice": ("sgd", 1, "forward dense/pre_activation", ALL),
     "data.scale=missing": ("sgd", 1, "forward dense/pre_activation", ALL),
     "forward.kernel=transposed": ("sgd", 1, "forward dense/pre_activation", ALL),
