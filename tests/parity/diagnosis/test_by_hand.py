@@ -238,3 +238,27 @@ def test_a_derivative_that_is_wrong_in_hidden_layers_alone(tmp_path, choice, ins
     assert judged(tmp_path, level, MOMENTUM, **settings).first_divergence is None
     (cause,) = judged(tmp_path, level, MOMENTUM, "(1 - a**2)", instead, **settings).causes
     assert (str(cause), cause.alternatives) == (f"gradient.derivative={choice}", ())
+
+
+VELOCITIES = '{f"{name}/velocity": v for name, v in self.m.items()}'
+RMSPROP = (
+    NETWORK.replace("self.nesterov, self.lr = experiment.optimizer.nesterov, ", "self.lr = ")
+    .replace("m = self.m[name] = mu * self.m[name] - lr * g", "v = self.m[name] = 0.9 * self.m[name] + 0.1 * g**2")
+    .replace(UPDATE, "self.w[name] - lr * g / np.sqrt(v + 1e-7)")
+    .replace('{f"{name}/momentum": m for name, m in self.m.items()} if mu else {}', VELOCITIES)
+)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(
+    ("choice", "instead"),
+    [
+        ("rmsprop.epsilon_value=1e-8", "np.sqrt(v + 1e-8)"),
+        ("rmsprop.epsilon=outside", "(np.sqrt(v) + 1e-7)"),
+    ],
+)
+def test_an_rmsprop_with_another_epsilon(tmp_path, choice, instead, level):
+    optimizer = {"class_name": "RMSprop", "learning_rate": 0.01}
+    assert judged(tmp_path, level, optimizer, network=RMSPROP).first_divergence is None
+    (cause,) = judged(tmp_path, level, optimizer, "np.sqrt(v + 1e-7)", instead, network=RMSPROP).causes
+    assert (str(cause), cause.alternatives) == (choice, ())

@@ -276,6 +276,7 @@ MISTAKES = [
     ("adam.bias_correction=missing", under(adam(), IN_TWO), "before_update", ADAM["before_update"] + "; alpha = lr"),
     ("adam.step=ahead", under(adam(), ADAM), "step", "t += 1; t = self.t + 2"),
     ("rmsprop.epsilon=outside", under(rmsprop(), RMSPROP), "update", "w -= lr * g / (np.sqrt(v) + eps)"),
+    ("rmsprop.epsilon_value=1e-8", under(rmsprop(epsilon=1e-4), RMSPROP), "constants", "rho, eps = 0.9, 1e-8"),
     ("rmsprop.rho=0.99", under(rmsprop(rho=0.8), RMSPROP), "constants", "rho, eps = 0.99, 1e-7"),
     ("rmsprop.centered=flipped", under(rmsprop(centered=True), CENTERED), "update", RMSPROP["update"]),
 ]

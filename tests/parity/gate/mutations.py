@@ -294,6 +294,7 @@ CONVENTIONS: dict[str, list[Edit]] = {
         (O, "w += m * mu - g if self.nesterov else m", "w += rate * (m * mu - g if self.nesterov else m)"),
     ],
     "rmsprop.epsilon=outside": [(O, "return np.sqrt(v + self.epsilon)", "return np.sqrt(v) + self.epsilon")],
+    "rmsprop.epsilon_value=1e-8": [(O, "return np.sqrt(v + self.epsilon)", "return np.sqrt(v + 1e-8)")],
     "rmsprop.rho=0.99": [(O, "v[...] = self.rho * v + (1 - self.rho)", "v[...] = 0.99 * v + 0.01")],
     "rmsprop.centered=flipped": [(O, "variance = v - average * average", "variance = v")],
     "learning_rate.scale=over_batch": [

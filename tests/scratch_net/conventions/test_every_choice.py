@@ -73,6 +73,7 @@ SEEN = {
     "momentum.nesterov=lookahead": ("nesterov", 1, "update dense/kernel", {"nesterov"}),
     "momentum.rate=outside": ("momentum", 1, "update dense/kernel/momentum", MOMENTUM),
     "rmsprop.epsilon=outside": ("rmsprop", 1, "update dense/kernel", RMSPROP),
+    "rmsprop.epsilon_value=1e-8": ("rmsprop", 1, "update dense/kernel", RMSPROP),
     "rmsprop.rho=0.99": ("rmsprop", 1, "update dense/kernel/velocity", RMSPROP),
     "rmsprop.centered=flipped": ("rmsprop", 1, "update dense/kernel/average_gradient", RMSPROP),
     "learning_rate.scale=over_batch": ("sgd", 1, "update dense/kernel", ALL),
