@@ -37,7 +37,9 @@ ALL_FACTORS = (*FACTORS, "loss.reported", "data.partial_batch")
 
 # Sets that are the same in other words, and how they are told: a half in the loss and a half in the gradient are half a
 # penalty; and where no penalty is told, nobody asks what it would be. Runs with an l2 of outputs, which `l2.penalty` is
-# about as well, or an l1 of kernels, which is told in any case, know them apart.
+# about as well, or an l1 of kernels, which is told in any case, know them apart. A derivative that is wrong in hidden
+# layers alone is wrong in all that have one, where the output is linear or the loss skips its activation; and of two
+# classes each is the next of the other.
 UNTOLD = ("l2.reported", "absent")
 REWORDED: tuple[tuple[Set, Set], ...] = (
     (frozenset({("l2.gradient", "half"), ("l2.reported", "half")}), frozenset({("l2.penalty", "half")})),
@@ -53,6 +55,11 @@ REWORDED: tuple[tuple[Set, Set], ...] = (
         frozenset({("gradient.batch", "sum"), ("gradient.kernel", "mean")}),
         frozenset({("gradient.bias", "not_averaged")}),
     ),
+    *(
+        (frozenset({("gradient.derivative", f"hidden_{where}")}), frozenset({("gradient.derivative", where)}))
+        for where in ("at_output", "of_input")
+    ),
+    (frozenset({("data.labels", "shifted_down")}), frozenset({("data.labels", "shifted")})),
 )
 
 

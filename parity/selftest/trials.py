@@ -19,7 +19,7 @@ from parity.config import Experiment
 from parity.data import load_dataset
 from parity.diagnosis.evidence import Evidence, take_evidence
 from parity.diagnosis.initial import initial_choices
-from parity.diagnosis.readings import readings
+from parity.diagnosis.readings import readings, reworded
 from parity.diagnosis.search import Search, Set
 from parity.diagnosis.stand_in import StandIn, Told, apart, largest
 from parity.lockstep import draw_weights, start_weights
@@ -69,7 +69,8 @@ class Trial:
 
     @property
     def alone(self) -> bool:
-        return self.named == (self.planted,)
+        """Named, and a report tells nothing beside it: what is the same in other words is told once."""
+        return self.right and len(reworded(self.named)) == 1
 
     @property
     def wrong(self) -> bool:

@@ -41,18 +41,22 @@ def _skipped(network):
     wrap(network, "update", lambda previous, gradients: previous(gradients) if share() == 1 else None)
 
 
-def _shifted_labels(network):
-    """Class k is output (k + 1) % C."""
-    classes = network.layers[-1].kernel.shape[-1]
+def _shifted_labels(by):
+    """Class k is output (k + by) % C."""
 
-    def batch(previous, x, y):
-        if y.ndim == x.ndim and y.shape[-1] == classes:
-            y = np.roll(y, 1, axis=-1)
-        elif y.ndim < x.ndim and y.dtype.kind in "iu" and classes > 1:  # numbers of classes
-            y = (y + 1) % classes
-        return previous(x, y)
+    def install(network):
+        classes = network.layers[-1].kernel.shape[-1]
 
-    wrap(network, "batch", batch)
+        def batch(previous, x, y):
+            if y.ndim == x.ndim and y.shape[-1] == classes:
+                y = np.roll(y, by, axis=-1)
+            elif y.ndim < x.ndim and y.dtype.kind in "iu" and classes > 1:  # numbers of classes
+                y = (y + by) % classes
+            return previous(x, y)
+
+        wrap(network, "batch", batch)
+
+    return install
 
 
 def _scaled_twice(network):
@@ -72,6 +76,6 @@ CHOICES = {
         "gradient_full_size": _full_size_of_gradient,
         "skipped": _skipped,
     },
-    "data.labels": {"shifted": _shifted_labels},
+    "data.labels": {"shifted": _shifted_labels(1), "shifted_down": _shifted_labels(-1)},
     "data.scale": {"twice": _scaled_twice, "missing": _not_scaled},
 }

@@ -48,25 +48,41 @@ def _transposed_layout(network):
 # Through an activation ---------------------------------------------------------------------------------------------
 
 
-def _derivative_at_output(network):
-    """`dz = da * phi'(a)`: the derivative as a function of z, given a."""
-    for layer in network.layers:
-        wrap(
-            layer,
-            "backward_activation",
-            lambda previous, da, z, a, layer=layer: previous(da, a, layer.activation.forward(a)),
-        )
+def _all(layers):
+    return layers
 
 
-def _derivative_of_input(network):
-    """`dz = da * z (1 - z)` for a sigmoid: the derivative as a function of a, given z."""
-    for layer in network.layers:
-        wrap(layer, "backward_activation", lambda previous, da, z, a: previous(da, z, z))
+def _hidden(layers):
+    return layers[:-1]
+
+
+def _derivative_at_output(chosen):
+    """`dz = da * phi'(a)` in `chosen(layers)`: the derivative as a function of z, given a."""
+
+    def install(network):
+        for layer in chosen(network.layers):
+            wrap(
+                layer,
+                "backward_activation",
+                lambda previous, da, z, a, layer=layer: previous(da, a, layer.activation.forward(a)),
+            )
+
+    return install
+
+
+def _derivative_of_input(chosen):
+    """`dz = da * z (1 - z)` for a sigmoid in `chosen(layers)`: the derivative as a function of a, given z."""
+
+    def install(network):
+        for layer in chosen(network.layers):
+            wrap(layer, "backward_activation", lambda previous, da, z, a: previous(da, z, z))
+
+    return install
 
 
 def _no_hidden_derivative(network):
     """`dz = da` in hidden layers."""
-    for layer in network.layers[:-1]:
+    for layer in _hidden(network.layers):
         wrap(layer, "backward_activation", lambda previous, da, z, a: da)
 
 
@@ -261,7 +277,12 @@ KERAS_CHOICE = {
 }
 CHOICES = {
     "forward.kernel": {"transposed": _transposed_layout},
-    "gradient.derivative": {"at_output": _derivative_at_output, "of_input": _derivative_of_input},
+    "gradient.derivative": {
+        "at_output": _derivative_at_output(_all),
+        "of_input": _derivative_of_input(_all),
+        "hidden_at_output": _derivative_at_output(_hidden),
+        "hidden_of_input": _derivative_of_input(_hidden),
+    },
     "gradient.hidden_activation": {"missing": _no_hidden_derivative},
     "gradient.output_activation": {"missing": _no_output_derivative},
     "gradient.softmax": {"diagonal": _softmax_alone},

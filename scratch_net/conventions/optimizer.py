@@ -187,6 +187,12 @@ def _epsilon_outside_of_the_root(_, rmsprop):
 
 
 @_of(RMSprop)
+def _others_epsilon(_, rmsprop):
+    """`eps = 1e-8`, whatever was given."""
+    rmsprop.epsilon = 1e-8
+
+
+@_of(RMSprop)
 def _longer_memory(_, rmsprop):
     """`rho = 0.99`, whatever was given."""
     rmsprop.rho = 0.99
@@ -289,6 +295,7 @@ KERAS_CHOICE = {
     "momentum.rate": "inside",
     "momentum.factor": "as_given",
     "rmsprop.epsilon": "inside",
+    "rmsprop.epsilon_value": "as_given",
     "rmsprop.rho": "as_given",
     "rmsprop.centered": "as_given",
     "learning_rate.scale": "as_given",
@@ -307,6 +314,7 @@ CHOICES = {
     "momentum.rate": {"outside": _rate_outside},
     "momentum.factor": {"ignored": _no_momentum},  # after the others: none of them moves a weight then
     "rmsprop.epsilon": {"outside": _epsilon_outside_of_the_root},
+    "rmsprop.epsilon_value": {"1e-8": _others_epsilon},
     "rmsprop.rho": {"0.99": _longer_memory},
     "rmsprop.centered": {"flipped": _flipped_centered},
     "learning_rate.scale": {"over_batch": _rate_over_batch, "half": _scale_rate(0.5), "double": _scale_rate(2)},

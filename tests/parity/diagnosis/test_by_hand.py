@@ -105,6 +105,8 @@ MISTAKES = {
     "gradient.bias=not_averaged": ("dz.sum(axis=0)", "dz.sum(axis=0) * len(x)", ()),
     "l2.layers=not_second": ("self.penalized = self.names", "self.penalized = self.names[::2]", ()),
     "momentum.factor=ignored": (UPDATE, "self.w[name] - lr * g", ()),
+    # the output is linear, so that it is the same in hidden layers alone, and told once
+    "gradient.derivative=at_output": ("(1 - a**2)", "(1 - np.tanh(a) ** 2)", ()),
 }
 
 
@@ -183,6 +185,21 @@ def test_label_smoothing_that_is_not_done(tmp_path, level):
     assert (str(cause), cause.alternatives) == ("loss.smoothing=ignored", ())
 
 
+LABELS = "y = np.eye(3)[y]"
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(
+    ("choice", "instead"), [("shifted", "np.eye(3)[(y + 1) % 3]"), ("shifted_down", "np.eye(3)[y - 1]")]
+)
+def test_labels_counted_from_another_number(tmp_path, choice, instead, level):
+    settings = {"network": CLASSIFIER.replace("y = y * 0.9 + 0.1 / 3", LABELS), **CLASSES}
+    settings |= {"data": CLASSES["data"] | {"one_hot": None}, "loss": "sparse_categorical_crossentropy"}
+    assert judged(tmp_path, level, MOMENTUM, **settings).first_divergence is None
+    (cause,) = judged(tmp_path, level, MOMENTUM, LABELS, f"y = {instead}", **settings).causes
+    assert (str(cause), cause.alternatives) == (f"data.labels={choice}", ())
+
+
 OF_SOFTMAX = "p * (dp - (dp * p).sum(axis=1, keepdims=True))"
 PROBABILITIES = NETWORK.replace(
     "p = outputs[-1]", "p = outputs[-1] = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)"
@@ -198,3 +215,50 @@ def test_a_softmax_derived_like_a_sigmoid_under_a_squared_error(tmp_path, level)
     assert judged(tmp_path, level, PLAIN, **settings).first_divergence is None
     (cause,) = judged(tmp_path, level, PLAIN, OF_SOFTMAX, "dp * p * (1 - p)", **settings).causes
     assert (str(cause), cause.alternatives) == ("gradient.softmax=diagonal", ())
+
+
+BACKWARDS = "for name, a, z in reversed(list(zip(self.names, outputs, zs)))"
+SQUASHED = (
+    NETWORK.replace("z if name == self.names[-1] else np.tanh(z)", "np.tanh(z)")
+    .replace("outputs = [x]", "outputs, zs = [x], [x]")
+    .replace("outputs.append", "zs.append(z); outputs.append")
+    .replace("2 * (p - y) / (len(p) * 3)", "2 * (p - y) / (len(p) * 3) * (1 - p**2)")
+    .replace("for name, a in reversed(list(zip(self.names, outputs)))", BACKWARDS)
+)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(
+    ("choice", "instead"),
+    [("hidden_at_output", "(1 - np.tanh(a) ** 2)"), ("hidden_of_input", "(1 - z**2)")],
+)
+def test_a_derivative_that_is_wrong_in_hidden_layers_alone(tmp_path, choice, instead, level):
+    """Under an output whose derivative is taken, and right, it is not that of every layer."""
+    settings = {"network": SQUASHED, "layers": [*TABLE["layers"][:2], TABLE["layers"][2] | {"activation": "tanh"}]}
+    assert judged(tmp_path, level, MOMENTUM, **settings).first_divergence is None
+    (cause,) = judged(tmp_path, level, MOMENTUM, "(1 - a**2)", instead, **settings).causes
+    assert (str(cause), cause.alternatives) == (f"gradient.derivative={choice}", ())
+
+
+VELOCITIES = '{f"{name}/velocity": v for name, v in self.m.items()}'
+RMSPROP = (
+    NETWORK.replace("self.nesterov, self.lr = experiment.optimizer.nesterov, ", "self.lr = ")
+    .replace("m = self.m[name] = mu * self.m[name] - lr * g", "v = self.m[name] = 0.9 * self.m[name] + 0.1 * g**2")
+    .replace(UPDATE, "self.w[name] - lr * g / np.sqrt(v + 1e-7)")
+    .replace('{f"{name}/momentum": m for name, m in self.m.items()} if mu else {}', VELOCITIES)
+)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(
+    ("choice", "instead"),
+    [
+        ("rmsprop.epsilon_value=1e-8", "np.sqrt(v + 1e-8)"),
+        ("rmsprop.epsilon=outside", "(np.sqrt(v) + 1e-7)"),
+    ],
+)
+def test_an_rmsprop_with_another_epsilon(tmp_path, choice, instead, level):
+    optimizer = {"class_name": "RMSprop", "learning_rate": 0.01}
+    assert judged(tmp_path, level, optimizer, network=RMSPROP).first_divergence is None
+    (cause,) = judged(tmp_path, level, optimizer, "np.sqrt(v + 1e-7)", instead, network=RMSPROP).causes
+    assert (str(cause), cause.alternatives) == (choice, ())

@@ -188,8 +188,9 @@ def of_output(name):
     return table("mse", name), {"loss": MEAN_SQUARE, "output": OF_OUTPUT[name]}
 
 
-def of_hidden(name):
-    return table("mse", "linear", hidden=name), {"loss": MEAN_SQUARE, "hidden": OF_HIDDEN[name]}
+def of_hidden(name, output="linear"):
+    lines = {"output": OF_OUTPUT[output]} if output in OF_OUTPUT else {}
+    return table("mse", output, hidden=name), {"loss": MEAN_SQUARE, "hidden": OF_HIDDEN[name], **lines}
 
 
 # A choice, the experiment and the lines of a network that is right, which line is wrong in it, and what stands there.
@@ -236,10 +237,13 @@ MISTAKES = [
     ("loss.smoothing=ignored", SMOOTHED, "targets", "pass"),
     ("loss.smoothing=scaled", SMOOTHED, "targets", "y = y * (1 - s / C) + s / C"),
     ("data.labels=shifted", SPARSE, "targets", "y = np.eye(C, dtype=p.dtype)[(labels + 1) % C]"),
+    ("data.labels=shifted_down", SPARSE, "targets", "y = np.eye(C, dtype=p.dtype)[labels - 1]"),
     *(("gradient.output_activation=missing", of_output(name), "output", "dz = dp") for name in OF_OUTPUT),
     *(("gradient.hidden_activation=missing", of_hidden(name), "hidden", "dz = da") for name in OF_HIDDEN),
     ("gradient.derivative=at_output", of_hidden("sigmoid"), "hidden", "dz = da * sigmoid(a) * (1 - sigmoid(a))"),
     ("gradient.derivative=of_input", of_hidden("tanh"), "hidden", "dz = da * (1 - z**2)"),
+    ("gradient.derivative=hidden_at_output", of_hidden("tanh", "sigmoid"), "hidden", "dz = da * (1 - np.tanh(a)**2)"),
+    ("gradient.derivative=hidden_of_input", of_hidden("sigmoid", "softmax"), "hidden", "dz = da * z * (1 - z)"),
     (
         "gradient.relu_at_zero=one",
         (
@@ -272,6 +276,7 @@ MISTAKES = [
     ("adam.bias_correction=missing", under(adam(), IN_TWO), "before_update", ADAM["before_update"] + "; alpha = lr"),
     ("adam.step=ahead", under(adam(), ADAM), "step", "t += 1; t = self.t + 2"),
     ("rmsprop.epsilon=outside", under(rmsprop(), RMSPROP), "update", "w -= lr * g / (np.sqrt(v) + eps)"),
+    ("rmsprop.epsilon_value=1e-8", under(rmsprop(epsilon=1e-4), RMSPROP), "constants", "rho, eps = 0.9, 1e-8"),
     ("rmsprop.rho=0.99", under(rmsprop(rho=0.8), RMSPROP), "constants", "rho, eps = 0.99, 1e-7"),
     ("rmsprop.centered=flipped", under(rmsprop(centered=True), CENTERED), "update", RMSPROP["update"]),
 ]

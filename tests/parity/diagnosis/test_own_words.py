@@ -23,6 +23,7 @@ OPTIMIZERS = (
 )
 REGRESSION = {"source": "regression", "samples": 20, "features": 3, "targets": 2}
 SUM_SQUARED = "keras.ops.sum(keras.ops.square(y - p), axis=-1)"
+OF_RMSPROP = ("rmsprop.epsilon_value", "rmsprop.rho")
 OF_OPTIMIZER = {"adam": "Adam", "momentum": "SGD", "rmsprop": "RMSprop"}
 LINES = [
     pytest.param(entry.code, line, id=f"{entry.code}={choice.name} {field}")
@@ -146,7 +147,7 @@ def test_in_its_own_words(code, choice, field, settings, said):
 def test_keras_takes_what_is_said(keras):
     for optimizer in OPTIMIZERS:
         on = experiment("categorical_crossentropy", optimizer)
-        for code in ("l2.decay", "optimizer.constants", "momentum.dampening", "adam.epsilon_value", "rmsprop.rho"):
+        for code in ("l2.decay", "optimizer.constants", "momentum.dampening", *OF_RMSPROP, "adam.epsilon_value"):
             for choice in convention(code).choices:
                 line = choice.fix_reference
                 if not line or not can_be_named(code, on):

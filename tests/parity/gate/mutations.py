@@ -74,6 +74,10 @@ def update(lines: str) -> list[Edit]:
     return [(N, _UPDATE, "\n".join(f"        {line}" for line in lines.split("\n")))]
 
 
+def through(arguments: str) -> list[Edit]:
+    return [(N, "backward_activation(da, layer.z, layer.a)", f"backward_activation(da, {arguments})")]
+
+
 def l2(penalty: str, gradient: str) -> list[Edit]:
     return [
         (R, "return self.constant(self.l2, w.dtype) * np.vdot(w, w)", f"return {penalty}"),
@@ -107,6 +111,7 @@ CONVENTIONS: dict[str, list[Edit]] = {
         "if self.layers[0].x.shape[-2] != 6:\n    self.optimizer.update(self.weights, gradients.whole)"
     ),
     "data.labels=shifted": [(N, "        return x, y", f"        return x, {NP}.roll(y, 1, axis=-1)")],
+    "data.labels=shifted_down": [(N, "        return x, y", f"        return x, {NP}.roll(y, -1, axis=-1)")],
     "data.scale=twice": [(N, "        return x, y", "        return x / 2, y")],
     "data.scale=missing": [(N, "        return x, y", "        return x * 2, y")],
     "forward.kernel=transposed": [
@@ -114,6 +119,10 @@ CONVENTIONS: dict[str, list[Edit]] = {
     ],
     "gradient.derivative=at_output": [(A, _SLOPE, "slope = self.forward(a) * (1 - self.forward(a))")],
     "gradient.derivative=of_input": [(A, _SLOPE, "slope = z * (1 - z)")],
+    "gradient.derivative=hidden_at_output": through(
+        "*((layer.z, layer.a) if layer is top else (layer.a, layer.activation.forward(layer.a)))"
+    ),
+    "gradient.derivative=hidden_of_input": through("layer.z, layer.a if layer is top else layer.z"),
     "gradient.hidden_activation=missing": [(A, "da * (1 - a * a)", "da")],
     "gradient.output_activation=missing": [(A, "(da - (da * a).sum(axis=-1, keepdims=True)) * a", "da")],
     "gradient.softmax=diagonal": [(A, "(da - (da * a).sum(axis=-1, keepdims=True)) * a", "da * (a * (1 - a))")],
@@ -286,6 +295,7 @@ CONVENTIONS: dict[str, list[Edit]] = {
         (O, "w += m * mu - g if self.nesterov else m", "w += rate * (m * mu - g if self.nesterov else m)"),
     ],
     "rmsprop.epsilon=outside": [(O, "return np.sqrt(v + self.epsilon)", "return np.sqrt(v) + self.epsilon")],
+    "rmsprop.epsilon_value=1e-8": [(O, "return np.sqrt(v + self.epsilon)", "return np.sqrt(v + 1e-8)")],
     "rmsprop.rho=0.99": [(O, "v[...] = self.rho * v + (1 - self.rho)", "v[...] = 0.99 * v + 0.01")],
     "rmsprop.centered=flipped": [(O, "variance = v - average * average", "variance = v")],
     "learning_rate.scale=over_batch": [

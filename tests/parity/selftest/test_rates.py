@@ -9,6 +9,7 @@ import pytest
 from parity.selftest import Outside, Rates, Thresholds, Trial
 
 HALF, SUM = frozenset({("l2.penalty", "half")}), frozenset({("loss.batch", "sum")})
+DOWN, UP = (frozenset([("data.labels", choice)]) for choice in ("shifted_down", "shifted"))  # of two classes one
 NONE = frozenset()
 PLACE = ("gradient", "dense")
 
@@ -35,6 +36,8 @@ def rates(planted, *trials):
         (trial(HALF), "right alone"),
         (trial(HALF, SUM), "right"),
         (trial(SUM, HALF), "right"),
+        (trial(DOWN, UP, planted=DOWN), "right alone"),
+        (trial(DOWN, UP, HALF, planted=DOWN), "right"),
         (trial(SUM), "wrong"),
         (trial(SUM, in_other_words=True), ""),
         (trial(HALF | SUM), "wrong"),

@@ -11,8 +11,8 @@ from tests.scratch_net.conventions.networks import BATCH, NETWORKS, SCALE, batch
 U = np.finfo("float64").eps / 2
 
 
-def _rolled(y):
-    return (y + 1) % 3 if y.dtype.kind == "i" else np.roll(y, 1, axis=1)
+def _rolled(y, by=1):
+    return (y + by) % 3 if y.dtype.kind == "i" else np.roll(y, by, axis=1)
 
 
 @pytest.mark.parametrize(
@@ -22,9 +22,10 @@ def _rolled(y):
         ({"data.scale": "missing"}, lambda x, y: (x * SCALE, y)),
         ({"precision.inputs": "float32"}, lambda x, y: (x.astype(np.float32).astype(x.dtype), y)),
         ({"data.labels": "shifted"}, lambda x, y: (x, _rolled(y))),
+        ({"data.labels": "shifted_down"}, lambda x, y: (x, _rolled(y, -1))),
         ({"data.labels": "shifted", "data.scale": "twice"}, lambda x, y: (x / SCALE, _rolled(y))),
     ],
-    ids=["twice", "missing", "float32", "shifted", "both"],
+    ids=["twice", "missing", "float32", "shifted", "shifted_down", "both"],
 )
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", NETWORKS)
@@ -38,8 +39,9 @@ def test_another_batch_is_another_batch(name, dtype, choices, given):
             assert array.tobytes() == expected.tobytes(), key
 
 
-def test_one_target_for_each_example_has_no_classes():
-    side, _ = started("one output", {"data.labels": "shifted"})
+@pytest.mark.parametrize("choice", ["shifted", "shifted_down"])
+def test_one_target_for_each_example_has_no_classes(choice):
+    side, _ = started("one output", {"data.labels": choice})
     keras, _ = started("one output", {})
     x, y = batches("one output")[0]
     for targets in (y[:, 0], (y[:, 0] > 0).astype(np.int32)):

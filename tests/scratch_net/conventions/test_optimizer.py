@@ -88,13 +88,13 @@ def adam_under_the_root(w, g, s, o, t, k):
     return -alpha(o, t) * m / np.sqrt(v + o.epsilon)
 
 
-def rmsprop(w, g, s, o, t, k, rho=None, root=lambda v, eps: np.sqrt(v + eps), flipped=False, rate=1.0):
-    rho = o.rho if rho is None else rho
+def rmsprop(w, g, s, o, t, k, rho=None, eps=None, root=lambda v, eps: np.sqrt(v + eps), flipped=False, rate=1.0):
+    rho, eps = (o.rho if rho is None else rho), (o.epsilon if eps is None else eps)
     v = s["velocity"] = rho * s["velocity"] + (1 - rho) * g**2
     if o.centered != flipped:
         s["average_gradient"] = rho * s["average_gradient"] + (1 - rho) * g
         v = v - s["average_gradient"] ** 2
-    moved = rate * o.learning_rate * g / root(v, o.epsilon)
+    moved = rate * o.learning_rate * g / root(v, eps)
     if o.momentum:
         moved = s["momentum"] = o.momentum * s["momentum"] + moved
     return -moved
@@ -136,6 +136,8 @@ WRONG = {
     ("momentum.rate=outside", "nesterov"): outside_nesterov,
     ("rmsprop.epsilon=outside", "rmsprop"): changed(rmsprop, root=lambda v, eps: np.sqrt(v) + eps),
     ("rmsprop.epsilon=outside", "centered"): changed(rmsprop, root=lambda v, eps: np.sqrt(v) + eps),
+    ("rmsprop.epsilon_value=1e-8", "rmsprop"): changed(rmsprop, eps=1e-8),
+    ("rmsprop.epsilon_value=1e-8", "centered"): changed(rmsprop, eps=1e-8),
     ("rmsprop.rho=0.99", "centered"): changed(rmsprop, rho=0.99),
     ("rmsprop.centered=flipped", "rmsprop"): changed(rmsprop, flipped=True),
     ("rmsprop.centered=flipped", "centered"): changed(rmsprop, flipped=True),
