@@ -46,15 +46,16 @@ class Optimizer:
         """One step on every weight, in place: on all at once, where they and what belongs to them are side by side."""
         together, whole_slots, their_slots = self._together
         if together is not None and self.slots is their_slots and together.are(weights, gradients):
-            parts = [(together.whole, together.gradient, whole_slots)]
+            self._take(together.whole, together.gradient, whole_slots)
         else:
-            names = self.slot_names
-            parts = [(w, gradients[of], [self.slots[f"{of}/{slot}"] for slot in names]) for of, w in weights.items()]
-        for w, g, slots in parts:
-            rate = np.array(self.learning_rate, w.dtype)  # no scalar, for which NumPy's operations take longer
-            step = self.step if w.size <= BLOCK else self.step_by_parts
-            step(w, g, rate, *slots)
+            for name, w in weights.items():
+                self._take(w, gradients[name], [self.slots[f"{name}/{slot}"] for slot in self.slot_names])
         self.iterations = self.iterations + 1  # may be an array that somebody else keeps
+
+    def _take(self, w, g, slots):
+        rate = np.array(self.learning_rate, w.dtype)  # no scalar, for which NumPy's operations take longer
+        step = self.step if w.size <= BLOCK else self.step_by_parts
+        step(w, g, rate, *slots)
 
     def step_by_parts(self, w, g, rate, *slots):
         """Some rows (of a stack: some steps) at a time. A step takes each number by itself: no bit is changed."""

@@ -38,14 +38,11 @@ ALONE: Edit = (N, "self.stacks = True", "self.stacks = False")  # written for on
 
 _SLOPE = "slope = 1 - a\n        slope *= a"
 _MSE, _MSE_GRADIENT = "mean(mean((y - p) ** 2))", "(p - y) * (2 / (p.shape[-2] * p.shape[-1]))"
-_KERNEL = (
-    "            return {self.kernel_name: kernel}\n        return {self.kernel_name: kernel,",
-    "            return {self.kernel_name: @}\n        return {self.kernel_name: @,",
-)
+_KERNEL = 'product(x.mT, dz, self._buffer("kernel gradient", self.kernel.shape))'
 _UPDATE = "        self.optimizer.update(self.weights, gradients.whole)"
 _REPORTED = '        """The loss that is told of a step, which need not be the one that its gradient belongs to."""\n        return loss'
-_LOOP = "        for name, w in weights.items():\n            slots"
-_KEPT = "        for name, w in weights.items():\n            if name in list(weights)@:\n                continue\n            slots"
+_LOOP = "            for name, w in weights.items():\n                self._take"
+EACH: Edit = (O, "if together is not None and", "if False and")  # each weight by itself
 _PENALTIES = "            for layer in self.layers\n            for name, r in layer.regularizers.items()"
 _PENALTY_GRADIENTS = "r.gradient(layer.weights[name]) for layer in self.layers for name"
 _FORWARD = "self.a = self.activation.forward(self.z)"
@@ -59,11 +56,14 @@ def mse(value: str, gradient: str | None = None) -> list[Edit]:
 
 
 def kernel(instead: str) -> list[Edit]:
-    return [(D, _KERNEL[0], _KERNEL[1].replace("@", instead))]
+    """Another gradient in place of `kernel`, the right one."""
+    return [(D, _KERNEL, instead.replace("kernel", f"({_KERNEL})"))]
 
 
-def _without(kept: str) -> str:
-    return _KEPT.replace("@", kept)
+def without(skipped: str) -> list[Edit]:
+    """No update where that is true of a weight."""
+    loop, taken = _LOOP.split("\n")
+    return [EACH, (O, _LOOP, f"{loop}\n                if {skipped}:\n                    continue\n{taken}")]
 
 
 def reported(words: str) -> list[Edit]:
@@ -271,7 +271,8 @@ CONVENTIONS: dict[str, list[Edit]] = {
         (O, "function(t + 1) for t", "function(t + 2) for t"),
     ],
     "adam.step=per_tensor": [
-        (O, "        self.iterations = self.iterations + 1", "            self.iterations = self.iterations + 1")
+        EACH,
+        (O, "        self.iterations = self.iterations + 1", "                self.iterations = self.iterations + 1"),
     ],
     "momentum.factor=ignored": [(O, "w += m * mu - g if self.nesterov else m", "w -= g")],
     "momentum.dampening=dampened": [(O, "        m -= g\n", "        m -= g * (1 - mu)\n")],
@@ -299,27 +300,23 @@ CONVENTIONS: dict[str, list[Edit]] = {
     "rmsprop.rho=0.99": [(O, "v[...] = self.rho * v + (1 - self.rho)", "v[...] = 0.99 * v + 0.01")],
     "rmsprop.centered=flipped": [(O, "variance = v - average * average", "variance = v")],
     "learning_rate.scale=over_batch": [
-        (O, "np.array(self.learning_rate, dtype)", "np.array(self.learning_rate / 8, dtype)")
+        (O, "np.array(self.learning_rate, w.dtype)", "np.array(self.learning_rate / 8, w.dtype)")
     ],
-    "learning_rate.scale=half": [(O, "np.array(self.learning_rate, dtype)", "np.array(self.learning_rate / 2, dtype)")],
+    "learning_rate.scale=half": [
+        (O, "np.array(self.learning_rate, w.dtype)", "np.array(self.learning_rate / 2, w.dtype)")
+    ],
     "learning_rate.scale=double": [
-        (O, "np.array(self.learning_rate, dtype)", "np.array(self.learning_rate * 2, dtype)")
+        (O, "np.array(self.learning_rate, w.dtype)", "np.array(self.learning_rate * 2, w.dtype)")
     ],
-    "update.layers=not_first": [(O, _LOOP, _LOOP.replace("weights.items()", "list(weights.items())[2:]"))],
-    "update.layers=not_second": [(O, _LOOP, _without("[2:4]"))],
-    "update.layers=not_third": [(O, _LOOP, _without("[4:6]"))],
-    "update.layers=not_last": [(O, _LOOP, _LOOP.replace("weights.items()", "list(weights.items())[:-2]"))],
-    "update.layers=no_biases": [
-        (
-            O,
-            _LOOP,
-            "        for name, w in weights.items():\n            if name.endswith('bias'):\n                continue\n            slots",
-        )
-    ],
-    "update.biases=not_first": [(O, _LOOP, _without("[1:2]"))],
-    "update.biases=not_second": [(O, _LOOP, _without("[3:4]"))],
-    "update.biases=not_third": [(O, _LOOP, _without("[5:6]"))],
-    "update.biases=not_last": [(O, _LOOP, _without("[-1:]"))],
+    "update.layers=not_first": without("name in list(weights)[:2]"),
+    "update.layers=not_second": without("name in list(weights)[2:4]"),
+    "update.layers=not_third": without("name in list(weights)[4:6]"),
+    "update.layers=not_last": without("name in list(weights)[-2:]"),
+    "update.layers=no_biases": without("name.endswith('bias')"),
+    "update.biases=not_first": without("name in list(weights)[1:2]"),
+    "update.biases=not_second": without("name in list(weights)[3:4]"),
+    "update.biases=not_third": without("name in list(weights)[5:6]"),
+    "update.biases=not_last": without("name in list(weights)[-1:]"),
     "update.each=example": [
         (
             T,
@@ -459,7 +456,7 @@ DEFECTS: dict[str, list[Edit]] = {
     "decaying_rate": [
         (
             O,
-            "np.array(self.learning_rate, dtype)",
+            "np.array(self.learning_rate, w.dtype)",
             "self.of_step(lambda t: w.dtype.type(self.learning_rate * 0.99 ** (t - 1)), w)",
         ),
         ALONE,
