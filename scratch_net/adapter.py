@@ -201,6 +201,8 @@ class ScratchSide:
         kept = network.weights | network.optimizer.slots
         placed = {name: before[key] for name in kept if (key := Key("update", name)) in before}
         counters = before.get(Key("update", "optimizer/iterations"))
+        if counters is None:  # the records may begin late
+            network.optimizer.iterations = max(network.optimizer.iterations, records.first_step - 1)
         x, y = (records.arrays[Key("batch", name)] for name in ("x", "y"))
         stacks = self._next_stacks("steps", len(x))
         with np.errstate(all="ignore"):

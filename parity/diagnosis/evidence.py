@@ -23,7 +23,8 @@ AFTER, AFTER_LARGE = 3, 1
 which say more: a step is large that has `LARGE` examples times parameters."""
 LARGE = 10**8
 MOST = 100
-"""Steps recorded at most: a partial batch that comes later is not looked for."""
+"""Steps recorded at most: a partial batch that comes later is not looked for, and of a divergence that comes later the
+steps around it are recorded."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ class Evidence:
     @property
     def steps(self) -> int:
         return sum(len(piece) for piece in self.pieces)
+
+    @property
+    def numbers(self) -> list[int]:
+        """Of each step its number in the run, from 1."""
+        return [number for piece in self.pieces for number in range(piece.first_step, piece.last_step + 1)]
 
     @property
     def batch(self) -> int:
@@ -110,10 +116,11 @@ def take_evidence(
     Of recorded sides there are the steps of `spans` alone.
     """
     schedule = Schedule.of(experiment, len(dataset))
-    steps = steps_needed(schedule, sum(array.size for array in weights.values()), until)
+    parameters = sum(array.size for array in weights.values())
+    first, steps = first_needed(until), steps_needed(schedule, parameters, until)
     walk = Walk(experiment, side, dataset, weights)
     pieces: list[Records] = []
-    for chunk in _until(schedule, steps, spans or [(1, steps)]):
+    for chunk in _until(schedule, steps, _from(first, spans or [(1, schedule.steps)])):
         x, y = batches(dataset, chunk)
         parts, failure = walk.take(chunk, x, y)
         if failure is not None and (isinstance(failure, KeyboardInterrupt) or not (parts or pieces)):
@@ -128,12 +135,24 @@ def take_evidence(
     return Evidence(tuple(pieces), str(dataset.x.dtype))
 
 
+def first_needed(until: int) -> int:
+    """The first step that is looked at: all from the start, or the last before a divergence that begins late."""
+    return 1 if until < MOST else until - 1
+
+
 def steps_needed(schedule: Schedule, parameters: int, until: int) -> int:
-    """Some steps beyond `until`, and to the first smaller batch if that is near."""
+    """How many: to some steps beyond `until`, and to the first smaller batch if that is near."""
     whole = schedule.examples // schedule.batch_size
     partial = whole + 1 if schedule.examples % schedule.batch_size and not schedule.drop_remainder else 0
     after = AFTER if schedule.batch_size * parameters < LARGE else AFTER_LARGE
-    return min(max(until + after, partial if partial <= MOST else 0), MOST, schedule.steps)
+    first = first_needed(until)
+    last = min(until + after, schedule.steps)
+    return last - first + 1 if first > 1 else min(max(last, partial if partial <= MOST else 0), MOST, schedule.steps)
+
+
+def _from(first: int, spans: Iterable[Span]) -> Iterator[Span]:
+    """What of those spans is not before a step."""
+    yield from ((max(first, begin), end) for begin, end in spans if end >= first)
 
 
 def _until(schedule: Schedule, steps: int, spans: Iterable[Span]) -> Iterator[Chunk]:

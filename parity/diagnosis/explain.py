@@ -147,7 +147,7 @@ def diagnose(
         ]
     except SideError as error:
         return Diagnosis((), precision, 0, 0, 0.0, unable=f"a side did not run a second time: {error}")
-    if odd := _not_comparable(told[1], weights):
+    if odd := _not_comparable(told[1], weights) or _not_known(told[1], experiment):
         return Diagnosis((), precision, 0, 0, 0.0, unable=odd)
     trusted, search = Search(stand, told[0]), Search(stand, told[1], tell)
 
@@ -194,6 +194,18 @@ def _not_comparable(evidence: Evidence, weights: Mapping[str, Array]) -> str:
             if shape is not None and array.shape[1:] != shape:
                 return f"the candidate tells {key} of shape {array.shape[1:]}, not {shape}"
     return ""
+
+
+def _not_known(evidence: Evidence, experiment: Experiment) -> str:
+    """What steps that do not begin at the start would have to be repeated from, and is not told."""
+    begins = evidence.pieces[0]
+    slots = {name.rpartition("/")[2] for name in (key.tensor for key in begins.before) if name.count("/") == 2}
+    if begins.first_step == 1 or not (missing := [slot for slot in experiment.optimizer.slots if slot not in slots]):
+        return ""
+    return (
+        f"it begins late, in step {begins.first_step + 1}, and the steps around that cannot be repeated: the candidate "
+        f"does not tell what its optimizer carries on ({', '.join(missing)})"
+    )
 
 
 def _of_initial_weights(
