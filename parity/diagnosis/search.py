@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from parity.config import Experiment
 from parity.diagnosis.direction import Fit, Fitting
 from parity.diagnosis.evidence import Evidence
 from parity.diagnosis.stand_in import IN_FLOAT32, StandIn, Told, Used, apart, computes_in_float32
@@ -69,6 +70,13 @@ FACTORS = (
     "activity.batch",
     "momentum.dampening",
 )
+
+
+_LAST = ("softmax", "sigmoid")  # activations that a cross-entropy skips
+
+# Conventions of which none shows without the first: where the loss is taken from logits nothing is clipped, and a loss
+# from probabilities that are clipped as Keras clips them is the same.
+NEEDED_FIRST = {("loss.input", "probabilities"): "loss.clip"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +136,12 @@ class Search:
             single
             for single in stand_in.choices
             if single[0].partition(".")[0] not in others and _possible(single, evidence, parameters)
+        ]
+        self.hidden = [
+            frozenset({first, single})
+            for first, code in NEEDED_FIRST.items()
+            for single in self.singles
+            if single[0] == code and _from_logits(stand_in.experiment)
         ]
         self.stopped = False
 
@@ -298,10 +312,12 @@ class Search:
         return [held for choices, held in found.items() if len(choices) == least]
 
     def _larger(self, tried: Tried, on: Evidence) -> Iterator[Set]:
-        """Every set with one more convention than this one has, if that can explain any more."""
+        """Every set with one more convention than this one has, if that can explain any more; or two that need both."""
         codes = {code for code, _ in tried.choices}
         singles = [single for single in self.singles if single[0] not in codes]
-        return (tried.choices | {single} for single in self._promising(tried, singles, on))
+        yield from (tried.choices | {single} for single in self._promising(tried, singles, on))
+        both = [tried.choices | pair for pair in self.hidden if codes.isdisjoint(code for code, _ in pair)]
+        yield from both if on.batch <= THIN else self._beginning_where_left(tried, both, on)
 
     def _promising(self, tried: Tried, singles: list[tuple[str, str]], on: Evidence) -> Iterator[tuple[str, str]]:
         """Conventions that may explain what a set leaves over.
@@ -344,6 +360,11 @@ class Search:
 def _lost_by_thinning(changed: Set, on: Evidence) -> bool:
     """Whether it is about the smaller batch: with few examples of each, all are smaller or none is."""
     return on.uneven and any(code == "data.partial_batch" for code, _ in changed)
+
+
+def _from_logits(experiment: Experiment) -> bool:
+    """Whether Keras takes the loss from what goes into the last activation."""
+    return experiment.loss.class_name.endswith("Crossentropy") and experiment.layers[-1].activation in _LAST
 
 
 def _of_others(optimizer: Any) -> set[str]:

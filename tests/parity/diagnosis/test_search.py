@@ -9,7 +9,7 @@ from parity.diagnosis import search as module
 from parity.diagnosis.readings import readings
 from parity.diagnosis.search import MOST_CAUSES, Search
 from parity.sides import load_side
-from tests.parity.diagnosis.benches import InPrecision, bench, searched
+from tests.parity.diagnosis.benches import TABLE, InPrecision, bench, searched
 
 NONE = frozenset()
 ADAM = {"class_name": "Adam", "learning_rate": 0.01}
@@ -29,6 +29,16 @@ FOUND = {
         "everything",
         {},
         {"loss.reported": "half", "loss.factor": "double"},
+    ),
+    "two of which neither shows by itself": (
+        "everything",
+        {},
+        {"loss.input": "probabilities", "loss.clip": "added"},
+    ),
+    "the same beside another, with more examples than are looked at first": (
+        "loss and weights",
+        {"data": TABLE["data"] | {"samples": 50}, "batch_size": 24},
+        {"loss.input": "probabilities", "loss.clip": "added", "l2.penalty": "half"},
     ),
     "a gradient that looks right under a loss that is not": ("everything", {}, {"loss.reported": "double"}),
     "a penalty that is told and not minimised": ("everything", {}, {"l2.gradient": "absent"}),
