@@ -40,6 +40,7 @@ def following(result: Result) -> Iterator[Following]:
         narrow = ["--steps", str(max(first.step, 1)), "--precision", first.precision]
         why = "only as far as where it begins" + (", with every tensor and a report" if result.command else "")
         yield _narrowed(result, why, *narrow, "-v", "--report", "markdown=divergence.md", without=_NARROWED)
+        yield from _to_the_end(result)
     elif result.crash is not None:
         if result.crash.step and result.crash.step > 1:
             narrow = ["--steps", str(result.crash.step - 1)]
@@ -48,6 +49,17 @@ def following(result: Result) -> Iterator[Following]:
         yield Following("it was interrupted; to the end", _again(result))
     elif (run := next((run for run in result.runs if run.verdict is Verdict.CANNOT_JUDGE), None)) is not None:
         yield from _to_judge(result, run)
+
+
+def _to_the_end(result: Result) -> Iterator[Following]:
+    """A diagnosis repeats a few steps; that the others differ by nothing else is for a run of all to say."""
+    found = result.diagnosis
+    asked = shlex.split(result.command)[1:2] == ["diff"]
+    if not asked or found is None or not found.causes or found.steps >= result.steps_compared:
+        return
+    declared = ",".join(map(str, found.causes))
+    why = f"whether all {result.steps_compared} steps differ by nothing else: {found.steps} were repeated"
+    yield Following(why, _again(result, "--declare", declared, without=("--declare", "--report")))
 
 
 def _to_judge(result: Result, run: Run) -> Iterator[Following]:

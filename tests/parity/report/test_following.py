@@ -25,6 +25,7 @@ batch_size = 8
 steps = 6
 """
 SIDES = """
+import numpy as np
 from scratch_net.adapter import ScratchSide
 
 class NoReplay(ScratchSide):
@@ -32,6 +33,20 @@ class NoReplay(ScratchSide):
     def steps(self, x, y):
         said = super().steps(x, y)
         return {"loss": said["loss"], "weights": said["weights"]}
+
+class ThenSlower(NoReplay):
+    def __init__(self, choices=None, products=None):
+        super().__init__({"l2.penalty": "half"} | dict(choices or {}), products)
+    def steps(self, x, y):
+        said = [self._slower(x[i : i + 1], y[i : i + 1]) for i in range(len(x))]
+        return {
+            "loss": np.array([one["loss"][0] for one in said]),
+            "weights": {name: np.array([one["weights"][name][0] for one in said]) for name in said[0]["weights"]},
+        }
+    def _slower(self, x, y):
+        self.network.optimizer.learning_rate = 0.01 if self.network.optimizer.iterations < 4 else 0.001
+        said = super().steps(x, y)
+        return {"loss": said["loss"].copy(), "weights": {name: w.copy() for name, w in said["weights"].items()}}
 
 class Told:
     def __init__(self): self.side = ScratchSide({})
@@ -89,7 +104,7 @@ HALF = "parity diff experiment.toml --reference scratch --candidate 'scratch[l2.
 )
 def test_after_a_divergence_the_same_narrowed_to_it(line, call, tmp_path):
     code, printed = call(f"{line} --report markdown=first.md")
-    (command,) = commands(printed)
+    command, *_ = commands(printed)
     assert code == 1
     assert command in (tmp_path / "first.md").read_text()
     precision = "float32" if "float32" in line else "float64"
@@ -98,6 +113,29 @@ def test_after_a_divergence_the_same_narrowed_to_it(line, call, tmp_path):
     assert code == 1
     assert "step 1, loss, dense/kernel (penalty part)" in again
     assert "DIVERGED" in (tmp_path / "divergence.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("candidate", "ends"), [("scratch[l2.penalty=half]", 0), ("sides.py:ThenSlower", 1)], ids=["nothing", "later"]
+)
+def test_whether_the_steps_that_were_not_repeated_differ_by_nothing_else_can_be_asked(candidate, ends, call):
+    """Four of six steps are repeated; that a mistake of the fifth is not among them is said, and how to find it."""
+    code, printed = call(
+        f"parity diff experiment.toml --precision float64 --reference scratch --candidate '{candidate}'"
+    )
+    assert code == 1
+    assert "Cause: l2.penalty=half" in printed
+    assert "whether all 6 steps differ by nothing else: 4 were repeated" in printed
+    again = commands(printed)[-1]
+    assert again.endswith("--declare l2.penalty=half")
+    code, printed = call(again)
+    assert code == ends
+    assert ("step 5, update" in printed) is bool(ends)
+
+
+def test_where_all_steps_were_repeated_nobody_asks_for_more(call):
+    _, printed = call(f"{HALF} --steps 4")
+    assert len(commands(printed)) == 1
 
 
 def test_without_the_local_lane_the_next_command_has_it(call):
@@ -191,7 +229,7 @@ def test_what_no_command_made_has_no_command():
 
 def test_a_long_command_is_one_line(call, tmp_path):
     code, printed = call(f"{HALF} --set name={'x' * 200}")
-    (command,) = commands(printed)
+    command, *_ = commands(printed)
     assert "x" * 200 in command
     assert call(command)[0] == code == 1
 
