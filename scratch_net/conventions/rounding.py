@@ -157,6 +157,8 @@ def _round_network(network, rounding):
         return rounding.summed(rounding.relative(loss), np.abs(loss), output.size)
 
     network.data_loss = rounded_loss
+    if (complement := getattr(network, "complement", None)) is not None:
+        network.complement = lambda p: rounding.relative(complement(p))
     network.loss_gradient = rounded_loss_gradient
 
     def rounded_penalties():  # sums of squares or of absolute values
