@@ -193,5 +193,6 @@ CHOICES = {
     "loss.softmax": {"twice": _output_as_logits},
     "loss.input": {"probabilities": _probabilities},
     "loss.log": {f"plus_{eps}": _log_of_sum(float(eps)) for eps in ("1e-7", "1e-8", "1e-9", "1e-10", "1e-12")}
-    | {f"clip_{eps}": _log_of_clipped(float(eps)) for eps in ("1e-7", "1e-8", "1e-12", "1e-15")},
+    | {f"clip_{eps}": _log_of_clipped(float(eps)) for eps in ("1e-7", "1e-8", "1e-12", "1e-15")}
+    | {"plain": _log_of(lambda p, rest: (p, rest))},
 }

@@ -175,6 +175,7 @@ CONVENTIONS: dict[str, list[Edit]] = {
         ]
         for eps in ("1e-7", "1e-8", "1e-12", "1e-15")
     },
+    "loss.log=plain": [(L, _LOG_SUM, "-mean((self.targets(y) * np.log(softmax(z))).sum(axis=-1))")],
     "loss.pairs=all_pairs": mse("mean(mean((y - (p.mT if p.shape[-1] == 1 else p)) ** 2))"),
     "loss.outputs=mean": [
         (L, "mean(((y - p) ** 2).sum(axis=-1))", _MSE),

@@ -187,6 +187,7 @@ def test_binary_crossentropy_of_probabilities(clip):
 LOGS = {f"plus_{eps}": lambda p, eps=float(eps): p + eps for eps in ("1e-7", "1e-8", "1e-9", "1e-10", "1e-12")} | {
     f"clip_{eps}": lambda p, eps=float(eps): np.clip(p, eps, 1 - eps) for eps in ("1e-7", "1e-8", "1e-12", "1e-15")
 }
+LOGS["plain"] = lambda p: p
 SATURATED = 100.0  # the last kernel times this
 
 
