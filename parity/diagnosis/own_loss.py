@@ -60,7 +60,8 @@ def of_each(general: str, experiment: Experiment) -> str:
 def told_log(general: str, experiment: Experiment) -> str:
     """The cross-entropy of probabilities of each example, with the logarithm that `general` takes."""
     calls = (node for node in ast.walk(ast.parse(general)) if isinstance(node, ast.Call))
-    q = next(ast.unparse(call.args[0]) for call in calls if ast.unparse(call.func) == "keras.ops.log")
+    log = next(call for call in calls if ast.unparse(call.func) == "keras.ops.log")
+    q = ast.get_source_segment(general, log.args[0])  # 1e-8 as it is written
     y, loss = "y", experiment.loss
     if loss.class_name == "SparseCategoricalCrossentropy":
         y = "keras.ops.one_hot(keras.ops.cast(keras.ops.reshape(y, (-1,)), 'int32'), C, dtype=p.dtype)"

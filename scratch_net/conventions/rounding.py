@@ -11,8 +11,8 @@ A number added to sums of one binade is rounded alike each time, so errors of eq
 outputs, and so it is. `sum_j n_j**2 = n**2 P`, P how often two terms are equal, is estimated from n pairs of examples.
 It is left out of batches below `MANY`, where n is at most `sqrt(MANY) sqrt(n)`, and where nothing is shared (below).
 
-A loss taken from logits errs by units of 1 as well, however small it is: `log(sum exp(z)) - z`, or `-log(p)` of a p near
-1. Its gradient is a difference of probabilities and targets: it errs by units of what was subtracted.
+A loss taken from logits errs by units of 1 as well, however small it is: `log(sum exp(z)) - z`, or `-log(p)` with a p
+near 1. Its gradient is a difference of probabilities and targets: it errs by units of what was subtracted.
 
 How large errors are need not be worked out for each of several networks that take the same steps: they may share it
 (`sharing.Products`); each draws errors of its own.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from parity.config import validate
@@ -341,3 +342,34 @@ def test_probabilities_that_are_clipped_show_where_outputs_are_saturated(tmp_pat
     settings |= {"layers": [*below, last | {"kernel_initializer": {"class_name": "RandomNormal", "stddev": 20.0}}]}
     found = judged(tmp_path, "loss and weights", MOMENTUM, network=network, **settings)
     assert _names(found) == [("loss.log=clip_1e-12", ())]
+
+
+SURE = 14.0  # a bias that makes a sigmoid of all outputs, and the loss some 1e-6
+PLAIN_BINARY = BINARY.replace("loss = data_loss + penalty", "loss = data_loss").replace(
+    'gradient[f"{name}/kernel"] += 2 * lam * W[name]', "pass"
+)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+@pytest.mark.parametrize("log_of_rest", ["np.log(1 - p)", "np.log1p(-p)"])
+def test_a_loss_that_is_small_is_off_by_units_of_one(tmp_path, log_of_rest, label):
+    """What is worked out from logits is not, and no convention is needed to explain it."""
+    first, second, last = ({key: layer[key] for key in layer if "regul" not in key} for layer in TABLE["layers"])
+    last |= {"units": 1, "activation": "sigmoid"}
+    last["bias_initializer"] = {"class_name": "Constant", "value": SURE if label else -SURE}
+    x = np.random.default_rng(3).normal(size=(20, 8)).round(3)
+    data = {"source": "arrays", "x": x.tolist(), "y": [[float(label)]] * 20, "samples": 20}
+    settings = {"data": data, "layers": [first, second, last], "loss": "bce"}
+    network = PLAIN_BINARY.replace("np.log(1 - p)", log_of_rest)
+    for log, names in (("", set()), (" + 1e-9", {"loss.log=plus_1e-9"})):
+        logs = network.replace("np.log(p)", f"np.log(p{log})").replace(log_of_rest, log_of_rest[:-1] + log + ")")
+        found = judged(tmp_path, "loss and weights", PLAIN, "lr * g\n", "2 * lr * g\n", network=logs, **settings)
+        assert set(_names(found)) == {(name, ()) for name in names | {"learning_rate.scale=double"}}
+
+
+@pytest.mark.parametrize("choice", ["plus_1e-9", "plus_1e-12", "clip_1e-12"])
+def test_in_float32_a_number_that_is_lost_in_rounding_is_no_mistake(tmp_path, choice):
+    network, settings = with_logs_of("softmax", choice)
+    network = network.replace("np.float64(np.float32(0.01)), np.float64(", "np.float32(0.01), np.float32(")
+    found = judged(tmp_path, "everything", MOMENTUM, network=network, **settings, precision="float32")
+    assert found.verdict is Verdict.PARITY
