@@ -25,6 +25,7 @@ REGRESSION = {"source": "regression", "samples": 20, "features": 3, "targets": 2
 SUM_SQUARED = "keras.ops.sum(keras.ops.square(y - p), axis=-1)"
 KEPT = "keras.ops.clip(p, 1e-8, 1 - 1e-8)"
 LOG_OF_BOTH = f"-keras.ops.mean(y * keras.ops.log({KEPT}) + (1 - y) * keras.ops.log(1 - {KEPT}), axis=-1)"
+OF_BOTH = "keras.losses.binary_crossentropy(y, p)"
 OF_RMSPROP = ("rmsprop.epsilon_value", "rmsprop.rho")
 OF_OPTIMIZER = {"adam": "Adam", "momentum": "SGD", "rmsprop": "RMSprop"}
 LINES = [
@@ -137,7 +138,7 @@ def test_a_line_stays_a_line_of_python_and_names_no_loss_or_optimizer_but_the_ex
             "clip_1e-8",
             "fix_reference",
             {"loss": "bce"},
-            f"loss = lambda y, p: (l := keras.losses.binary_crossentropy(y, p)) + keras.ops.stop_gradient({LOG_OF_BOTH} - l)",
+            f"loss = lambda y, p: (l := {OF_BOTH}) + keras.ops.stop_gradient({LOG_OF_BOTH} - l)",
         ),
         (
             "optimizer.constants",
