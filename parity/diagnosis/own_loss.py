@@ -57,6 +57,21 @@ def of_each(general: str, experiment: Experiment) -> str:
     return f"keras.losses.{_FUNCTIONS[experiment.loss.class_name]}({arguments})"
 
 
+def told_log(general: str, experiment: Experiment) -> str:
+    """The cross-entropy of probabilities of each example, with the logarithm that `general` takes."""
+    calls = (node for node in ast.walk(ast.parse(general)) if isinstance(node, ast.Call))
+    log = next(call for call in calls if ast.unparse(call.func) == "keras.ops.log")
+    q = ast.get_source_segment(general, log.args[0])  # 1e-8 as it is written
+    y, loss = "y", experiment.loss
+    if loss.class_name == "SparseCategoricalCrossentropy":
+        y = "keras.ops.one_hot(keras.ops.cast(keras.ops.reshape(y, (-1,)), 'int32'), C, dtype=p.dtype)"
+    elif smoothing := getattr(loss, "label_smoothing", 0):
+        y = f"(y * (1 - {smoothing!r}) + {smoothing!r} / {2 if loss.class_name == 'BinaryCrossentropy' else 'C'})"
+    if loss.class_name == "BinaryCrossentropy":
+        return f"-keras.ops.mean({y} * keras.ops.log({q}) + (1 - {y}) * keras.ops.log(1 - {q}), axis=-1)"
+    return f"-keras.ops.sum({y} * keras.ops.log({q}), axis=-1)"
+
+
 # In NumPy ----------------------------------------------------------------------------------------------------------
 
 

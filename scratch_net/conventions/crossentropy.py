@@ -12,6 +12,7 @@ from scratch_net.losses import (
     CategoricalCrossentropy,
     Crossentropy,
     SparseCategoricalCrossentropy,
+    mean,
 )
 
 
@@ -111,6 +112,48 @@ def _probabilities(network):
         network.skips_activation = network.from_logits = False
 
 
+def _log_of(both):
+    """The loss is told of the output p, its gradient stays that of the logits: `-1/B sum_b sum_c y log q`, or
+
+        -1/B sum_b 1/C sum_c (y log q + (1 - y) log r)
+
+    with `q, r = both(p, 1 - p)`. No row of q is made to sum to 1. After `loss.softmax` and `loss.input`, which may have
+    left nothing of the logits.
+    """
+
+    def install(network):
+        if not network.skips_activation:
+            return
+        network.complement = lambda p: 1 - p
+
+        class Told(type(network.loss)):
+            def value_from_logits(self, y, z):
+                p = network.layers[-1].a
+                y, (q, r) = _targets(self, y, p), both(p, network.complement(p))
+                if isinstance(self, BinaryCrossentropy):
+                    return -mean(mean(y * np.log(q) + (1 - y) * np.log(r)))
+                return -mean((y * np.log(q)).sum(axis=-1))
+
+        instead(network, Told)
+
+    return install
+
+
+def _log_of_sum(epsilon):
+    """`q = p + eps`, `r = 1 - p + eps`."""
+    return _log_of(lambda p, rest: (p + epsilon, rest + epsilon))
+
+
+def _log_of_clipped(epsilon):
+    """`q = clip(p, eps, 1 - eps)`, `r = 1 - q`."""
+
+    def both(p, rest):
+        q = np.clip(p, epsilon, 1 - epsilon)
+        return q, np.where(q == p, rest, 1 - q)
+
+    return _log_of(both)
+
+
 def _fused(network):
     """`(softmax(z) - y) / B`, as if every row of y summed to 1."""
     if not isinstance(network.loss, CategoricalCrossentropy):
@@ -130,6 +173,7 @@ KERAS_CHOICE = {
     "loss.probabilities": "normalized",
     "loss.softmax": "once",
     "loss.input": "logits",
+    "loss.log": "logits",
 }
 CHOICES = {
     "loss.smoothing": {
@@ -148,4 +192,7 @@ CHOICES = {
     "loss.probabilities": {"as_given": _as_given},
     "loss.softmax": {"twice": _output_as_logits},
     "loss.input": {"probabilities": _probabilities},
+    "loss.log": {f"plus_{eps}": _log_of_sum(float(eps)) for eps in ("1e-7", "1e-8", "1e-9", "1e-10", "1e-12")}
+    | {f"clip_{eps}": _log_of_clipped(float(eps)) for eps in ("1e-7", "1e-8", "1e-12", "1e-15")}
+    | {"plain": _log_of(lambda p, rest: (p, rest))},
 }

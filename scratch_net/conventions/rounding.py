@@ -11,7 +11,8 @@ A number added to sums of one binade is rounded alike each time, so errors of eq
 outputs, and so it is. `sum_j n_j**2 = n**2 P`, P how often two terms are equal, is estimated from n pairs of examples.
 It is left out of batches below `MANY`, where n is at most `sqrt(MANY) sqrt(n)`, and where nothing is shared (below).
 
-A loss gradient taken from logits is a difference of probabilities and targets: it errs by units of what was subtracted.
+A loss taken from logits errs by units of 1 as well, however small it is: `log(sum exp(z)) - z`, or `-log(p)` with a p
+near 1. Its gradient is a difference of probabilities and targets: it errs by units of what was subtracted.
 
 How large errors are need not be worked out for each of several networks that take the same steps: they may share it
 (`sharing.Products`); each draws errors of its own.
@@ -154,9 +155,13 @@ def _round_network(network, rounding):
 
     def rounded_loss(y, z, output):  # a sum over examples and outputs, whose terms have one sign
         loss = data_loss(y, z, output)
-        return rounding.summed(rounding.relative(loss), np.abs(loss), output.size)
+        # of logits it is a difference of larger numbers, or the logarithm of what is near 1
+        given = rounding.summed(loss, ULPS * (np.abs(loss) + 1), 1) if network.from_logits else rounding.relative(loss)
+        return rounding.summed(given, np.abs(loss), output.size)
 
     network.data_loss = rounded_loss
+    if (complement := getattr(network, "complement", None)) is not None:
+        network.complement = lambda p: rounding.relative(complement(p))
     network.loss_gradient = rounded_loss_gradient
 
     def rounded_penalties():  # sums of squares or of absolute values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from parity.config import validate
@@ -262,3 +263,113 @@ def test_an_rmsprop_with_another_epsilon(tmp_path, choice, instead, level):
     assert judged(tmp_path, level, optimizer, network=RMSPROP).first_divergence is None
     (cause,) = judged(tmp_path, level, optimizer, "np.sqrt(v + 1e-7)", instead, network=RMSPROP).causes
     assert (str(cause), cause.alternatives) == (choice, ())
+
+
+# Classifiers as they are mostly written: the loss is told of probabilities, the gradient is p - y.
+ONE_HOT = CLASSIFIER.replace("; y = y * 0.9 + 0.1 / 3", "")
+OF_LABELS = CLASSIFIER.replace("y = y * 0.9 + 0.1 / 3", LABELS)
+BINARY = (
+    NETWORK.replace("p = outputs[-1]", "p = outputs[-1] = 1 / (1 + np.exp(-z))")
+    .replace("2 * (p - y) / (len(p) * 3)", "(p - y) / p.size")
+    .replace("np.mean((p - y) ** 2)", "-np.mean(y * np.log(p) + (1 - y) * np.log(1 - p))")
+)
+BINARY_CLASSES = {
+    "data": {"source": "classification", "samples": 20, "features": 8, "classes": 2},
+    "layers": [*TABLE["layers"][:2], TABLE["layers"][2] | {"units": 1, "activation": "sigmoid"}],
+    "loss": "bce",
+}
+LOGS = {
+    "softmax": (ONE_HOT, CLASSES | {"loss": "categorical_crossentropy"}),
+    "smoothed": (CLASSIFIER, CLASSES),
+    "labels": (
+        OF_LABELS,
+        CLASSES | {"data": CLASSES["data"] | {"one_hot": None}, "loss": "sparse_categorical_crossentropy"},
+    ),
+    "binary": (BINARY, BINARY_CLASSES),
+}
+
+
+def with_logs_of(name, choice):
+    """A network that tells such a logarithm, and its experiment."""
+    network, settings = LOGS[name]
+    how, _, epsilon = choice.partition("_")
+    q, rest = (
+        (f"p + {epsilon}", f"1 - p + {epsilon}")
+        if how == "plus"
+        else (f"np.clip(p, {epsilon}, 1 - {epsilon})", f"1 - np.clip(p, {epsilon}, 1 - {epsilon})")
+    )
+    return network.replace("np.log(1 - p)", f"np.log({rest})").replace("np.log(p)", f"np.log({q})"), settings
+
+
+def _names(verdict):
+    return [(str(cause), cause.alternatives) for cause in verdict.causes]
+
+
+@pytest.mark.parametrize("level", ["everything", "loss and weights"])
+@pytest.mark.parametrize("choice", ["plus_1e-7", "plus_1e-8", "plus_1e-9", "plus_1e-10", "plus_1e-12"])
+@pytest.mark.parametrize("name", LOGS)
+def test_a_number_that_is_added_under_the_logarithm_of_the_told_loss(tmp_path, name, choice, level):
+    network, settings = with_logs_of(name, choice)
+    found = judged(tmp_path, level, MOMENTUM, network=network, **settings)
+    assert _names(found) == [(f"loss.log={choice}", ())]
+
+
+@pytest.mark.parametrize("level", ["everything", "loss and weights"])
+@pytest.mark.parametrize("name", LOGS)
+def test_beside_another_mistake_it_is_named_as_well(tmp_path, name, level):
+    network, settings = with_logs_of(name, "plus_1e-8")
+    half = ("lam * sum((W", "lam / 2 * sum((W")
+    network = network.replace("+= 2 * lam * W[name]", "+= lam * W[name]")
+    found = judged(tmp_path, level, MOMENTUM, *half, network=network, **settings)
+    assert set(_names(found)) == {("loss.log=plus_1e-8", ()), ("l2.penalty=half", ())}
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_logarithms_of_probabilities_are_no_cause_where_nothing_shows_of_them(tmp_path, name):
+    """They round otherwise than what is worked out from logits."""
+    half = ("+= 2 * lam * W[name]", "+= lam * W[name]")
+    for choice in ("", "clip_1e-12", "clip_1e-15"):
+        network, settings = with_logs_of(name, choice) if choice else LOGS[name]
+        assert judged(tmp_path, "everything", MOMENTUM, network=network, **settings).first_divergence is None
+        found = judged(tmp_path, "loss and weights", MOMENTUM, *half, network=network, **settings)
+        assert _names(found) == [("l2.gradient=half", ())]
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_probabilities_that_are_clipped_show_where_outputs_are_saturated(tmp_path, name):
+    network, settings = with_logs_of(name, "clip_1e-12")
+    *below, last = settings["layers"]
+    settings |= {"layers": [*below, last | {"kernel_initializer": {"class_name": "RandomNormal", "stddev": 20.0}}]}
+    found = judged(tmp_path, "loss and weights", MOMENTUM, network=network, **settings)
+    assert _names(found) == [("loss.log=clip_1e-12", ())]
+
+
+SURE = 14.0  # a bias that makes a sigmoid of all outputs, and the loss some 1e-6
+PLAIN_BINARY = BINARY.replace("loss = data_loss + penalty", "loss = data_loss").replace(
+    'gradient[f"{name}/kernel"] += 2 * lam * W[name]', "pass"
+)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+@pytest.mark.parametrize("log_of_rest", ["np.log(1 - p)", "np.log1p(-p)"])
+def test_a_loss_that_is_small_is_off_by_units_of_one(tmp_path, log_of_rest, label):
+    """What is worked out from logits is not, and no convention is needed to explain it."""
+    first, second, last = ({key: layer[key] for key in layer if "regul" not in key} for layer in TABLE["layers"])
+    last |= {"units": 1, "activation": "sigmoid"}
+    last["bias_initializer"] = {"class_name": "Constant", "value": SURE if label else -SURE}
+    x = np.random.default_rng(3).normal(size=(20, 8)).round(3)
+    data = {"source": "arrays", "x": x.tolist(), "y": [[float(label)]] * 20, "samples": 20}
+    settings = {"data": data, "layers": [first, second, last], "loss": "bce"}
+    network = PLAIN_BINARY.replace("np.log(1 - p)", log_of_rest)
+    for log, names in (("", set()), (" + 1e-9", {"loss.log=plus_1e-9"})):
+        logs = network.replace("np.log(p)", f"np.log(p{log})").replace(log_of_rest, log_of_rest[:-1] + log + ")")
+        found = judged(tmp_path, "loss and weights", PLAIN, "lr * g\n", "2 * lr * g\n", network=logs, **settings)
+        assert set(_names(found)) == {(name, ()) for name in names | {"learning_rate.scale=double"}}
+
+
+@pytest.mark.parametrize("choice", ["plus_1e-9", "plus_1e-12", "clip_1e-12"])
+def test_in_float32_a_number_that_is_lost_in_rounding_is_no_mistake(tmp_path, choice):
+    network, settings = with_logs_of("softmax", choice)
+    network = network.replace("np.float64(np.float32(0.01)), np.float64(", "np.float32(0.01), np.float32(")
+    found = judged(tmp_path, "everything", MOMENTUM, network=network, **settings, precision="float32")
+    assert found.verdict is Verdict.PARITY

@@ -23,6 +23,9 @@ OPTIMIZERS = (
 )
 REGRESSION = {"source": "regression", "samples": 20, "features": 3, "targets": 2}
 SUM_SQUARED = "keras.ops.sum(keras.ops.square(y - p), axis=-1)"
+KEPT = "keras.ops.clip(p, 1e-8, 1 - 1e-8)"
+LOG_OF_BOTH = f"-keras.ops.mean(y * keras.ops.log({KEPT}) + (1 - y) * keras.ops.log(1 - {KEPT}), axis=-1)"
+OF_BOTH = "keras.losses.binary_crossentropy(y, p)"
 OF_RMSPROP = ("rmsprop.epsilon_value", "rmsprop.rho")
 OF_OPTIMIZER = {"adam": "Adam", "momentum": "SGD", "rmsprop": "RMSprop"}
 LINES = [
@@ -51,7 +54,7 @@ def experiment(loss="categorical_crossentropy", optimizer=OPTIMIZERS[0]):
 def can_be_named(code, experiment):
     """A convention of one optimizer is never found in a run of another, nor one of a loss in another loss's."""
     family = code.partition(".")[0]
-    if code in {"loss.input", "loss.softmax", "loss.smoothing"}:
+    if code in {"loss.input", "loss.log", "loss.softmax", "loss.smoothing"}:
         return experiment.loss.class_name.endswith("Crossentropy")
     if code == "optimizer.constants":
         return experiment.optimizer.class_name != "RMSprop"
@@ -129,6 +132,13 @@ def test_a_line_stays_a_line_of_python_and_names_no_loss_or_optimizer_but_the_ex
             "fix_reference",
             {"loss": "SumSquaredError"},
             f"loss = lambda y, p: (l := {SUM_SQUARED}) - keras.ops.stop_gradient(l) / 2",
+        ),
+        (
+            "loss.log",
+            "clip_1e-8",
+            "fix_reference",
+            {"loss": "bce"},
+            f"loss = lambda y, p: (l := {OF_BOTH}) + keras.ops.stop_gradient({LOG_OF_BOTH} - l)",
         ),
         (
             "optimizer.constants",
@@ -248,6 +258,31 @@ def test_a_crossentropy_of_logits_is_keras_s(loss, output, keras, runtime):
         found = in_numpy(convention("loss.input").choices[0].fix_candidate, on, z, PHI[output](z), y)
         np.testing.assert_allclose(found["loss"], loss, rtol=ROUNDING)
         np.testing.assert_allclose(found["dz"], gradient, rtol=ROUNDING, atol=ROUNDING)
+
+
+@pytest.mark.parametrize("loss", [loss for loss, output in IN_NUMPY if output == "softmax" and "Cross" in str(loss)])
+@pytest.mark.parametrize(("choice", "q"), [("plus_1e-8", "p + 1e-8"), ("clip_1e-7", "np.clip(p, 1e-7, 1 - 1e-7)")])
+def test_keras_tells_a_logarithm_of_probabilities_and_derives_its_own(loss, choice, q, keras, runtime):
+    """Also where outputs are saturated."""
+    binary = "Binary" in str(loss)
+    on = one_layer(loss, output := "sigmoid" if binary else "softmax")
+    z, y = np.random.default_rng(1).uniform(-40, 40, size=(4, 3)), targets(on)
+    usual, gradient = in_keras(on, z, y, keras, runtime)
+    exec(own_words(convention("loss.log").choice(choice).fix_reference, on), names := {"keras": keras, "C": 3})  # noqa: S102  # a line of the catalogue, run as it is to be copied
+    on_them = build(on, 2, "float64").layers[-1].activation
+    with runtime.tf.GradientTape() as tape:
+        tape.watch(given := runtime.tf.constant(z))
+        told = keras.ops.mean(names["loss"](runtime.tf.constant(y), on_them(given)))
+    np.testing.assert_allclose(tape.gradient(told, given), gradient, rtol=ROUNDING)
+
+    s = getattr(on.loss, "label_smoothing", 0)
+    y = y if y.ndim == 2 else np.eye(3)[y]
+    p, y = PHI[output](z), y * (1 - s) + s / (2 if binary else 3)
+    first, rest = (eval(of, {"np": np, "p": p}) for of in (q, f"1 - {q}"))  # noqa: S307  # written above
+    each = y * np.log(first) + ((1 - y) * np.log(rest) if binary else 0)
+    expected = -(each.mean() if binary else each.sum(axis=1).mean())
+    np.testing.assert_allclose(told, expected, rtol=2**-53 / 1e-8)  # what 1 - p loses
+    assert abs(told - usual) > 0.1
 
 
 # Regularizers -------------------------------------------------------------------------------------------------------

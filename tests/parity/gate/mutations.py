@@ -38,6 +38,7 @@ ALONE: Edit = (N, "self.stacks = True", "self.stacks = False")  # written for on
 
 _SLOPE = "slope = 1 - a\n        slope *= a"
 _MSE, _MSE_GRADIENT = "mean(mean((y - p) ** 2))", "(p - y) * (2 / (p.shape[-2] * p.shape[-1]))"
+_LOG_SUM = "mean((self.targets(y) * minus_log_softmax(z)).sum(axis=-1))"
 _KERNEL = 'product(x.mT, dz, self._buffer("kernel gradient", self.kernel.shape))'
 _UPDATE = "        self.optimizer.update(self.weights, gradients.whole)"
 _REPORTED = '        """The loss that is told of a step, which need not be the one that its gradient belongs to."""\n        return loss'
@@ -164,6 +165,17 @@ CONVENTIONS: dict[str, list[Edit]] = {
         ),
     ],
     "loss.input=probabilities": [(N, "lower() in loss.takes_logits_of", "lower() == ''")],
+    **{
+        f"loss.log=plus_{eps}": [(L, _LOG_SUM, f"-mean((self.targets(y) * np.log(softmax(z) + {eps})).sum(axis=-1))")]
+        for eps in ("1e-7", "1e-8", "1e-9", "1e-10", "1e-12")
+    },
+    **{
+        f"loss.log=clip_{eps}": [
+            (L, _LOG_SUM, f"-mean((self.targets(y) * np.log(softmax(z).clip({eps}, 1 - {eps}))).sum(axis=-1))")
+        ]
+        for eps in ("1e-7", "1e-8", "1e-12", "1e-15")
+    },
+    "loss.log=plain": [(L, _LOG_SUM, "-mean((self.targets(y) * np.log(softmax(z))).sum(axis=-1))")],
     "loss.pairs=all_pairs": mse("mean(mean((y - (p.mT if p.shape[-1] == 1 else p)) ** 2))"),
     "loss.outputs=mean": [
         (L, "mean(((y - p) ** 2).sum(axis=-1))", _MSE),
@@ -380,8 +392,8 @@ DEFECTS: dict[str, list[Edit]] = {
     "logarithm_of_two": [
         (
             L,
-            "return mean((self.targets(y) * minus_log_softmax(z)).sum(axis=-1))",
-            "return mean((self.targets(y) * minus_log_softmax(z)).sum(axis=-1)) / np.log(2)",
+            _LOG_SUM,
+            f"{_LOG_SUM} / np.log(2)",
         )
     ],
     "first_counts_double": mse(f"{_MSE} + ((y - p) ** 2)[..., 0, :].mean(axis=-1) / p.shape[-2]"),

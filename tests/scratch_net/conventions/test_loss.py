@@ -183,10 +183,84 @@ def test_binary_crossentropy_of_probabilities(clip):
     np.testing.assert_allclose(said["gradient dense_1/output"], slope, rtol=1e-14)
 
 
+# What is told the logarithm of, and of two classes the other one, beside a gradient of the logits.
+LOGS = {f"plus_{eps}": lambda p, eps=float(eps): p + eps for eps in ("1e-7", "1e-8", "1e-9", "1e-10", "1e-12")} | {
+    f"clip_{eps}": lambda p, eps=float(eps): np.clip(p, eps, 1 - eps) for eps in ("1e-7", "1e-8", "1e-12", "1e-15")
+}
+LOGS["plain"] = lambda p: p
+SATURATED = 100.0  # the last kernel times this
+
+
+def of_logits(loss, choices, y, *, last="softmax", size=SATURATED):
+    network = made(loss, choices, last=last, kernel=lambda: L2(0.125))
+    network.layers[-1].kernel *= size
+    return told(network, ONE_HOT[0], y)
+
+
+@pytest.mark.parametrize("choice", LOGS)
+@pytest.mark.parametrize("smoothing", [0, S])
+def test_a_logarithm_of_probabilities_is_told_beside_a_gradient_of_logits(choice, smoothing):
+    def smoothed(y, classes):
+        return y * (1 - smoothing) + smoothing / classes
+
+    rows = ONE_HOT[1]
+    cases = [(CategoricalCrossentropy(smoothing), rows, "softmax", smoothed(rows, C))]
+    cases += [(BinaryCrossentropy(smoothing), rows, "sigmoid", smoothed(rows, 2))]
+    cases += [] if smoothing else [(SparseCategoricalCrossentropy(), rows.argmax(axis=1), "softmax", rows)]
+    for loss, given, last, y in cases:
+        size = 1.0 if choice == "plain" else SATURATED
+        ours, theirs = (of_logits(loss, c, given, last=last, size=size) for c in ({}, {"loss.log": choice}))
+        differ = set(changed(ours, theirs))
+        both = {"loss loss", "loss loss (data)"}
+        assert differ <= both if choice == "plain" else differ == both  # by rounding, if it does
+        p = ours["forward dense_1/output"]
+        q = LOGS[choice](p)
+        rest = 1 - p + float(choice.partition("_")[2]) if choice.startswith("plus") else 1 - q
+        each = y * np.log(q) + ((1 - y) * np.log(rest) if last == "sigmoid" else 0)
+        expected = -each.mean() if last == "sigmoid" else -each.sum(axis=1).mean()
+        np.testing.assert_allclose(theirs["loss loss (data)"], expected, rtol=1e-14)
+        assert theirs["loss loss"] - theirs["loss loss (data)"] == pytest.approx(
+            ours["loss dense_1/kernel (penalty)"] + ours["loss dense/kernel (penalty)"]
+        )
+
+
+def test_a_plain_logarithm_is_not_finite_where_an_output_is_0():
+    logits, plain = (of_logits(CategoricalCrossentropy(), c, ONE_HOT[1], size=1e5) for c in ({}, {"loss.log": "plain"}))
+    assert np.isfinite(logits["loss loss"])
+    assert not np.isfinite(plain["loss loss"])
+    assert set(changed(logits, plain)) == {"loss loss", "loss loss (data)"}
+
+
+def test_a_told_logarithm_goes_together_with_other_losses():
+    log = {"loss.log": "plus_1e-7"}
+    data = "loss loss (data)"
+    alone = of_logits(CategoricalCrossentropy(), log, ONE_HOT[1])
+    for others, factor in (
+        ({"loss.factor": "half"}, 0.5),
+        ({"loss.reported": "sum_batch"}, B),
+        ({"loss.outputs": "mean"}, 1 / C),
+    ):
+        beside, without = (of_logits(CategoricalCrossentropy(), c, ONE_HOT[1]) for c in (others | log, others))
+        assert beside[data] == pytest.approx(alone[data] * factor, rel=1e-14)
+        assert set(changed(beside, without)) == {"loss loss", data}
+    for others in ({"loss.input": "probabilities"}, {"loss.softmax": "twice"}):  # no more of the logits
+        assert not changed(*(of_logits(CategoricalCrossentropy(), c, ONE_HOT[1]) for c in (others | log, others)))
+
+
+def test_a_told_logarithm_is_taken_in_the_precision_of_the_run():
+    y = ONE_HOT[1].astype("f4")
+    network = made(CategoricalCrossentropy(), {"loss.log": "plus_1e-7"}, last="softmax", dtype="float32")
+    said = told(network, ONE_HOT[0].astype("f4"), y)
+    assert said["loss loss"].dtype == np.float32
+    p = said["forward dense_1/output"]
+    assert p.dtype == np.float32
+    assert said["loss loss"] == pytest.approx(-(y * np.log(p + np.float32(1e-7))).sum(axis=1).mean(), rel=1e-6)
+
+
 def test_every_choice_is_tested():
     clips = {("loss.clip", choice) for choice in CLIPPED if choice != "1e-7"}
     others = {("loss.probabilities", "as_given"), ("loss.input", "probabilities"), ("loss.smoothing", "scaled")}
-    others |= {("loss.soft_labels", "fused")}
+    others |= {("loss.soft_labels", "fused")} | {("loss.log", choice) for choice in LOGS}
     tables = losses.CHOICES | crossentropy.CHOICES
     assert clips | others | set(FORMULAS) == {(code, choice) for code, choices in tables.items() for choice in choices}
 
@@ -297,6 +371,9 @@ def test_a_report_is_of_what_is_minimised():
         (("loss.clip", "none"), MeanSquaredError, {}, NUMBERS),
         (("loss.probabilities", "as_given"), CategoricalCrossentropy, {"last": "softmax"}, ONE_HOT),
         (("loss.probabilities", "as_given"), BinaryCrossentropy, {"last": "sigmoid"}, ONE_HOT),
+        (("loss.log", "plus_1e-7"), CategoricalCrossentropy, {}, ONE_HOT),
+        (("loss.log", "clip_1e-7"), CategoricalCrossentropy, {"from_logits": True}, ONE_HOT),
+        (("loss.log", "plus_1e-7"), MeanSquaredError, {"last": "softmax"}, ONE_HOT),
         (("loss.softmax", "twice"), CategoricalCrossentropy, {}, ONE_HOT),
         (("loss.input", "probabilities"), MeanSquaredError, {"last": "softmax"}, ONE_HOT),
         (("loss.reported", "sum_outputs"), CategoricalCrossentropy, {"last": "softmax"}, ONE_HOT),
