@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -103,11 +103,24 @@ class Declared:
     """The side that is trusted; the candidate is held against the NumPy network with the choices."""
     trusted: Verdict
     """Of the NumPy network without the choices, against that side."""
-    shows: bool
-    """Whether the choices make a difference in this experiment."""
+    idle: tuple[str, ...] = ()
+    """Codes that make no difference in this run beside the others; all of them where they make none together."""
+    unseen: tuple[str, ...] = ()
+    """Codes that make one in nothing that the candidate tells."""
+    undone: tuple[str, ...] = ()
+    """Codes where the candidate chooses as Keras does."""
+
+    @property
+    def shows(self) -> bool:
+        """Whether each of the choices makes a difference in this run."""
+        return not self.idle
+
+    def said(self, codes: Iterable[str]) -> str:
+        """Codes with what was declared of them."""
+        return ", ".join(f"{code}={self.choices[code]}" for code in codes)
 
     def __str__(self) -> str:
-        return ", ".join(f"{code}={choice}" for code, choice in self.choices.items())
+        return self.said(self.choices)
 
 
 @dataclass(frozen=True)
@@ -153,7 +166,8 @@ class Result:
             return Verdict.CANNOT_JUDGE
         if Verdict.DIVERGED in verdicts or (self.declared is not None and not self.declared.shows):
             return Verdict.DIVERGED
-        if not verdicts or Verdict.CANNOT_JUDGE in verdicts or self.interrupted or self.crash:
+        unseen = self.declared is not None and self.declared.unseen
+        if not verdicts or Verdict.CANNOT_JUDGE in verdicts or self.interrupted or self.crash or unseen:
             return Verdict.CANNOT_JUDGE
         return Verdict.PARITY
 

@@ -123,7 +123,7 @@ def diff(
             changes=overrides,
             lane=lane,
             explain=explain,
-            declare=dict(_pair(text) for texts in declare for text in texts.split(",")) or None,
+            declare=_declared(declare) or None,
             tolerance=from_options(rtol, atol, ulp),
             envelope=envelope,
             gradcheck=gradcheck,
@@ -139,6 +139,16 @@ def diff(
     if result.crash is not None:
         click.echo(f"parity: {result.crash.message}", err=True)
     sys.exit(result.exit_code)
+
+
+def _declared(options: tuple[str, ...]) -> dict[str, str]:
+    from parity.conventions import chosen  # noqa: PLC0415  # pydantic: --help answers at once
+    from parity.errors import UsageError  # noqa: PLC0415
+
+    try:
+        return chosen(_pair(text) for texts in options for text in texts.split(","))
+    except UsageError as error:
+        raise UsageError(f"--declare: {error}") from None
 
 
 def _pair(text: str) -> tuple[str, str]:

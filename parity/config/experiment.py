@@ -17,7 +17,7 @@ from parity.config.losses import Loss
 from parity.config.numbers import Listed, NamedNumbers
 from parity.config.optimizers import Optimizer
 from parity.config.tolerances import Tolerance
-from parity.conventions import convention
+from parity.conventions import chosen, convention
 from parity.errors import UsageError
 
 Precision = Literal["float32", "float64"]
@@ -76,6 +76,35 @@ class _Arrays:
             array.flags.writeable = False
 
 
+def _said_of_codes(given: Any) -> Any:
+    """Each code with itself and all choices given for it: one value then knows what it takes to judge it.
+
+    `l2.penalty = "half"` with no quotes around the code is in TOML a table `l2` with a key `penalty`.
+    """
+    if not isinstance(given, Mapping):
+        return given
+    said: dict[Any, tuple[str, list[Any]]] = {}
+    for key, value in given.items():
+        nested = isinstance(value, Mapping) and value
+        choices = {f"{key}.{name}": choice for name, choice in value.items()} if nested else {key: value}
+        for code, choice in choices.items():
+            said.setdefault(code, (str(code), []))[1].append(choice)
+    return said
+
+
+def _choice_said(said: tuple[str, list[Any]]) -> Any:
+    """The choice given for a code, which has to be there; each that is not is a mistake of its own."""
+    code, choices = said
+    try:
+        known = convention(code)
+        chosen((code, choice) for choice in choices)
+        if isinstance(choices[0], str):
+            known.choice(choices[0])
+    except UsageError as error:
+        raise PydanticCustomError("inconsistent", "{wrong}", {"wrong": str(error)}) from None
+    return choices[0]
+
+
 class Experiment(Frozen):
     """One training run, said once for both sides. Immutable."""
 
@@ -109,8 +138,12 @@ class Experiment(Frozen):
 
     `memory` are arrays handed over in Python, such as those of a model.
     """
-    declare: Annotated[dict[str, str], Strict(False)] = {}  # noqa: RUF012  # pydantic copies it
-    """Conventions in which the candidate is meant to differ: `"l2.penalty" = "half"`."""
+    declare: Annotated[
+        dict[str, Annotated[str, BeforeValidator(_choice_said)]],
+        Strict(False),
+        BeforeValidator(_said_of_codes, json_schema_input_type=dict[str, str | dict[str, str]]),
+    ] = {}  # noqa: RUF012  # pydantic copies it
+    """Conventions in which the candidate is meant to differ: `l2.penalty = "half"`."""
     tolerance: Listed[Tolerance] = ()
     """Fixed tolerances in place of derived budgets; of several that match a tensor the last one holds."""
 
@@ -146,16 +179,6 @@ class Experiment(Frozen):
     @classmethod
     def _once(cls, metrics: tuple[Metric, ...]) -> tuple[Metric, ...]:
         return tuple(dict.fromkeys(metrics))
-
-    @field_validator("declare")
-    @classmethod
-    def _declared_exists(cls, declare: dict[str, str]) -> dict[str, str]:
-        try:
-            for code, choice in declare.items():
-                convention(code).choice(choice)
-        except UsageError as error:
-            raise PydanticCustomError("inconsistent", "{wrong}", {"wrong": str(error)}) from None
-        return declare
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

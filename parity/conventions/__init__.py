@@ -16,7 +16,7 @@ from typing import Any
 from parity.conventions.entries import Choice, Convention, KerasChoice
 from parity.errors import UsageError, nearest
 
-__all__ = ["NAMES", "Choice", "Convention", "KerasChoice", "catalogue", "convention", "describe", "select"]
+__all__ = ["NAMES", "Choice", "Convention", "KerasChoice", "catalogue", "chosen", "convention", "describe", "select"]
 
 # What the names in formulas and in lines of code mean.
 NAMES = {
@@ -139,6 +139,21 @@ def select(name: str) -> tuple[Convention, ...]:
 def _unknown(name: str, known: Iterable[str]) -> UsageError:
     msg = f"no convention {name!r}; `parity conventions` lists all {len(catalogue())}"
     return UsageError(msg + nearest(name, known))
+
+
+def chosen(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Codes and choices as a mapping, which cannot hold two choices of one code.
+
+    Raises:
+        UsageError: a code is given twice.
+    """
+    found: dict[str, str] = {}
+    for code, choice in pairs:
+        if code in found:
+            msg = f"{code} is given twice: {found[code]} and {choice}; give one of them"
+            raise UsageError(msg)
+        found[code] = choice
+    return found
 
 
 def describe(code: str, choice: str) -> str:

@@ -143,6 +143,9 @@ def _declared(declared: Declared) -> dict[str, Any]:
         "reference": declared.reference,
         "trusted": str(declared.trusted),
         "shows": declared.shows,
+        "idle": list(declared.idle),
+        "unseen": list(declared.unseen),
+        "undone": list(declared.undone),
     }
 
 

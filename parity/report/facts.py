@@ -87,11 +87,34 @@ def _declared_headline(result: Result) -> str | None:
     if declared.trusted is not Verdict.PARITY:
         told = f"the NumPy network does not compute what {declared.reference} does ({declared.trusted})"
         return f"{result.verdict}: {told}, so nothing can be declared on top of it"
-    if not declared.shows:
-        return f"{result.verdict}: {declared} is declared and makes no difference here; it has vanished"
+    if gone := declared.idle or declared.undone:
+        has, them, makes = ("has", "it", "makes") if len(gone) == 1 else ("have", "them", "make")
+        why = (
+            f"declared, but {makes} no difference in this run"
+            if declared.idle
+            else "the candidate chooses as Keras does"
+        )
+        return f"{result.verdict}: {declared.said(gone)} {has} vanished: {why}; remove {them} from what is declared"
     if result.verdict is Verdict.PARITY:
         return f"{result.verdict}: the candidate differs from {declared.reference} by {declared} and by nothing else"
+    if result.verdict is Verdict.CANNOT_JUDGE:
+        whether = f"whether the candidate differs from {declared.reference} by just {declared} cannot be said"
+        return f"{result.verdict}: {whether}: {_undecided(result)}"
     return f"{result.verdict}: the candidate does not differ by just {declared}"
+
+
+def _undecided(result: Result) -> str:
+    """Why a candidate that is meant to differ could not be judged."""
+    if result.interrupted:
+        return "interrupted"
+    if result.declared is not None and result.declared.unseen:
+        return f"nothing that it tells shows {result.declared.said(result.declared.unseen)}"
+    for run in result.runs:
+        if skipped := set(run.judge.skipped):
+            told = skipped & {key for _, key in run.summaries}
+            return f"its {left_out(run.judge)} was not {'judged' if told else 'told'}"
+    first = next((run for run in result.runs if run.verdict is Verdict.CANNOT_JUDGE), None)
+    return _verdict_line(first).partition(": ")[2] if first else "nothing was compared"
 
 
 def headline(result: Result) -> str:

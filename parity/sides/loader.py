@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from parity import switches
 from parity.config.given import GivenModel
+from parity.conventions import chosen
 from parity.errors import ParityError, SideError, UsageError, nearest
 from parity.paths import is_file, is_folder
 from parity.sides.guard import Guard
@@ -109,7 +110,10 @@ def _choices(text: str) -> dict[str, str]:
     if wrong := [code for code, equals, _ in pairs if not equals]:
         msg = f"[{text}]: expected code=choice, received {wrong[0]!r}"
         raise UsageError(msg)
-    return {code.strip(): choice.strip() for code, _, choice in pairs}
+    try:
+        return chosen((code.strip(), choice.strip()) for code, _, choice in pairs)
+    except UsageError as error:
+        raise UsageError(f"[{text}]: {error}") from None
 
 
 def _module_from_file(path: Path) -> ModuleType:

@@ -11,7 +11,9 @@ from parity.cli import main
 from parity.config import ConfigError, validate
 from parity.declared import diff_declared
 from parity.errors import ExitCode
+from parity.report.as_json import as_dict
 from parity.report.facts import headline
+from parity.sides import load_side
 from parity.verdict import Verdict
 
 TABLE = {
@@ -25,7 +27,7 @@ TABLE = {
 NET = Path(__file__).parents[2] / "examples" / "per_example_net.py"
 
 
-def judged(candidate: str, declare: dict[str, str], *, reference: str = "scratch", **settings):
+def judged(candidate, declare: dict[str, str], *, reference: str = "scratch", **settings):
     experiment = validate({**TABLE, **settings, "declare": declare})
     return diff_declared(experiment, experiment.declare, reference=reference, candidate=candidate)
 
@@ -83,6 +85,87 @@ def test_a_declared_difference_that_makes_none_has_vanished():
     assert result.verdict is Verdict.DIVERGED
     assert result.first_divergence is None
     assert "vanished" in headline(result)
+
+
+def test_each_of_several_has_to_make_a_difference():
+    both = {"l2.penalty": "half", "momentum.dampening": "dampened"}  # there is no momentum
+    result = judged("scratch[l2.penalty=half]", both)
+    assert result.verdict is Verdict.DIVERGED
+    assert result.exit_code is ExitCode.DIVERGED
+    assert result.declared.idle == ("momentum.dampening",)
+    assert "momentum.dampening=dampened has vanished: declared, but makes no difference in this run" in headline(result)
+    said = as_dict(result)["declared"]
+    assert (said["shows"], said["idle"], said["unseen"], said["undone"]) == (False, ["momentum.dampening"], [], [])
+
+
+def test_what_another_declared_choice_hides_makes_no_difference():
+    hidden = {"l2.penalty": "absent", "l2.constant": "exact"}  # the constant of a penalty that is not there
+    result = judged("scratch[l2.penalty=absent]", hidden, precision="float64")
+    assert result.verdict is Verdict.DIVERGED
+    assert result.declared.idle == ("l2.constant",)
+
+
+@pytest.mark.parametrize("explain", [True, False])
+def test_where_the_candidate_chooses_as_keras_again_the_declaration_is_to_be_removed(explain):
+    experiment = validate({**TABLE, "precision": "float64"})
+    choices = {"l2.penalty": "half"}
+    result = diff_declared(experiment, choices, reference="scratch", candidate="scratch", explain=explain)
+    assert result.declared.undone == ("l2.penalty",)
+    words = "l2.penalty=half has vanished: the candidate chooses as Keras does; remove it from what is declared"
+    assert headline(result) == f"DIVERGED: {words}"
+    for cause in result.causes:
+        assert cause.fix_reference == "remove l2.penalty=half from what is declared"
+
+
+def test_one_of_several_that_the_candidate_chooses_as_keras_is_told_alone():
+    both = {"l2.penalty": "half", "loss.factor": "half"}
+    result = judged("scratch[loss.factor=half]", both, precision="float64")
+    assert result.declared.undone == ("l2.penalty",)
+    assert "l2.penalty=half has vanished" in headline(result)
+
+
+class Quiet:
+    """A network that only trains."""
+
+    choices = "l2.penalty=half"
+    tells_loss = True
+
+    def __init__(self):
+        self.side = load_side(f"scratch[{self.choices}]").side
+
+    def start(self, experiment, weights):
+        self.side.start(experiment, weights)
+
+    def step(self, x, y):
+        loss = self.side.step(x, y)["loss"]
+        return loss if self.tells_loss else None
+
+    def weights(self):
+        return self.side.weights()
+
+
+class Silent(Quiet):
+    tells_loss = False
+
+
+def test_where_too_little_was_told_that_is_said():
+    result = judged(Silent, {"l2.penalty": "half"}, precision="float64")
+    assert result.verdict is Verdict.CANNOT_JUDGE
+    whether = "whether the candidate differs from scratch by just l2.penalty=half cannot be said"
+    assert headline(result) == f"CANNOT_JUDGE: {whether}: its loss was not told"
+
+
+def test_a_choice_that_shows_in_nothing_the_candidate_tells_cannot_be_judged():
+    both = {"l2.penalty": "half", "report.accuracy": "binary"}
+    layers = [TABLE["layers"][0], {"units": 3, "activation": "sigmoid"}]
+    data = {"source": "classification", "features": 3, "samples": 20, "classes": 3, "one_hot": 3}
+    result = judged(Quiet, both, precision="float64", metrics=["accuracy"], layers=layers, data=data)
+    assert result.declared.trusted is Verdict.PARITY
+    assert result.declared.idle == ()
+    assert result.declared.unseen == ("report.accuracy",)
+    assert result.exit_code is ExitCode.CANNOT_JUDGE
+    assert headline(result).endswith("cannot be said: nothing that it tells shows report.accuracy=binary")
+    assert judged(Quiet, {"l2.penalty": "half"}, precision="float64").verdict is Verdict.PARITY
 
 
 def test_nothing_is_declared_on_top_of_a_reference_that_the_network_does_not_compute():

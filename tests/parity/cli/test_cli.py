@@ -89,6 +89,12 @@ def test_usage_is_2(experiment, capsys, arguments):
     assert "Traceback" not in said.err
 
 
+@pytest.mark.parametrize("declared", [["l2.penalty=half,l2.penalty=absent"], ["l2.penalty=half", "l2.penalty=absent"]])
+def test_a_code_is_declared_once(experiment, capsys, declared):
+    assert diff(experiment, *(word for one in declared for word in ("--declare", one))) == 2
+    assert "--declare: l2.penalty is given twice: half and absent; give one of them" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("where", ["start", "step", "weights"])
 def test_a_side_that_raises_is_3_and_named_with_file_and_line(experiment, capsys, where):
     bodies = dict.fromkeys(("start", "step", "weights"), "return {}") | {where: "raise RuntimeError('no luck')"}

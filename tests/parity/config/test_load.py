@@ -533,3 +533,33 @@ def test_paths_are_relative_to_the_file(tmp_path):
     table["data"]["path"] = str(tmp_path / "absolute.npz")
     path.write_text(json.dumps(table))
     assert load_experiment(path).data.path == str(tmp_path / "absolute.npz")
+
+
+def test_a_code_is_a_key_with_or_without_quotes():
+    """`l2.penalty = "half"` is in TOML a table in a table."""
+    quoted = validate({**TABLE, "declare": {"l2.penalty": "half", "l2.constant": "exact"}})
+    assert validate({**TABLE, "declare": {"l2": {"penalty": "half", "constant": "exact"}}}) == quoted
+    assert quoted.declare == {"l2.penalty": "half", "l2.constant": "exact"}
+    assert validate(quoted.model_dump()) == quoted
+
+
+def test_of_what_is_declared_every_mistake_is_told():
+    declare = {"l2.penalty": "haf", "l2": {"scle": "x", "constant": 3}, "l2.scale": "a"}
+    with pytest.raises(ConfigError) as refused:
+        validate({**TABLE, "declare": declare | {"bogus": {}}})
+    said = "\
+".join(refused.value.mistakes)
+    assert len(refused.value.mistakes) == 5, said
+    for words in (
+        "declare.l2.penalty: l2.penalty has no choice 'haf'",
+        "declare.l2.scle: no convention 'l2.scle'",
+        "declare.l2.constant: received 3; input should be a valid string",
+        "declare.l2.scale: l2.scale has no choice 'a'",
+        "declare.bogus: no convention 'bogus'",
+    ):
+        assert words in said
+
+
+def test_a_code_is_declared_once():
+    with pytest.raises(ConfigError, match=r"l2\.penalty is given twice: half and absent"):
+        validate({**TABLE, "declare": {"l2.penalty": "half", "l2": {"penalty": "absent"}}})

@@ -153,3 +153,9 @@ def test_it_refuses_what_is_refused(change):
     with pytest.raises(ConfigError):
         validate(SMALL | change)
     assert not valid(SMALL | change)
+
+
+def test_a_code_that_is_declared_may_be_written_without_quotes():
+    for declare in ({"l2.penalty": "half"}, {"l2": {"penalty": "half"}}):
+        assert valid({**SMALL, "declare": declare})
+    assert not valid({**SMALL, "declare": {"l2": {"penalty": 1}}})

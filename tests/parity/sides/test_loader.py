@@ -113,6 +113,7 @@ def test_conventions_of_a_stranger(file):
             "scratch[l3.penalty=half]",
             "no convention 'l3.penalty'; `parity conventions` lists all; did you mean 'l2.penalty'",
         ),
+        ("scratch[l2.penalty=half,l2.penalty=absent]", "l2.penalty is given twice: half and absent"),
         ("scratch[l2.penalty=quarter]", "l2.penalty has no choice 'quarter'; there are whole, half"),
         ("FILE:Net[l2.penalty=half]", "offers no choice of conventions"),
         ("FILE:Choosy[bogus=1]", "no convention 'bogus'; there are a.b"),
