@@ -17,7 +17,7 @@ from keras_ref.build import build, named_weights
 from parity.config import validate
 from parity.conventions import convention
 from parity.data import load_dataset
-from parity.diagnosis.own_words import own_words
+from parity.diagnosis.own_words import own_words, together
 from parity.run import diff
 from parity.verdict import Verdict
 
@@ -451,20 +451,26 @@ def test_who_follows_the_line_trains_like_keras(tmp_path, choice, right, slot, m
 
 PENALTIES = [mistake for mistake in MISTAKES if mistake[0].startswith("l2.")]
 LEFT_OUT = {"l2.layers=not_first": 0, "l2.layers=not_second": 1, "l2.layers=not_last": 2}
-NUMBERS = {"lam": 0.02, "N": 20, "batch_size": 6, "lr": 0.1, "np": np}
+NUMBERS = {"C": 3, "lam": 0.02, "N": 20, "batch_size": 6, "lr": 0.1, "np": np}
 ROUNDING = {"float32": 16 * 2**-24, "float64": 16 * 2**-53}  # of three steps; weights are below 2
 
 
-def as_told(choice, experiment, precision, keras):
-    """Keras' model once the line is followed."""
+def for_keras(choice, experiment):
     code, _, name = choice.partition("=")
+    return own_words(convention(code).choice(name).fix_reference, experiment)
+
+
+def as_told(choice, experiment, precision, keras, line=None):
+    """Keras' model once the line is followed."""
     model = build(experiment, 4, precision)
     names = NUMBERS | {"keras": keras, "model": model}
-    exec(own_words(convention(code).choice(name).fix_reference, experiment), names)  # noqa: S102  # a line of the catalogue, run as it is to be copied
+    exec(line or for_keras(choice, experiment), names)  # noqa: S102  # a line of the catalogue, run as it is to be copied
     for index, layer in enumerate(model.layers):
         if LEFT_OUT.get(choice, index) == index and layer.kernel.regularizer:
             for weight in (layer.kernel, layer.bias):
                 weight.regularizer = names.get(f"{weight.name}_regularizer", weight.regularizer)
+    if "loss_weights" in names:
+        model.compile(optimizer=model.optimizer, loss=model.loss, loss_weights=names["loss_weights"])
     return model
 
 
@@ -474,7 +480,12 @@ def test_keras_once_told_trains_like_the_mistake(choice, right, slot, mistake, p
     settings, lines = right
     experiment = validate(settings)
     model = as_told(choice, experiment, precision, keras)
-    exec(network(**lines | {slot: mistake}), names := {})  # noqa: S102  # a network of this file's
+    trains_alike(model, experiment, lines | {slot: mistake}, precision)
+
+
+def trains_alike(model, experiment, lines, precision):
+    """Three steps of the model and of a network with these lines."""
+    exec(network(**lines), names := {})  # noqa: S102  # a network of this file's
     (side := names["Net"]()).start(experiment, {name: one.numpy() for name, one in named_weights(model).items()})
     data = load_dataset(experiment).astype(precision)
     for start in (0, 6, 12):  # whole batches
@@ -485,3 +496,49 @@ def test_keras_once_told_trains_like_the_mistake(choice, right, slot, mistake, p
         np.testing.assert_allclose(np.asarray(model.train_on_batch(x, y)), told, **near)
         for name, weight in named_weights(model).items():
             np.testing.assert_allclose(weight.numpy(), side.weights()[name], **near)
+
+
+# Several causes -----------------------------------------------------------------------------------------------------
+
+HALF_SUM = "loss = np.sum((y - p) ** 2) / len(p) / 2; dp = (p - y) / len(p)"
+SUM_MEAN = "loss = np.sum((y - p) ** 2) / 2 / len(p) / 6; dp = (p - y) / len(p) / 6"
+BOOK = "penalty = lam / 2 / N * np.sum(W**2); dW += lam / N * W"
+TOGETHER = [
+    (("loss.outputs=sum", "loss.factor=half"), in_one(), "loss", HALF_SUM),
+    (("loss.factor=half", "loss.outputs=sum", "loss.batch=mean_twice"), in_one(), "loss", SUM_MEAN),
+    (("l2.scale=over_dataset", "l2.penalty=half"), in_one(), "penalty", BOOK),
+    (
+        ("l2.penalty=half", "l2.scale=over_dataset"),
+        in_one(L1_L2),
+        "penalty",
+        "penalty = l1 * np.sum(np.abs(W)) + l2 / 2 / N * np.sum(W**2); dW = dW + l1 * np.sign(W) + l2 / N * W",
+    ),
+]
+
+
+@pytest.mark.parametrize(("choices", "right", "slot", "mistake"), TOGETHER, ids=["+".join(one[0]) for one in TOGETHER])
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_of_several_causes_each_line_does_for_all(choices, right, slot, mistake, precision, keras):
+    settings, lines = right
+    experiment = validate(settings)
+    said = together({choice: for_keras(choice, experiment) for choice in choices})
+    for choice in choices:
+        assert all(other in said[choice].partition("  # ")[2] for other in choices if other != choice)
+    (line,) = {one.partition("  # ")[0] for one in said.values()}
+    model = as_told(choices[0], experiment, precision, keras, line)
+    trains_alike(model, experiment, lines | {slot: mistake}, precision)
+
+
+def test_lines_that_set_the_same_argument_otherwise_say_so():
+    lines = {
+        "l2.bias=included": "model.layers[0].bias.regularizer = A; model.layers[1].bias.regularizer = B",
+        "l2.penalty=half": "model.layers[0].kernel.regularizer = C; model.layers[0].bias.regularizer = D  # half",
+        "loss.factor=half": "loss_weights = 0.5  # in compile",
+        "loss.clip=1e-8": "loss = lambda y, p: -keras.ops.sum(y)",
+        "update.order=other": "Keras cannot be told so",
+    }
+    said = together(lines)
+    assert [cause for cause in lines if said[cause] != lines[cause]] == ["l2.bias=included", "l2.penalty=half"]
+    assert said["l2.penalty=half"] == lines["l2.penalty=half"] + (
+        "; l2.bias=included has a line that sets model.layers[0].bias.regularizer, too: make it one of both"
+    )
