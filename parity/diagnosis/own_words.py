@@ -73,11 +73,13 @@ def _weights_of_loss(lines: Mapping[str, str]) -> tuple[list[str], str]:
     causes = [cause for cause, line in lines.items() if _sets(line) == {"loss_weights"}]
     if len(causes) < 2:  # of one it is the line that it is
         return [], ""
-    factors, remarks = [], []
+    factors: list[str] = []
+    remarks: list[str] = []
     for cause in causes:
         code, _, remark = lines[cause].partition("  # ")
         factors.append(code.removeprefix("loss_weights = "))
-        remarks += [one for one in remark.split("; ") if not any(one in other for other in remarks)]
+        remarks += [one for one in remark.split("; ") if one not in remarks]
+    remarks = [one for one in remarks if not any(one in other for other in remarks if other != one)]
     first, *others = factors
     product = " * ".join([first, *(f"({one})" if " " in one else one for one in others)])
     return causes, f"loss_weights = {product}  # {'; '.join(remarks)}"
