@@ -15,7 +15,7 @@ from parity.data import Dataset
 from parity.diagnosis.evidence import Evidence, take_evidence
 from parity.diagnosis.initial import initial_choices
 from parity.diagnosis.kept import Kept
-from parity.diagnosis.own_words import own_words
+from parity.diagnosis.own_words import own_words, together
 from parity.diagnosis.readings import readings, reworded
 from parity.diagnosis.search import Search, Set, Tried
 from parity.diagnosis.separate import separate
@@ -265,6 +265,8 @@ def _causes(search: Search, dataset: Dataset, found: Tried, makes: Set, others: 
         telling = next(filter(None, apart_by), "")
         among = 1 if all(dict(other).get(code) == choice for other in others) else 1 + len(others)
         causes.append(replace(cause, alternatives=_words(alternatives), separate_by=telling, among=among))
+    to_reference = together({str(cause): cause.fix_reference for cause in causes})
+    causes = [replace(cause, fix_reference=to_reference[str(cause)]) for cause in causes]
     return tuple(sorted(causes, key=lambda cause: (-cause.effect, cause.code)))
 
 

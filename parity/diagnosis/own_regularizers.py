@@ -1,8 +1,10 @@
-"""An experiment's regularizers as a line of Keras code, each with its own factors.
+"""An experiment's regularizers as a line of code, for NumPy and for Keras.
 
-Where the line of the catalogue says it all, since there is one l2 in one kind of place, it is left as it is, `lam` and
-all. Else there is a statement for each place: Keras reads `weight.regularizer` and `layer.activity_regularizer` when it
-is first trained.
+For NumPy a line is of the regularizer of any weight, with `lam` for its factor, or `l1` and `l2` where there are both.
+
+For Keras each has its own factors. Where the line of the catalogue says it all, since there is one l2 in one kind
+of place, it is left as it is, `lam` and all. Else there is a statement for each place: Keras reads `weight.regularizer`
+and `layer.activity_regularizer` when it is first trained.
 """
 
 from __future__ import annotations
@@ -48,6 +50,44 @@ class _Place:
 def factors(regularizer: object) -> Factors:
     """Those of a regularizer of the config's; None has none."""
     return Factors(getattr(regularizer, "l1", 0.0), getattr(regularizer, "l2", 0.0))
+
+
+# In NumPy ----------------------------------------------------------------------------------------------------------
+
+
+def _factors_of_weights(experiment: Experiment) -> Factors:
+    """Those that the regularizers of its weights have, the largest of each."""
+    found = [factors(getattr(layer, argument)) for layer in experiment.layers for argument in WEIGHTS]
+    return Factors(max(own.l1 for own in found), max(own.l2 for own in found))
+
+
+def _of_weight(general: str, experiment: Experiment, l1: str) -> str:
+    """`general`, an expression in `lam` for an l2, for the regularizers that there are: `l1` says it for an l1."""
+    own = _factors_of_weights(experiment)
+    if not own.l1:
+        return general
+    return f"{l1.format('l1')} + {general.replace('lam', 'l2')}" if own.l2 else l1.format("lam")
+
+
+def penalty(general: str, experiment: Experiment) -> str:
+    """What a weight `W` adds to the loss."""
+    weight = general.partition("np.sum(")[2].partition("**")[0]
+    return _of_weight(general, experiment, f"{{}} * np.sum(np.abs({weight}))")
+
+
+def penalty_gradient(general: str, experiment: Experiment) -> str:
+    """What a weight adds to its gradient."""
+    weight = general.rpartition(" * ")[2]
+    return _of_weight(general, experiment, f"{{}} * np.sign({weight})")
+
+
+def rounded_factors(general: str, experiment: Experiment) -> str:
+    """Each factor as Keras has it."""
+    own = _factors_of_weights(experiment)
+    return "l1, l2 = (float(np.float32(c)) for c in (l1, l2))" if own.l1 and own.l2 else general
+
+
+# In Keras ----------------------------------------------------------------------------------------------------------
 
 
 def l2(general: str, experiment: Experiment, places: Iterable[str]) -> str:
@@ -120,12 +160,12 @@ def _function(tree: ast.Lambda, place: _Place) -> str:
     """As a function: what is kept, and the general one for each factor that is not."""
     w = tree.args.args[0].arg
     terms = [
-        f"{factor!r} * keras.ops.sum(keras.ops.{power}({w}))"
-        for factor, power in ((place.kept.l1, "abs"), (place.kept.l2, "square"))
-        if factor
+        f"keras.regularizers.{name.upper()}({factor!r})({w})"
+        for name in ("l1", "l2")
+        if (factor := getattr(place.kept, name))
     ]
     if place.changed.l1:
-        terms.append(_with(tree.body, place.changed.l1).replace("keras.ops.square", "keras.ops.abs"))
+        terms.append(_with(tree.body, place.changed.l1).replace("keras.regularizers.L2", "keras.regularizers.L1"))
     if place.changed.l2:
         terms.append(_with(tree.body, place.changed.l2))
     return f"lambda {w}: {' + '.join(terms)}"

@@ -6,6 +6,8 @@ template.py`). Whoever is to copy the line has others.
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -27,6 +29,69 @@ _DERIVATIVES = {
 def own_words(line: str, experiment: Experiment) -> str:
     """A line of the catalogue's, for Keras or for NumPy, with what the experiment has in place of its fields."""
     return filled(line, lambda field, general: RENDERED[field](general, experiment))
+
+
+# Several causes ----------------------------------------------------------------------------------------------------
+
+
+def together(lines: Mapping[str, str]) -> dict[str, str]:
+    """Each cause's line for Keras as it is beside the others', of which one would undo another in the same argument.
+
+    Factors are multiplied, and the line is then the same for each of these causes. Of others it is only said.
+    """
+    lines = dict(sorted(lines.items()))
+    said, done = dict(lines), set()
+    for causes, line in (_weights_of_loss(lines), _half_of_scaled(lines)):
+        for cause in causes:
+            others = ", ".join(other for other in causes if other != cause)
+            said[cause] = _remarked(line, f"the same line for {others}")
+            done |= {frozenset((cause, other)) for other in causes}
+    for cause, line in lines.items():
+        for other in lines:
+            if other == cause or frozenset((cause, other)) in done or not (both := _sets(line) & _sets(lines[other])):
+                continue
+            what = "; ".join(sorted(both))
+            said[cause] = _remarked(said[cause], f"{other} has a line that sets {what}, too: make it one of both")
+    return said
+
+
+def _sets(line: str) -> set[str]:
+    """What a line assigns; there are none of those that say why there is no line."""
+    try:
+        statements = ast.parse(line).body
+    except SyntaxError:
+        return set()
+    return {ast.unparse(target) for one in statements if isinstance(one, ast.Assign) for target in one.targets}
+
+
+def _remarked(line: str, remark: str) -> str:
+    return f"{line}; {remark}" if "  # " in line else f"{line}  # {remark}"
+
+
+def _weights_of_loss(lines: Mapping[str, str]) -> tuple[list[str], str]:
+    """The causes that weigh the loss, and one line for them."""
+    causes = [cause for cause, line in lines.items() if _sets(line) == {"loss_weights"}]
+    if len(causes) < 2:  # of one it is the line that it is
+        return [], ""
+    factors: list[str] = []
+    remarks: list[str] = []
+    for cause in causes:
+        code, _, remark = lines[cause].partition("  # ")
+        factors.append(code.removeprefix("loss_weights = "))
+        remarks += [one for one in remark.split("; ") if one not in remarks]
+    remarks = [one for one in remarks if not any(one in other for other in remarks if other != one)]
+    first, *others = factors
+    product = " * ".join([first, *(f"({one})" if " " in one else one for one in others)])
+    return causes, f"loss_weights = {product}  # {'; '.join(remarks)}"
+
+
+def _half_of_scaled(lines: Mapping[str, str]) -> tuple[list[str], str]:
+    """Half an l2 that is divided by something."""
+    half = "l2.penalty=half"
+    scale = next((cause for cause in lines if cause.startswith("l2.scale=")), "")
+    if half not in lines or not scale or _sets(lines[half]) != _sets(lines[scale]):
+        return [], ""
+    return [half, scale], re.sub(r"L2\(([^()]+)\)\(w\)", r"L2(\1 / 2)(w)", lines[scale])
 
 
 # Optimizers --------------------------------------------------------------------------------------------------------
@@ -145,6 +210,9 @@ RENDERED: Mapping[str, Callable[[str, Experiment], str]] = {
     "output_derivative": _output_derivative,
     "hidden_derivative": _hidden_derivative,
     "derivative": _any_derivative,
+    "penalty": own_regularizers.penalty,
+    "penalty_gradient": own_regularizers.penalty_gradient,
+    "rounded_factors": own_regularizers.rounded_factors,
     "l2_everywhere": partial(own_regularizers.l2, places=own_regularizers.EVERYWHERE),
     "l2_of_weights": partial(own_regularizers.l2, places=own_regularizers.WEIGHTS),
     "bias_like_kernel": own_regularizers.bias_like_kernel,

@@ -1,5 +1,6 @@
 """A line that a report prints is followed: a hand-written network has a mistake in that line, and once the line is what
-the catalogue says it trains like Keras, in float32 and in float64.
+the catalogue says it trains like Keras, in float32 and in float64. Or the line for Keras is followed, which then trains
+like the network with its mistake.
 
 The network is of lines in the catalogue's own names, each of which can be another. What is its own is computed out of
 place: `w -= lr * g` stays float32 whatever lr is, `w = w - lr * g` does not.
@@ -7,15 +8,22 @@ place: `w -= lr * g` stays float32 whatever lr is, `w = w - lr * g` does not.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import numpy as np
 import pytest
 
+from keras_ref.build import build, named_weights
 from parity.config import validate
 from parity.conventions import convention
-from parity.diagnosis.own_words import own_words
+from parity.data import load_dataset
+from parity.diagnosis.own_words import own_words, together
 from parity.run import diff
 from parity.verdict import Verdict
 
 HEAD = """
+import copy
+
 import numpy as np
 
 def softmax(z):
@@ -63,12 +71,16 @@ BACKWARD = """
             if layers[l].kernel_regularizer:
                 {penalty}
                 loss = loss + penalty
+                {of_penalty}
             gradients[layers[l].name + "/kernel"], gradients[layers[l].name + "/bias"] = dW, db
             if l:
                 a, z, da = x, zs[l - 1], dx
                 {hidden}
 """
 UPDATE = """
+        {gathered}
+        {all_layers}
+        {told}
         for name, g in gradients.items():
             w, (m, v) = weights[name], self.slots[name]
             {before_update}
@@ -76,6 +88,13 @@ UPDATE = """
             weights[name], self.slots[name] = w, (m, v)
         self.t = t
         return {{"loss": loss, "gradient": gradients}}
+
+class Loop(Net):  # over the batches of what it is given, of which it tells the loss
+    def step(self, x, y):
+        told = Net.step(copy.deepcopy(self), x, y)["loss"]
+        batch_size, step = self.experiment.batch_size, super().step
+        {loop}
+        return {{"loss": told}}
 """
 SLOTS = {  # what the lines are where nothing is said
     "lam": "lam = float(np.float32(0.02))",
@@ -88,7 +107,12 @@ SLOTS = {  # what the lines are where nothing is said
     "bias": "db = dz.sum(axis=0)",
     "through": "dx = dz @ W.T",
     "penalty": "penalty = lam * np.sum(W**2); dW = dW + 2 * lam * W",
+    "of_penalty": "pass",
     "hidden": "dz = da * (1 - a**2)",
+    "gathered": "pass",
+    "all_layers": "pass",
+    "told": "pass",
+    "loop": "step(x, y)",
     "constants": "pass",
     "before_update": "pass",
     "update": "w = w - lr * g",
@@ -108,8 +132,9 @@ def network(**lines):
     return HEAD + indented[0] + FORWARD + indented[1] + BACKWARD.format(**lines) + UPDATE.format(**lines)
 
 
-def table(loss, output, optimizer=None, hidden="tanh", **settings):
-    first = {"units": 5, "activation": hidden, "kernel_regularizer": {"l2": 0.02}, "bias_initializer": "ones"}
+def table(loss, output, optimizer=None, hidden="tanh", regularizer=None, **settings):
+    regularizer = regularizer or {"l2": 0.02}
+    first = {"units": 5, "activation": hidden, "kernel_regularizer": regularizer, "bias_initializer": "ones"}
     classes = {"source": "classification", "samples": 20, "features": 4, "classes": 3, "one_hot": 3}
     if str(loss).startswith("sparse"):
         classes["one_hot"] = None
@@ -193,6 +218,60 @@ def of_hidden(name, output="linear"):
     return table("mse", output, hidden=name), {"loss": MEAN_SQUARE, "hidden": OF_HIDDEN[name], **lines}
 
 
+class Penalised(NamedTuple):
+    """A regularizer, and what a network has of it for a weight."""
+
+    regularizer: dict
+    lam: str
+    penalty: str
+    gradient: str
+
+
+L2 = Penalised({"l2": 0.02}, SLOTS["lam"], "lam * np.sum(W**2)", "2 * lam * {W}")
+L1 = Penalised({"l1": 0.02}, SLOTS["lam"], "lam * np.sum(np.abs(W))", "lam * np.sign({W})")
+L1_L2 = Penalised(
+    {"l1": 0.03, "l2": 0.02},
+    "l1, l2 = (float(np.float32(c)) for c in (0.03, 0.02))",
+    "l1 * np.sum(np.abs(W)) + l2 * np.sum(W**2)",
+    "l1 * np.sign({W}) + 2 * l2 * {W}",
+)
+
+
+def regularized(of=L2, **lines):
+    """The first layer, its penalty in one line and the gradient of it in another."""
+    told, gradient = f"penalty = {of.penalty}", f"dW = dW + {of.gradient.format(W='W')}"
+    lines = {"lam": of.lam, "loss": MEAN_SQUARE, "penalty": told, "of_penalty": gradient} | lines
+    return table("mse", "linear", regularizer=of.regularizer), lines
+
+
+def in_one(of=L2):
+    settings, lines = regularized(of)
+    return settings, lines | {"penalty": f"{lines['penalty']}; {lines['of_penalty']}", "of_penalty": "pass"}
+
+
+def told_later(of=L2):
+    """The gradient first, then the loss in a line of its own."""
+    settings, lines = regularized(of)
+    before = f"penalty = 0; data_loss = loss; {lines['of_penalty']}"
+    return settings, lines | {"penalty": before, "of_penalty": f"loss = data_loss + {of.penalty}"}
+
+
+def every_layer(of=L2):
+    """Three layers, whose penalties are added up at the end."""
+    settings, lines = regularized(of)
+    first, last = settings["layers"]
+    gathered = (
+        "dW, W = ([of[layer.name + '/kernel'] for layer in layers] for of in (gradients, weights)); "
+        "regularized = range(len(layers))"
+    )
+    penalty, gradient = of.penalty.replace("W", "W[l]"), of.gradient.format(W="W[l]")
+    lines |= {"penalty": "penalty = 0", "of_penalty": "pass", "gathered": gathered, "told": "loss = loss + penalty"}
+    lines["all_layers"] = f"for l in regularized: penalty += {penalty}; dW[l] += {gradient}"
+    return settings | {"layers": [first, first, last | {"kernel_regularizer": of.regularizer}]}, lines
+
+
+OF_L1_L2 = "penalty = sum(l1 * np.sum(abs(w)) + l2 * np.sum(w**2) for w in (W, b))"
+
 # A choice, the experiment and the lines of a network that is right, which line is wrong in it, and what stands there.
 MISTAKES = [
     ("l2.constant=exact", PLAIN, "lam", "lam = 0.02"),
@@ -206,6 +285,68 @@ MISTAKES = [
     ),
     ("l2.scale=over_batch", PLAIN, "penalty", "penalty = lam / B * np.sum(W**2); dW += 2 * lam / B * W"),
     ("l2.scale=over_dataset", PLAIN, "penalty", "penalty = lam / N * np.sum(W**2); dW += 2 * lam / N * W"),
+    (
+        "l2.bias=included",
+        in_one(L1),
+        "penalty",
+        "penalty = lam * (np.sum(abs(W)) + np.sum(abs(b))); dW = dW + lam * np.sign(W); db = db + lam * np.sign(b)",
+    ),
+    (
+        "l2.bias=included",
+        in_one(L1_L2),
+        "penalty",
+        f"{OF_L1_L2}; dW, db = (g + l1 * np.sign(w) + 2 * l2 * w for g, w in ((dW, W), (db, b)))",
+    ),
+    *(
+        (
+            "l2.bias=in_gradient",
+            in_one(of),
+            "penalty",
+            f"penalty = {of.penalty}; dW, db = dW + {of.gradient.format(W='W')}, db + {of.gradient.format(W='b')}",
+        )
+        for of in (L2, L1, L1_L2)
+    ),
+    (
+        "l2.penalty=half",
+        in_one(L1_L2),
+        "penalty",
+        "penalty = l1 * np.sum(np.abs(W)) + l2 / 2 * np.sum(W**2); dW = dW + l1 * np.sign(W) + l2 * W",
+    ),
+    (
+        "l2.scale=over_dataset",
+        in_one(L1_L2),
+        "penalty",
+        "penalty = l1 * np.sum(np.abs(W)) + l2 / N * np.sum(W**2); dW = dW + l1 * np.sign(W) + 2 * l2 / N * W",
+    ),
+    ("l2.constant=exact", in_one(L1_L2), "lam", "l1, l2 = float(np.float32(0.03)), 0.02"),
+    ("l2.gradient=half", regularized(), "of_penalty", "dW += lam * W"),
+    ("l2.gradient=half", regularized(L1_L2), "of_penalty", "dW = dW + l1 * np.sign(W) + l2 * W"),
+    ("l2.gradient=double", regularized(), "of_penalty", "dW += 4 * lam * W"),
+    ("l2.gradient=over_batch", regularized(), "of_penalty", "dW += 2 * lam / B * W"),
+    ("l2.gradient=over_dataset", regularized(), "of_penalty", "dW += 2 * lam / N * W"),
+    ("l2.gradient=over_dataset", regularized(L1_L2), "of_penalty", "dW = dW + l1 * np.sign(W) + 2 * l2 / N * W"),
+    ("l2.gradient=absent", regularized(), "of_penalty", "pass"),
+    ("l2.gradient=absent", regularized(L1_L2), "of_penalty", "dW = dW + l1 * np.sign(W)"),
+    ("l2.reported=absent", told_later(), "of_penalty", "loss = data_loss"),
+    ("l2.reported=half", told_later(), "of_penalty", "loss = data_loss + lam / 2 * np.sum(W**2)"),
+    ("l2.reported=absent", told_later(L1_L2), "of_penalty", "loss = data_loss + l1 * np.sum(np.abs(W))"),
+    (
+        "l2.reported=half",
+        told_later(L1_L2),
+        "of_penalty",
+        "loss = data_loss + l1 * np.sum(np.abs(W)) + l2 / 2 * np.sum(W**2)",
+    ),
+    *(
+        (f"l2.layers={left_out}", right, "all_layers", right[1]["all_layers"].replace("regularized", others))
+        for right in map(every_layer, (L2, L1, L1_L2))
+        for left_out, others in (("not_first", "(1, 2)"), ("not_second", "(0, 2)"), ("not_last", "(0, 1)"))
+    ),
+    (
+        "data.partial_batch=skipped",
+        PLAIN,
+        "loop",
+        "for start in range(0, len(x) // batch_size * batch_size, batch_size): step(x[start:], y[start:])",
+    ),
     ("loss.factor=half", PLAIN, "loss", "loss = np.mean((y - p) ** 2) / 2; dp = (p - y) / p.size"),
     ("loss.factor=double", PLAIN, "loss", "loss = 2 * np.mean((y - p) ** 2); dp = 4 * (p - y) / p.size"),
     ("loss.factor=half", SOFTMAX, "loss", CLASSES + "; loss = loss / 2; dz = dz / 2"),
@@ -288,9 +429,9 @@ MISTAKES = [
 ADDED = {"lam", "constants", "before_update"}
 
 
-def verdict(folder, experiment, lines, reference):
+def verdict(folder, experiment, lines, reference, side):
     (folder / "net.py").write_text(network(**lines))
-    return diff(experiment, reference=reference, candidate=f"{folder}/net.py:Net", explain=False).verdict
+    return diff(experiment, reference=reference, candidate=f"{folder}/net.py:{side}", explain=False).verdict
 
 
 def followed(choice, experiment, slot, mistake):
@@ -304,6 +445,104 @@ def followed(choice, experiment, slot, mistake):
 def test_who_follows_the_line_trains_like_keras(tmp_path, choice, right, slot, mistake, keras):
     settings, lines = right
     experiment = validate(settings)
-    assert verdict(tmp_path, experiment, lines | {slot: mistake}, "scratch") is Verdict.DIVERGED
+    side = "Loop" if slot == "loop" else "Net"
+    assert verdict(tmp_path, experiment, lines | {slot: mistake}, "scratch", side) is Verdict.DIVERGED
     fix = followed(choice, experiment, slot, mistake)
-    assert verdict(tmp_path, experiment, lines | {slot: fix}, "keras") is Verdict.PARITY, fix
+    assert verdict(tmp_path, experiment, lines | {slot: fix}, "keras", side) is Verdict.PARITY, fix
+
+
+# For Keras ----------------------------------------------------------------------------------------------------------
+
+PENALTIES = [mistake for mistake in MISTAKES if mistake[0].startswith("l2.")]
+LEFT_OUT = {"l2.layers=not_first": 0, "l2.layers=not_second": 1, "l2.layers=not_last": 2}
+NUMBERS = {"C": 3, "lam": 0.02, "N": 20, "batch_size": 6, "lr": 0.1, "np": np}
+ROUNDING = {"float32": 16 * 2**-24, "float64": 16 * 2**-53}  # of three steps; weights are below 2
+
+
+def for_keras(choice, experiment):
+    code, _, name = choice.partition("=")
+    return own_words(convention(code).choice(name).fix_reference, experiment)
+
+
+def as_told(choice, experiment, precision, keras, line=None):
+    """Keras' model once the line is followed."""
+    model = build(experiment, 4, precision)
+    names = NUMBERS | {"keras": keras, "model": model}
+    exec(line or for_keras(choice, experiment), names)  # noqa: S102  # a line of the catalogue, run as it is to be copied
+    for index, layer in enumerate(model.layers):
+        if LEFT_OUT.get(choice, index) == index and layer.kernel.regularizer:
+            for weight in (layer.kernel, layer.bias):
+                weight.regularizer = names.get(f"{weight.name}_regularizer", weight.regularizer)
+    if "loss_weights" in names:
+        model.compile(optimizer=model.optimizer, loss=model.loss, loss_weights=names["loss_weights"])
+    return model
+
+
+@pytest.mark.parametrize(("choice", "right", "slot", "mistake"), PENALTIES, ids=[one[0] for one in PENALTIES])
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_keras_once_told_trains_like_the_mistake(choice, right, slot, mistake, precision, keras):
+    settings, lines = right
+    experiment = validate(settings)
+    model = as_told(choice, experiment, precision, keras)
+    trains_alike(model, experiment, lines | {slot: mistake}, precision)
+
+
+def trains_alike(model, experiment, lines, precision):
+    """Three steps of the model and of a network with these lines."""
+    exec(network(**lines), names := {})  # noqa: S102  # a network of this file's
+    (side := names["Net"]()).start(experiment, {name: one.numpy() for name, one in named_weights(model).items()})
+    data = load_dataset(experiment).astype(precision)
+    for start in (0, 6, 12):  # whole batches
+        x, y = data.x[start : start + 6], data.y[start : start + 6]
+        told = side.step(x, y)["loss"]
+        model.reset_metrics()
+        near = {"rtol": 0, "atol": ROUNDING[precision]}
+        np.testing.assert_allclose(np.asarray(model.train_on_batch(x, y)), told, **near)
+        for name, weight in named_weights(model).items():
+            np.testing.assert_allclose(weight.numpy(), side.weights()[name], **near)
+
+
+# Several causes -----------------------------------------------------------------------------------------------------
+
+HALF_SUM = "loss = np.sum((y - p) ** 2) / len(p) / 2; dp = (p - y) / len(p)"
+SUM_MEAN = "loss = np.sum((y - p) ** 2) / 2 / len(p) / 6; dp = (p - y) / len(p) / 6"
+BOOK = "penalty = lam / 2 / N * np.sum(W**2); dW += lam / N * W"
+TOGETHER = [
+    (("loss.outputs=sum", "loss.factor=half"), in_one(), "loss", HALF_SUM),
+    (("loss.factor=half", "loss.outputs=sum", "loss.batch=mean_twice"), in_one(), "loss", SUM_MEAN),
+    (("l2.scale=over_dataset", "l2.penalty=half"), in_one(), "penalty", BOOK),
+    (
+        ("l2.penalty=half", "l2.scale=over_dataset"),
+        in_one(L1_L2),
+        "penalty",
+        "penalty = l1 * np.sum(np.abs(W)) + l2 / 2 / N * np.sum(W**2); dW = dW + l1 * np.sign(W) + l2 / N * W",
+    ),
+]
+
+
+@pytest.mark.parametrize(("choices", "right", "slot", "mistake"), TOGETHER, ids=["+".join(one[0]) for one in TOGETHER])
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_of_several_causes_each_line_does_for_all(choices, right, slot, mistake, precision, keras):
+    settings, lines = right
+    experiment = validate(settings)
+    said = together({choice: for_keras(choice, experiment) for choice in choices})
+    for choice in choices:
+        assert all(other in said[choice].partition("  # ")[2] for other in choices if other != choice)
+    (line,) = {one.partition("  # ")[0] for one in said.values()}
+    model = as_told(choices[0], experiment, precision, keras, line)
+    trains_alike(model, experiment, lines | {slot: mistake}, precision)
+
+
+def test_lines_that_set_the_same_argument_otherwise_say_so():
+    lines = {
+        "l2.bias=included": "model.layers[0].bias.regularizer = A; model.layers[1].bias.regularizer = B",
+        "l2.penalty=half": "model.layers[0].kernel.regularizer = C; model.layers[0].bias.regularizer = D  # half",
+        "loss.factor=half": "loss_weights = 0.5  # in compile",
+        "loss.clip=1e-8": "loss = lambda y, p: -keras.ops.sum(y)",
+        "update.order=other": "Keras cannot be told so",
+    }
+    said = together(lines)
+    assert [cause for cause in lines if said[cause] != lines[cause]] == ["l2.bias=included", "l2.penalty=half"]
+    assert said["l2.penalty=half"] == lines["l2.penalty=half"] + (
+        "; l2.bias=included has a line that sets model.layers[0].bias.regularizer, too: make it one of both"
+    )

@@ -362,7 +362,7 @@ def test_regularizers_that_are_alike_are_told_in_one():
         (
             "l2.scale",
             "over_batch",
-            "kernel_regularizer=keras.regularizers.L2(lam / batch_size)  # exact for full batches",
+            "kernel_regularizer=lambda w: keras.regularizers.L2(lam)(w) / batch_size  # exact for full batches",
         ),
     ):
         assert own_words(convention(code).choice(choice).fix_reference, experiment()) == said
