@@ -54,7 +54,7 @@ class Cause:
     effect_on: Key
     """Where; the largest change of any tensor that the candidate tells."""
     effect_ratio: float | None = None
-    """What the tensor is by this cause alone, over what it would be, where all its elements have the same such ratio."""
+    """What the tensor is by this cause alone, over what it would be, where all its elements have the same ratio."""
     alternatives: tuple[str, ...] = ()
     """Other conventions (`code=choice`) that would do as well in its place, as far as this run can tell."""
     separate_by: str = ""
@@ -347,6 +347,8 @@ class _Left:
     """Step and rank of what is left first."""
     used: float
     """And how much of it."""
+    most: Mapping[Key, float]
+    """How much of each tensor at any step."""
 
     @classmethod
     def of(cls, tried: Tried) -> _Left:
@@ -354,7 +356,8 @@ class _Left:
         ranks = {key: rank for rank, key in enumerate(tried.used)}
         first = min(over, key=lambda key: (over[key], ranks[key]))
         step = over[first]
-        return cls(tried.choices, over, first, (step, ranks[first]), float(tried.used[first][step]))
+        most = {key: float(tried.used[key].max()) for key in over}
+        return cls(tried.choices, over, first, (step, ranks[first]), float(tried.used[first][step]), most)
 
     @property
     def rank(self) -> tuple[int, tuple[int, int], int, float, list[tuple[str, str]]]:
@@ -363,11 +366,12 @@ class _Left:
         return len(self.over), (-step, -tensor), len(self.choices), self.used, sorted(self.choices)
 
     def nearer_than(self, other: _Left) -> bool:
-        """Whether less is left over: nothing more, nothing earlier, and fewer tensors, or later, or less by far."""
+        """Whether less is left over: nothing more, nothing earlier, and fewer tensors, or later, or less of each."""
         if not self.over.keys() <= other.over.keys() or self.place < other.place:
             return False
         fewer = len(self.over) < len(other.over) or self.place > other.place
-        return fewer or self.used * NEARER < other.used
+        less = all(most * NEARER < other.most[key] for key, most in self.most.items())
+        return fewer or (less and self.used * NEARER < other.used)
 
     def no_better_than(self, other: _Left) -> bool:
         """Whether the other leaves nothing that this does not leave, and no more of it where it begins."""

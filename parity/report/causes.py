@@ -124,7 +124,8 @@ def _nearest(rejected: Sequence[Rejected]) -> Iterator[tuple[str, str]]:
         if not one.explains:
             yield "nearest", f"{made}: {_left(one)}"
         elif len(one.left) < TENSORS:
-            yield "nearest", f"{made}: explains everything told but {_names(one.left)}; {_left(one)}. {PARTIAL}"
+            rest = _names(one.left) if len(one.left) > 1 else "one tensor"
+            yield "nearest", f"{made}: explains everything told but {rest}; {_left(one)}. {PARTIAL}"
             yield from (("fix if so", fix) for fix in one.fixes)
         else:
             yield "nearest", f"{made}: explains {_names(one.explains)}; {_left(one)}. {PARTIAL}"
