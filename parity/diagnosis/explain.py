@@ -325,9 +325,10 @@ def _ratio(one: Array, other: Array) -> float | None:
     if not (np.isfinite(one).all() and np.isfinite(other).all() and one.any()):
         return None
     at = int(np.abs(one).argmax())
-    ratio = float(other[at] / one[at])
-    allowed = SAME_RATIO * max(1.0, abs(ratio)) * abs(one[at])
-    same = np.abs(other - ratio * one).max() <= allowed and abs(ratio - 1) > 100 * SAME_RATIO
+    with np.errstate(over="ignore", invalid="ignore"):
+        ratio = float(other[at] / one[at])
+        allowed = SAME_RATIO * max(1.0, abs(ratio)) * abs(one[at])
+        same = np.abs(other - ratio * one).max() <= allowed and abs(ratio - 1) > 100 * SAME_RATIO
     return ratio if same else None
 
 

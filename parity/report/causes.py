@@ -80,10 +80,12 @@ def _effect(cause: Cause) -> str:
 
 def _times(ratio: float) -> str:
     """A ratio that is a whole number or one over it, as far as ratios are told apart; empty where it is no such."""
-    if abs(ratio) < 1 / MOST_TIMES**2:
+    if ratio == 0:
         return "0"
+    if not 1 / MOST_TIMES <= abs(ratio) <= MOST_TIMES:
+        return ""
     whole = Fraction(round(ratio)) if abs(ratio) > 1 else Fraction(1, round(1 / ratio))
-    if not 1 / MOST_TIMES <= abs(whole) <= MOST_TIMES or abs(ratio / whole - 1) > SAME_RATIO:
+    if abs(ratio / whole - 1) > SAME_RATIO:
         return ""
     return f"{whole} {'of' if abs(whole) < 1 else '×'} the reference's"
 

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import re
+from dataclasses import replace
 from html import unescape
 
 import pytest
@@ -84,6 +85,28 @@ def test_the_first_divergence_in_json(diverged):
     assert first["used"] == pytest.approx(first["difference"] / first["budget"])
     assert (first["lane"], first["index"]) == ("local", [])
     assert (first["kind"], first["note"]) == ("value", "")
+
+
+CAUSE_KEYS = {
+    *("code", "choice", "statement", "reference_formula", "candidate_formula", "fix_reference", "fix_candidate"),
+    *("confirmed", "residual_used", "effect", "effect_on", "effect_ratio", "alternatives", "separate_by", "among"),
+}
+
+
+def test_a_cause_in_json(diverged):
+    (cause,) = as_json.as_dict(diverged)["causes"]
+    assert cause.keys() >= CAUSE_KEYS
+    assert (cause["among"], cause["effect"], cause["effect_ratio"]) == (1, pytest.approx(0.5), pytest.approx(0.5))
+    doubtful = replace(diverged.diagnosis, causes=(replace(diverged.causes[0], among=3),))
+    (cause,) = as_json.as_dict(replace(diverged, diagnosis=doubtful))["causes"]
+    assert cause["among"] == 3
+
+
+def test_what_was_rejected_in_json(unexplained):
+    first, *_ = as_json.as_dict(unexplained)["rejected"]
+    assert first.keys() >= {"choices", "step", "tensor", "used", "left", "explains", "fixes"}
+    assert first["tensor"] in first["left"]
+    assert (first["choices"], first["explains"], first["fixes"]) == ([], [], [])
 
 
 @pytest.mark.parametrize("name", RESULTS)
