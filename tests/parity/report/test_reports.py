@@ -12,7 +12,9 @@ from html import unescape
 import pytest
 
 from parity.config import validate
+from parity.diagnosis.explain import Rejected
 from parity.errors import UsageError
+from parity.protocol import Key
 from parity.report import (
     FORMATS,
     as_csv,
@@ -103,10 +105,20 @@ def test_a_cause_in_json(diverged):
 
 
 def test_what_was_rejected_in_json(unexplained):
-    first, *_ = as_json.as_dict(unexplained)["rejected"]
-    assert first.keys() >= {"choices", "step", "tensor", "used", "left", "explains", "fixes"}
-    assert first["tensor"] in first["left"]
-    assert (first["choices"], first["explains"], first["fixes"]) == ([], [], [])
+    loss, bias = Key("loss", "loss"), Key("update", "dense/bias")
+    one = Rejected(("l2.penalty=half",), loss, 2, math.inf, (loss,), (bias,), ("dW += lam * W",))
+    result = replace(unexplained, diagnosis=replace(unexplained.diagnosis, causes=(), rejected=(one,)))
+    assert json.loads(written(as_json, result), parse_constant=refuse)["rejected"] == [
+        {
+            "choices": ["l2.penalty=half"],
+            "step": 2,
+            "tensor": "loss loss",
+            "used": "inf",
+            "left": ["loss loss"],
+            "explains": ["update dense/bias"],
+            "fixes": ["dW += lam * W"],
+        }
+    ]
 
 
 @pytest.mark.parametrize("name", RESULTS)
