@@ -22,10 +22,14 @@ from parity.diagnosis.separate import separate
 from parity.diagnosis.stand_in import StandIn, Told
 from parity.errors import SideError
 from parity.lockstep import common_spans, draw_weights
-from parity.protocol import Array, Key, execution_order
+from parity.protocol import Array, Key
 from parity.sides import LoadedSide
 
-REJECTED = 3  # told at most
+REJECTED = 3  # told at most, with what they are held against
+NEARER = 10**0.5
+"""So many times less must be left over where it begins to count as nearer; rounding and chance take less."""
+SAME_RATIO = 1e-4
+"""So near to one another are ratios of elements that are one; of effects that are a hundred times larger."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +46,21 @@ class Cause:
     residual_used: float
     """The largest share of a budget that is left when the steps are repeated with all causes."""
     effect: float
-    """The largest relative change of a step that this cause alone makes: all others corrected, this one not."""
+    """The largest change of a step that this cause alone makes: all others corrected, this one not.
+
+    In proportion to the larger of the two, |one - other| / max(|one|, |other|), so that ten times as much and a tenth
+    are both 0.9; of initial weights, to the reference's largest.
+    """
     effect_on: Key
     """Where; the largest change of any tensor that the candidate tells."""
+    effect_ratio: float | None = None
+    """What the tensor is by this cause alone, over what it would be, where all its elements have the same ratio."""
     alternatives: tuple[str, ...] = ()
     """Other conventions (`code=choice`) that would do as well in its place, as far as this run can tell."""
     separate_by: str = ""
     """A change of the experiment in which they would differ."""
     among: int = 1
-    """How many readings explain the run as well, where this cause is not in all of them."""
+    """How many readings explain the run as well, this one counted, where this cause is not in all; otherwise 1."""
     confirmed: bool = True
 
     def __str__(self) -> str:
@@ -65,6 +75,13 @@ class Rejected:
     first_unexplained: Key
     step: int
     used: float
+    """The share of the budget of that very step and tensor."""
+    left: tuple[Key, ...] = ()
+    """Every tensor of which something is left over at some step, in execution order."""
+    explains: tuple[Key, ...] = ()
+    """Tensors of which nothing is left over at any step, where the first of these sets leaves something."""
+    fixes: tuple[str, ...] = ()
+    """What to change in the candidate, if it should be these choices; nobody has confirmed that."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +106,7 @@ class Diagnosis:
     tried: int
     seconds: float
     rejected: tuple[Rejected, ...] = ()
+    """First what all is held against, the reference's own choices; then what leaves less, the nearest first."""
     unable: str = ""
     """Why there was nothing to be found out."""
     stopped: bool = False
@@ -172,8 +190,7 @@ def diagnose(
         return ended(unable=f"{SAME}, but for rounding: {TIGHTER}" if fixed else SAME, rounding=fixed)
     found, best = search.run()
     if not found:
-        nearer = (one for one in best if one.choices not in (makes, frozenset()))
-        return ended(rejected=_nearest(experiment, [search.try_set(makes, search.evidence), *nearer]))
+        return ended(rejected=_nearest(search, makes, [one.choices for one in best]))
     first, *others = reworded(readings(search, [one.choices for one in found]))
     proved = found[0] if found[0].choices == first else search.prove(first)
     causes = _causes(search, dataset, proved, makes, others)
@@ -225,10 +242,8 @@ def _of_initial_weights(
     sizes = {name: float(np.abs(of_keras[name]).max(initial=0.0)) or 1.0 for name in drawn}
     effects = {name: float(np.abs(drawn[name] - of_keras[name]).max(initial=0.0)) / sizes[name] for name in drawn}
     most = max(effects, key=lambda name: effects[name])
-    return tuple(
-        _cause(experiment, code, choice, None, effects[most], Key("update", most), 0.0)
-        for code, choice in sorted(choices)
-    )
+    effect = Effect(effects[most], Key("update", most))
+    return tuple(_cause(experiment, code, choice, None, effect, 0.0) for code, choice in sorted(choices))
 
 
 def _readings(search: Search, dataset: Dataset, best: Set, others: list[Set]) -> tuple[Reading, ...]:
@@ -257,11 +272,11 @@ def _causes(search: Search, dataset: Dataset, found: Tried, makes: Set, others: 
             continue
         alone = {other: made for other, made in of_reference.items() if other != code}
         alone |= {code: choice} if choice else {}
-        effect, on = _effect(corrected, search.stand_in.take(search.evidence, alone), search.evidence.keys)
+        effect = _effect(corrected, search.stand_in.take(search.evidence, alone), search.evidence.keys)
         instead = [other for other in others if _in_place(found.choices, other) and (code, choice) not in other]
         alternatives = frozenset(one for other in instead for one in other - found.choices)
         apart_by = (separate(search, dataset, found.choices, other) for other in instead)
-        cause = _cause(search.stand_in.experiment, code, choice, own, effect, on, found.worst)
+        cause = _cause(search.stand_in.experiment, code, choice, own, effect, found.worst)
         telling = next(filter(None, apart_by), "")
         among = 1 if all(dict(other).get(code) == choice for other in others) else 1 + len(others)
         causes.append(replace(cause, alternatives=_words(alternatives), separate_by=telling, among=among))
@@ -270,8 +285,17 @@ def _causes(search: Search, dataset: Dataset, found: Tried, makes: Set, others: 
     return tuple(sorted(causes, key=lambda cause: (-cause.effect, cause.code)))
 
 
+@dataclass(frozen=True)
+class Effect:
+    """The most that a cause changes, and of what; see `Cause`."""
+
+    share: float
+    on: Key
+    ratio: float | None = None
+
+
 def _cause(
-    experiment: Experiment, code: str, choice: str | None, own: str | None, effect: float, on: Key, used: float
+    experiment: Experiment, code: str, choice: str | None, own: str | None, effect: Effect, used: float
 ) -> Cause:
     """What the catalogue says of a choice of the candidate's, and of the reference's own; None is Keras'."""
     entry = convention(code)
@@ -287,24 +311,39 @@ def _cause(
         fix_reference=to_reference if choice else to_candidate,
         fix_candidate=to_candidate if own is None else f"compute {entry.choice(own).formula}",
         residual_used=used,
-        effect=effect,
-        effect_on=on,
+        effect=effect.share,
+        effect_on=effect.on,
+        effect_ratio=effect.ratio,
     )
 
 
-def _effect(corrected: Told, alone: Told, keys: Sequence[Key]) -> tuple[float, Key]:
+def _effect(corrected: Told, alone: Told, keys: Sequence[Key]) -> Effect:
     """The most that a tensor is changed by in a step, relative to the larger of the two: |one - other| / max(|.|)."""
-    largest, on = 0.0, keys[0]
+    most = Effect(0.0, keys[0])
     for key in keys:
         for one, other in zip(corrected, alone, strict=True):
             if key not in one or key not in other or one[key].dtype.kind != "f":
                 continue
             sizes = np.maximum(_size(one[key]), _size(other[key]))
             apart = _size(one[key] - other[key])
-            share = float(np.divide(apart, sizes, out=np.zeros_like(sizes), where=sizes > 0).max(initial=0.0))
-            if share > largest:
-                largest, on = share, key
-    return largest, on
+            shares = np.divide(apart, sizes, out=np.zeros_like(sizes), where=sizes > 0)
+            if float(shares.max(initial=0.0)) > most.share:
+                step = int(shares.argmax())
+                most = Effect(float(shares[step]), key, _ratio(one[key][step], other[key][step]))
+    return most
+
+
+def _ratio(one: Array, other: Array) -> float | None:
+    """The factor by which one is the other, where there is one that is not about 1."""
+    one, other = one.ravel().astype(np.float64), other.ravel().astype(np.float64)
+    if not (np.isfinite(one).all() and np.isfinite(other).all() and one.any()):
+        return None
+    at = int(np.abs(one).argmax())
+    with np.errstate(over="ignore", invalid="ignore"):
+        ratio = float(other[at] / one[at])
+        allowed = SAME_RATIO * max(1.0, abs(ratio)) * abs(one[at])
+        same = np.abs(other - ratio * one).max() <= allowed and abs(ratio - 1) > 100 * SAME_RATIO
+    return ratio if same else None
 
 
 def _size(array: Array) -> Array:
@@ -312,18 +351,91 @@ def _size(array: Array) -> Array:
     return np.abs(array).reshape(len(array), -1).max(axis=1, initial=0.0).astype(np.float64)
 
 
-def _nearest(experiment: Experiment, best: Iterable[Tried]) -> tuple[Rejected, ...]:
-    """What came nearest; of sets that leave the same over where they leave something first, the nearest."""
-    found: dict[tuple[int, Key, float], Rejected] = {}
-    for tried in best:
-        rejected = _rejected(experiment, tried)
-        found.setdefault((rejected.step, rejected.first_unexplained, rejected.used), rejected)
-    return tuple(found.values())[:REJECTED]
+@dataclass(frozen=True)
+class _Left:
+    """What a set leaves over: each tensor with the first step of it, counted from 0, in execution order."""
+
+    choices: Set
+    over: Mapping[Key, int]
+    first: Key
+    place: tuple[int, int]
+    """Step and rank of what is left first."""
+    used: float
+    """And how much of it."""
+    most: Mapping[Key, float]
+    """How much of each tensor at any step."""
+
+    @classmethod
+    def of(cls, tried: Tried) -> _Left:
+        over = {key: int((used > 1).argmax()) for key, used in tried.used.items() if (used > 1).any()}
+        ranks = {key: rank for rank, key in enumerate(tried.used)}
+        first = min(over, key=lambda key: (over[key], ranks[key]))
+        step = over[first]
+        most = {key: float(tried.used[key].max()) for key in over}
+        return cls(tried.choices, over, first, (step, ranks[first]), float(tried.used[first][step]), most)
+
+    @property
+    def rank(self) -> tuple[int, tuple[int, int], int, float, list[tuple[str, str]]]:
+        """The nearest first: fewer tensors are left, later, by a smaller set, less of it."""
+        step, tensor = self.place
+        return len(self.over), (-step, -tensor), len(self.choices), self.used, sorted(self.choices)
+
+    def nearer_than(self, other: _Left) -> bool:
+        """Whether less is left over: nothing more, nothing earlier, and fewer tensors, or later, or less of each."""
+        if not self.over.keys() <= other.over.keys() or self.place < other.place:
+            return False
+        fewer = len(self.over) < len(other.over) or self.place > other.place
+        less = all(most * NEARER < other.most[key] for key, most in self.most.items())
+        return fewer or (less and self.used * NEARER < other.used)
+
+    def no_better_than(self, other: _Left) -> bool:
+        """Whether the other leaves nothing that this does not leave, and no more of it where it begins."""
+        if not other.over.keys() <= self.over.keys():
+            return False
+        return (other.place, -other.used) >= (self.place, -self.used)
 
 
-def _rejected(experiment: Experiment, tried: Tried) -> Rejected:
-    """Where a set leaves something over first."""
-    over = {key: int((used > 1).argmax()) for key, used in tried.used.items() if (used > 1).any()}
-    step = min(over.values())
-    key = execution_order([key for key, at in over.items() if at == step], experiment.layer_names)[0]
-    return Rejected(_words(tried.choices), key, step + 1, float(tried.used[key].max()))
+def _nearest(search: Search, makes: Set, best: Iterable[Set]) -> tuple[Rejected, ...]:
+    """What the reference's own choices leave, and then what leaves less, the nearest first."""
+    if (plain := _left(search, makes)) is None:
+        return ()
+    found = {one.choices: one for choices in best if (one := _without_idle(search, choices)) is not None}
+    told = [plain]
+    for one in sorted(found.values(), key=lambda left: left.rank):
+        if one.nearer_than(plain) and not any(one.no_better_than(other) for other in told):
+            told.append(one)
+    return tuple(_rejected(search.stand_in.experiment, one, plain) for one in told[:REJECTED])
+
+
+def _left(search: Search, choices: Set) -> _Left | None:
+    """What is left of all of the evidence, not of the steps alone that sets are tried on; None where nothing is."""
+    tried = search.try_set(choices, search.evidence)
+    if tried.explains:  # by the budgets of another set
+        tried = search.prove(choices)
+    return None if tried.explains else _Left.of(tried)
+
+
+def _without_idle(search: Search, choices: Set) -> _Left | None:
+    """What a set leaves, without what takes nothing from it."""
+    left = _left(search, choices)
+    for one in sorted(choices):
+        fewer = _left(search, choices - {one})
+        if left is not None and fewer is not None and not left.nearer_than(fewer):
+            return _without_idle(search, choices - {one})
+    return left
+
+
+def _rejected(experiment: Experiment, left: _Left, plain: _Left) -> Rejected:
+    none = Effect(0.0, left.first)
+    own = dict(plain.choices)
+    changed = [(code, choice) for code, choice in sorted(left.choices) if own.get(code) != choice]
+    causes = [_cause(experiment, code, choice, own.get(code), none, left.used) for code, choice in changed]
+    return Rejected(
+        choices=_words(left.choices),
+        first_unexplained=left.first,
+        step=left.place[0] + 1,
+        used=left.used,
+        left=tuple(left.over),
+        explains=tuple(key for key in plain.over if key not in left.over),
+        fixes=tuple(dict.fromkeys(cause.fix_candidate for cause in causes)),
+    )

@@ -116,7 +116,7 @@ class _Scales:
         self.evidence = search.quick.thin(ENOUGH)
         self.told = search.stand_in.take(self.evidence, dict(self.rest))
         options = [one for of_code in search.factors(ALL_FACTORS).values() for one in of_code]
-        self.of = {one: self._scale(self.rest | {one}) for one in {*options, *choices - self.rest}}
+        self.of = {one: self._scale(self.rest | {one}) for one in (*options, *sorted(choices - self.rest))}
         self.needed = self._scale(choices)
 
     def allow(self, choices: Set) -> bool:
@@ -124,12 +124,12 @@ class _Scales:
         factors = choices - self.rest
         if not self.rest <= choices or not factors <= self.of.keys():
             return True
-        off = sum(self.of[one] for one in factors) - self.needed
+        off = sum(self.of[one] for one in sorted(factors)) - self.needed
         return bool((np.isnan(off) | (np.abs(off) < SAME)).all())
 
     def show(self, factors: Set) -> bool:
         """Whether each of these is seen to scale something of which nothing but their product shows."""
-        seen = ~np.isnan(self.needed + sum(self.of[one] for one in factors))
+        seen = ~np.isnan(self.needed + sum(self.of[one] for one in sorted(factors)))
         return all((np.abs(self.of[one][seen]) > SAME).any() for one in factors)
 
     def _scale(self, choices: Set) -> Array:
@@ -161,7 +161,7 @@ def _others(choices: Set) -> Set:
 
 def _exchanged(search: Search, choices: Set) -> Iterator[Set]:
     """One convention in another's place."""
-    for cause in choices:
+    for cause in sorted(choices):
         rest = choices - {cause}
         taken = {code for code, _ in rest}
         yield from (rest | {single} for single in search.singles if single[0] not in taken)
@@ -170,7 +170,7 @@ def _exchanged(search: Search, choices: Set) -> Iterator[Set]:
 def _split(search: Search, choices: Set) -> Iterator[Set]:
     """Two factors in place of one, however many others there are."""
     pairs = _products(search, 2)
-    for cause in choices:
+    for cause in sorted(choices):
         if cause[0] in ALL_FACTORS:
             rest = choices - {cause}
             taken = {code for code, _ in rest}

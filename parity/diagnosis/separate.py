@@ -15,7 +15,7 @@ from parity.diagnosis.evidence import Evidence, take_evidence
 from parity.diagnosis.search import Search, Set
 from parity.diagnosis.stand_in import StandIn, apart
 from parity.lockstep import draw_weights, start_weights
-from parity.protocol import Key
+from parity.protocol import Key, execution_order
 from parity.sides import LoadedSide
 
 STEPS = 6
@@ -38,7 +38,8 @@ def _would_show(search: Search, one: Set, other: Set) -> Key | None:
     """A tensor that the candidate does not tell and in which the two differ in this very run."""
     taken = [search.stand_in.take(search.evidence, dict(choices)) for choices in (one, other)]
     budgets = search.stand_in.budgets(search.evidence, dict(one))
-    used = apart(taken[0], taken[1], budgets, taken[0][0].keys() - set(search.keys))
+    untold = [key for key in taken[0][0] if key not in search.keys]
+    used = apart(taken[0], taken[1], budgets, execution_order(untold, search.stand_in.experiment.layer_names))
     return next((key for key, of_key in used.items() if (of_key > 1).any()), None)
 
 

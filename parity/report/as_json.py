@@ -162,8 +162,10 @@ def _cause(cause: Cause) -> dict[str, Any]:
         "residual_used": _number(cause.residual_used),
         "effect": _number(cause.effect),
         "effect_on": str(cause.effect_on),
+        "effect_ratio": None if cause.effect_ratio is None else _number(cause.effect_ratio),
         "alternatives": list(cause.alternatives),
         "separate_by": cause.separate_by,
+        "among": cause.among,
     }
 
 
@@ -177,6 +179,9 @@ def _rejected(one: Rejected) -> dict[str, Any]:
         "step": one.step,
         "tensor": str(one.first_unexplained),
         "used": _number(one.used),
+        "left": [str(key) for key in one.left],
+        "explains": [str(key) for key in one.explains],
+        "fixes": list(one.fixes),
     }
 
 

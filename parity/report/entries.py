@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from parity.report import facts
+from parity.report.causes import ambiguous
 from parity.result import Result
 from parity.verdict import Verdict
 
@@ -44,11 +45,12 @@ class Entry:
 
     @property
     def causes(self) -> str:
-        """The causes by name; empty where nothing diverged or nobody asked."""
+        """The causes by name, and which of them are in doubt; empty where nothing diverged or nobody asked."""
         diagnosis = None if self.result is None else self.result.diagnosis
         if diagnosis is None:
             return ""
-        return ", ".join(map(str, diagnosis.causes)) or diagnosis.instead
+        named = [f"{cause} ({among})" if (among := ambiguous(cause)) else str(cause) for cause in diagnosis.causes]
+        return ", ".join(named) or diagnosis.instead
 
 
 def told_first(entries: list[Entry]) -> list[Entry]:

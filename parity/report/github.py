@@ -14,7 +14,7 @@ from html import escape
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from parity.report import facts, markdown
+from parity.report import causes, facts, markdown
 from parity.report.entries import Entry, told_first
 
 if TYPE_CHECKING:
@@ -99,14 +99,19 @@ def _annotations(entry: Entry) -> Iterator[str]:
         lines += [f"{label}: {value}" for label, value in facts.divergence(first)]
     yield command("error", "\n".join(lines), title=f"{result.verdict}: {entry.name}", **where)
     for cause in result.diagnosis.causes if result.diagnosis else ():
+        among = causes.ambiguous(cause)
         lines = [
             cause.statement,
+            *([f"{among} that this run cannot tell apart"] if among else []),
             f"reference: {cause.reference_formula}",
             f"candidate: {cause.candidate_formula}",
             f"fix the reference: {cause.fix_reference}",
             f"fix the candidate: {cause.fix_candidate}",
         ]
-        yield command("error", "\n".join(lines), title=f"{cause}: {entry.name}", **where)
+        others = list(causes.other_readings(result.diagnosis)) if among and result.diagnosis else []
+        lines += [f"{label}: {value}" for label, value in [*causes.alternatives(cause), *others]]
+        title = f"{cause}, {among}" if among else str(cause)
+        yield command("error", "\n".join(lines), title=f"{title}: {entry.name}", **where)
 
 
 def command(kind: str, message: str, **properties: str) -> str:

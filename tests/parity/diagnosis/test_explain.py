@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from parity.config.tolerances import Tolerance
 from parity.conventions import convention
 from parity.data import Schedule
 from parity.diagnosis import Diagnosis, diagnose
+from parity.diagnosis.explain import _effect, _nearest
+from parity.diagnosis.search import Tried
 from parity.protocol import Key
 from parity.report.causes import sections
 from parity.run import diff
@@ -217,6 +220,145 @@ def test_an_effect_is_told_where_the_candidate_has_nothing_but_zeros():
     assert str(cause) == "update.biases=not_last"
     assert cause.effect == 1
     assert str(cause.effect_on) == "update dense_1/bias"
+
+
+A, B, C = (Key("update", f"dense/{name}") for name in "abc")
+CHOICES = {name: frozenset({(f"l2.{name}", "half")}) for name in ("penalty", "gradient", "reported")}
+
+
+def nearest(left, best):
+    """What is told of sets that leave this much of the budgets of three tensors in two steps."""
+    used = {choices: dict(zip((A, B, C), np.array(rows, float), strict=True)) for choices, rows in left.items()}
+
+    def tried(choices, _=None):
+        return Tried(choices, used.get(choices, used[frozenset()]))
+
+    experiment = bench().experiment
+    search = SimpleNamespace(try_set=tried, prove=tried, evidence=None, stand_in=SimpleNamespace(experiment=experiment))
+    baseline, *others = _nearest(search, frozenset(), best)
+    assert baseline.choices == ()
+    return [one.choices for one in others], [baseline, *others]
+
+
+PLAIN = [[4e3, 9e9], [5e3, 5e3], [0, 6e3]]
+
+
+def test_what_is_left_is_that_of_the_very_step():
+    _, (baseline,) = nearest({frozenset(): PLAIN}, [])
+    assert (baseline.step, baseline.first_unexplained, baseline.used) == (1, A, 4e3)
+    assert baseline.left == (A, B, C)
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([[5e3, 9e9], [5e3, 5e3], [0, 6e3]], False),  # more
+        ([[3e3, 5e9], [4e3, 4e3], [0, 5e3]], False),  # hardly less
+        ([[4e1, 9e7], [5e1, 5e1], [0, 9e3]], False),  # less of some, more of another
+        ([[4e1, 9e7], [5e1, 5e1], [0, 6e1]], True),
+        ([[0, 9e9], [5e3, 5e3], [0, 6e3]], True),  # later in the step
+        ([[4e3, 9e9], [5e3, 5e3], [0, 0]], True),  # one tensor is explained
+        ([[4e3, 9e9], [0, 0], [0, 6e3]], True),
+        ([[5e3, 9e9], [0, 0], [0, 6e3]], True),  # however much is left of the others
+    ],
+)
+def test_nearest_is_what_leaves_less_than_the_references_own_choices(rows, told):
+    one = CHOICES["penalty"]
+    assert nearest({frozenset(): PLAIN, one: rows}, [one])[0] == ([("l2.penalty=half",)] if told else [])
+
+
+def test_a_set_that_spoils_what_was_right_is_not_near():
+    one = CHOICES["penalty"]
+    plain = [[4e3, 9e9], [5e3, 5e3], [0, 0]]
+    assert nearest({frozenset(): plain, one: [[0, 0], [0, 0], [0, 2]]}, [one])[0] == []
+
+
+def test_the_nearest_comes_first_and_without_what_explains_nothing():
+    penalty, gradient, reported = CHOICES.values()
+    some, most = [[4e3, 9e9], [0, 0], [0, 6e3]], [[0, 0], [0, 0], [0, 6e3]]
+    left = {frozenset(): PLAIN, penalty: some, penalty | gradient: most, penalty | reported: some}
+    told, (_, first) = nearest(left, [penalty, penalty | reported, penalty | gradient | reported, penalty | gradient])
+    assert told == [("l2.gradient=half", "l2.penalty=half")]  # of the others each leaves all of that, and more
+    assert (first.left, first.explains) == ((C,), (A, B))
+
+
+class OddLoss(ScratchSide):
+    """Tells its loss with something in it that is in no catalogue."""
+
+    def steps(self, x, y):
+        told = super().steps(x, y)
+        return {"loss": told["loss"] * 1.01 ** np.arange(1, len(x) + 1), "weights": told["weights"]}
+
+
+def test_a_set_that_leaves_one_tensor_is_told_with_its_fix_and_as_not_confirmed():
+    found = said(bench(), LoadedSide("candidate", OddLoss({"l2.penalty": "half", "learning_rate.scale": "double"})))
+    baseline, one, *_ = found.rejected
+    loss = Key("loss", "loss")
+    assert (baseline.choices, len(baseline.left)) == ((), 5)
+    assert (one.left, len(one.explains)) == ((loss,), 4)
+    assert not found.explained
+    ((title, lines),) = sections(found)
+    assert title == "Cause: UNEXPLAINED"
+    near = next(text for label, text in lines if label == "nearest")
+    assert near.startswith(f"{', '.join(one.choices)}: explains everything told but one tensor; leaves step 1, loss, ")
+    assert near.endswith("Partial, NOT confirmed")
+    assert [text for label, text in lines if label == "fix if so"] == list(one.fixes)
+    assert dict(lines)["baseline"].startswith("Keras' own choices: leaves 5 tensors, first step 1, loss, ")
+
+
+def test_that_nothing_is_nearer_is_said():
+    found = said(bench(), LoadedSide("candidate", DefectiveSide(defect="bias_sign")))
+    lines = sections(replace(found, rejected=found.rejected[:1]))
+    assert dict(next(lines)[1])["nearest"] == "no set of them leaves less than that"
+
+
+@pytest.mark.parametrize(("choice", "words"), [("double", "2 × the reference's"), ("half", "1/2 of the reference's")])
+def test_the_same_share_more_and_less_are_told_apart(choice, words):
+    plain = [{"units": 9, "activation": "tanh"}, {"units": 3, "activation": "softmax"}]  # of a penalty there is no half
+    found = said(bench(layers=plain), scratch(loss__factor=choice))
+    (cause,) = found.causes
+    assert cause.effect == pytest.approx(0.5)
+    ((_, lines),) = sections(found)
+    told = dict(lines)["effect"]
+    assert (told[:6], told[-len(words) :]) == ("makes ", words)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "ratio"),
+    [
+        ([1, -2], [10, -20], 10),
+        ([1, 2], [-1, -2], -1),
+        ([1, 2], [0, 0], 0),
+        ([1, 2], [10, 21], None),
+        ([0, 0], [1, 2], None),
+        ([1, 2], [1.001, 2.002], None),  # as good as none
+        ([1, 2], [np.nan, 4], None),
+        ([1e-300, 0], [1e300, 0], None),
+    ],
+)
+def test_the_ratio_of_an_effect_is_that_of_all_elements(one, other, ratio):
+    found = _effect([{A: np.array([one], float)}], [{A: np.array([other], float)}], [A])
+    assert found.ratio == (None if ratio is None else pytest.approx(ratio))
+
+
+@pytest.mark.parametrize(
+    ("effect", "ratio", "words"),
+    [
+        (0.9, None, "changes loss by 90 % of the larger of the two"),
+        (0.0041, None, "changes loss by 0.41 %"),
+        (0.95, 0.05, "makes loss 1/20 of the reference's"),
+        (2.0, -1.0, "makes loss -1 × the reference's"),
+        (1.0, 0.0, "makes loss 0"),
+        (0.111, 0.889, "changes loss by 11.1 % of the larger of the two"),
+        (1.0, 1e-320, "changes loss by 100 % of the larger of the two"),
+        (1.0, 1e300, "changes loss by 100 % of the larger of the two"),
+    ],
+)
+def test_of_what_an_effect_is_a_share(effect, ratio, words):
+    found = said(bench(), scratch(l2__penalty="half"))
+    cause = replace(found.causes[0], effect=effect, effect_on=Key("loss", "loss"), effect_ratio=ratio)
+    ((_, lines),) = sections(replace(found, causes=(cause,)))
+    assert dict(lines)["effect"] == words
 
 
 class LossAndWeights(ScratchSide):

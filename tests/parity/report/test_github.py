@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 
+from parity.diagnosis.explain import Reading
 from parity.report import FORMATS, github, markdown, parse_targets, write_reports
 from parity.report.entries import Entry
 
@@ -26,6 +28,21 @@ def test_a_divergence_is_annotated_with_its_place_causes_and_fixes(diverged, cap
     assert lines[1].startswith("::error title=l2.penalty=half%3A case%2C one%3A 50 %25::Factor of the l2 penalty%0A")
     for words in ("reference: lam * sum(W**2)", "candidate: lam / 2 * sum(W**2)", "fix the candidate: penalty = lam"):
         assert words in lines[1]
+
+
+def test_a_cause_that_is_not_the_only_answer_says_so_in_its_title(diverged, capsys):
+    readings = (Reading(("loss.factor=half", "l2.gradient=double"), "let the candidate tell its loss"),)
+    cause = replace(diverged.causes[0], among=3, alternatives=("l2.scale=over_batch",), separate_by="run it twice")
+    told_of = replace(diverged, diagnosis=replace(diverged.diagnosis, causes=(cause,), readings=readings))
+    text, (_, line) = (
+        told(capsys, Entry("case", told_of), Entry("same", told_of))[0],
+        told(capsys, Entry("case", told_of))[1],
+    )
+    assert line.startswith("::error title=l2.penalty=half%2C in one of 3 readings%3A case::")
+    assert "%0Ain one of 3 readings that this run cannot tell apart%0A" in line
+    assert "%0Aor: l2.scale=over_batch: this run cannot tell them apart%0Ato tell them apart: run it twice%0A" in line
+    assert line.endswith("%0Aor: loss.factor=half, l2.gradient=double; to tell: let the candidate tell its loss")
+    assert "l2.penalty=half (in one of 3 readings)" in text.replace("\\", "")
 
 
 def test_parity_is_not_annotated(equal, capsys):

@@ -6,12 +6,15 @@ import io
 import json
 import math
 import re
+from dataclasses import replace
 from html import unescape
 
 import pytest
 
 from parity.config import validate
+from parity.diagnosis.explain import Rejected
 from parity.errors import UsageError
+from parity.protocol import Key
 from parity.report import (
     FORMATS,
     as_csv,
@@ -84,6 +87,38 @@ def test_the_first_divergence_in_json(diverged):
     assert first["used"] == pytest.approx(first["difference"] / first["budget"])
     assert (first["lane"], first["index"]) == ("local", [])
     assert (first["kind"], first["note"]) == ("value", "")
+
+
+CAUSE_KEYS = {
+    *("code", "choice", "statement", "reference_formula", "candidate_formula", "fix_reference", "fix_candidate"),
+    *("confirmed", "residual_used", "effect", "effect_on", "effect_ratio", "alternatives", "separate_by", "among"),
+}
+
+
+def test_a_cause_in_json(diverged):
+    (cause,) = as_json.as_dict(diverged)["causes"]
+    assert cause.keys() >= CAUSE_KEYS
+    assert (cause["among"], cause["effect"], cause["effect_ratio"]) == (1, pytest.approx(0.5), pytest.approx(0.5))
+    doubtful = replace(diverged.diagnosis, causes=(replace(diverged.causes[0], among=3),))
+    (cause,) = as_json.as_dict(replace(diverged, diagnosis=doubtful))["causes"]
+    assert cause["among"] == 3
+
+
+def test_what_was_rejected_in_json(unexplained):
+    loss, bias = Key("loss", "loss"), Key("update", "dense/bias")
+    one = Rejected(("l2.penalty=half",), loss, 2, math.inf, (loss,), (bias,), ("dW += lam * W",))
+    result = replace(unexplained, diagnosis=replace(unexplained.diagnosis, causes=(), rejected=(one,)))
+    assert json.loads(written(as_json, result), parse_constant=refuse)["rejected"] == [
+        {
+            "choices": ["l2.penalty=half"],
+            "step": 2,
+            "tensor": "loss loss",
+            "used": "inf",
+            "left": ["loss loss"],
+            "explains": ["update dense/bias"],
+            "fixes": ["dW += lam * W"],
+        }
+    ]
 
 
 @pytest.mark.parametrize("name", RESULTS)
