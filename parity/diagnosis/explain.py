@@ -404,7 +404,7 @@ def _nearest(search: Search, makes: Set, best: Iterable[Set]) -> tuple[Rejected,
     for one in sorted(found.values(), key=lambda left: left.rank):
         if one.nearer_than(plain) and not any(one.no_better_than(other) for other in told):
             told.append(one)
-    return tuple(_rejected(search.stand_in.experiment, one, plain) for one in told[:REJECTED])
+    return tuple(_rejected(search, one, plain) for one in told[:REJECTED])
 
 
 def _left(search: Search, choices: Set) -> _Left | None:
@@ -425,7 +425,8 @@ def _without_idle(search: Search, choices: Set) -> _Left | None:
     return left
 
 
-def _rejected(experiment: Experiment, left: _Left, plain: _Left) -> Rejected:
+def _rejected(search: Search, left: _Left, plain: _Left) -> Rejected:
+    experiment = search.stand_in.experiment
     none = Effect(0.0, left.first)
     own = dict(plain.choices)
     changed = [(code, choice) for code, choice in sorted(left.choices) if own.get(code) != choice]
@@ -433,7 +434,7 @@ def _rejected(experiment: Experiment, left: _Left, plain: _Left) -> Rejected:
     return Rejected(
         choices=_words(left.choices),
         first_unexplained=left.first,
-        step=left.place[0] + 1,
+        step=search.evidence.numbers[left.place[0]],
         used=left.used,
         left=tuple(left.over),
         explains=tuple(key for key in plain.over if key not in left.over),
