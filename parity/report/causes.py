@@ -126,8 +126,8 @@ def _nearest(rejected: Sequence[Rejected]) -> Iterator[tuple[str, str]]:
         if not one.explains:
             yield "nearest", f"{made}: {_left(one)}"
         elif len(one.left) < TENSORS:
-            rest = _names(one.left) if len(one.left) > 1 else "one tensor"
-            yield "nearest", f"{made}: explains everything told but {rest}; {_left(one)}. {PARTIAL}"
+            first = f", left at step {one.step}, {_by(one)}" if len(one.left) == 1 else f"; {_left(one)}"
+            yield "nearest", f"{made}: explains everything told but {_names(one.left)}{first}. {PARTIAL}"
             yield from (("fix if so", fix) for fix in one.fixes)
         else:
             yield "nearest", f"{made}: explains {_names(one.explains)}; {_left(one)}. {PARTIAL}"
@@ -135,8 +135,11 @@ def _nearest(rejected: Sequence[Rejected]) -> Iterator[tuple[str, str]]:
 
 def _left(one: Rejected) -> str:
     over = counted(len(one.left), "tensor") + ", first " if len(one.left) > 1 else ""
-    by = f"{times(one.used)} the budget of a repeated step" if isfinite(one.used) else "which had to be equal"
-    return f"leaves {over}step {one.step}, {place(one.first_unexplained)}, {by}"
+    return f"leaves {over}step {one.step}, {place(one.first_unexplained)}, {_by(one)}"
+
+
+def _by(one: Rejected) -> str:
+    return f"{times(one.used)} the budget of a repeated step" if isfinite(one.used) else "which had to be equal"
 
 
 def _names(keys: Sequence[Key]) -> str:

@@ -300,7 +300,7 @@ def test_a_set_that_leaves_one_tensor_is_told_with_its_fix_and_as_not_confirmed(
     ((title, lines),) = sections(found)
     assert title == "Cause: UNEXPLAINED"
     near = next(text for label, text in lines if label == "nearest")
-    assert near.startswith(f"{', '.join(one.choices)}: explains everything told but one tensor; leaves step 1, loss, ")
+    assert near.startswith(f"{', '.join(one.choices)}: explains everything told but loss, left at step 1, ")
     assert near.endswith("Partial, NOT confirmed")
     assert [text for label, text in lines if label == "fix if so"] == list(one.fixes)
     assert dict(lines)["baseline"].startswith("Keras' own choices: leaves 5 tensors, first step 1, loss, ")
