@@ -41,7 +41,7 @@ def together(lines: Mapping[str, str]) -> dict[str, str]:
     """
     lines = dict(sorted(lines.items()))
     said, done = dict(lines), set()
-    for causes, line in (_weights_of_loss(lines), _half_of_scaled(lines)):
+    for causes, line in (_weights_of_loss(lines), _half_of_scaled(lines), _half_of_exact(lines)):
         for cause in causes:
             others = ", ".join(other for other in causes if other != cause)
             said[cause] = _remarked(line, f"the same line for {others}")
@@ -92,6 +92,15 @@ def _half_of_scaled(lines: Mapping[str, str]) -> tuple[list[str], str]:
     if half not in lines or not scale or _sets(lines[half]) != _sets(lines[scale]):
         return [], ""
     return [half, scale], re.sub(r"L2\(([^()]+)\)\(w\)", r"L2(\1 / 2)(w)", lines[scale])
+
+
+def _half_of_exact(lines: Mapping[str, str]) -> tuple[list[str], str]:
+    """Half an l2 whose lambda is not rounded."""
+    half, exact, whole = "l2.penalty=half", "l2.constant=exact", "lam * keras.ops.sum(keras.ops.square(w))"
+    scaled = any(cause.startswith("l2.scale=") for cause in lines)
+    if scaled or half not in lines or whole not in lines.get(exact, "") or _sets(lines[half]) != _sets(lines[exact]):
+        return [], ""
+    return [half, exact], lines[exact].replace(whole, whole.replace("lam", "lam / 2"))
 
 
 # Optimizers --------------------------------------------------------------------------------------------------------

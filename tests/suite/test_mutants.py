@@ -138,7 +138,12 @@ MUTANTS = {
         "SGD momentum",
         optimizers.Optimizer,
         "start",
-        lambda _: lambda self, weights: self.slots.update({f"{name}/velocity": 0 * w for name, w in weights.items()}),
+        lambda original: (
+            lambda self, *given: (
+                original(self, *given),
+                setattr(self, "slots", {f"{name}/velocity": 0 * w for name, w in given[0].items()}),
+            )
+        ),
     ),
     ("optimizers", "weights_are_updated_in_place_and_gradients_left_alone"): (
         "SGD",

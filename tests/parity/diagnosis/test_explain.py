@@ -234,7 +234,10 @@ def nearest(left, best):
         return Tried(choices, used.get(choices, used[frozenset()]))
 
     experiment = bench().experiment
-    search = SimpleNamespace(try_set=tried, prove=tried, evidence=None, stand_in=SimpleNamespace(experiment=experiment))
+    evidence = SimpleNamespace(numbers=range(1, 100))
+    search = SimpleNamespace(
+        try_set=tried, prove=tried, evidence=evidence, stand_in=SimpleNamespace(experiment=experiment)
+    )
     baseline, *others = _nearest(search, frozenset(), best)
     assert baseline.choices == ()
     return [one.choices for one in others], [baseline, *others]

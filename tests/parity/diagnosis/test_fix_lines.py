@@ -506,11 +506,13 @@ def trains_alike(model, experiment, lines, precision):
 
 HALF_SUM = "loss = np.sum((y - p) ** 2) / len(p) / 2; dp = (p - y) / len(p)"
 SUM_MEAN = "loss = np.sum((y - p) ** 2) / 2 / len(p) / 6; dp = (p - y) / len(p) / 6"
+EXACT_HALF = "penalty = 0.02 / 2 * np.sum(W**2); dW += 0.02 * W"
 BOOK = "penalty = lam / 2 / N * np.sum(W**2); dW += lam / N * W"
 TOGETHER = [
     (("loss.outputs=sum", "loss.factor=half"), in_one(), "loss", HALF_SUM),
     (("loss.factor=half", "loss.outputs=sum", "loss.batch=mean_twice"), in_one(), "loss", SUM_MEAN),
     (("l2.scale=over_dataset", "l2.penalty=half"), in_one(), "penalty", BOOK),
+    (("l2.penalty=half", "l2.constant=exact"), in_one(), "penalty", EXACT_HALF),
     (
         ("l2.penalty=half", "l2.scale=over_dataset"),
         in_one(L1_L2),
