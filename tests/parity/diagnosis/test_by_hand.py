@@ -339,8 +339,8 @@ def test_logarithms_of_probabilities_are_no_cause_where_nothing_shows_of_them(tm
 def test_probabilities_that_are_clipped_show_where_outputs_are_saturated(tmp_path, name):
     network, settings = with_logs_of(name, "clip_1e-12")
     *below, last = settings["layers"]
-    settings = settings | {"layers": [*below, last | {"kernel_initializer": {"class_name": "RandomNormal", "stddev": 20.0}}]}
-    found = judged(tmp_path, "loss and weights", MOMENTUM, network=network, **settings)
+    layers = [*below, last | {"kernel_initializer": {"class_name": "RandomNormal", "stddev": 20.0}}]
+    found = judged(tmp_path, "loss and weights", MOMENTUM, network=network, **settings | {"layers": layers})
     assert _names(found) == [("loss.log=clip_1e-12", ())]
 
 
