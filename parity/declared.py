@@ -80,15 +80,11 @@ def diff_declared(
         trusted = verdict(experiment, reference=reference, candidate=STAND_IN, **given) or Verdict.CANNOT_JUDGE
     idle = tuple(choices)
     if verdict(experiment, reference=STAND_IN, candidate=made, **given) in {Verdict.DIVERGED, None}:
-        alone = len(choices) == 1  # then without it is without all
-        idle = (
-            ()
-            if alone
-            else tuple(
-                code
-                for code, rest in without.items()
-                if verdict(experiment, reference=rest, candidate=made, **given) not in {Verdict.DIVERGED, None}
-            )
+        each = without.items() if len(choices) > 1 else ()  # without the only one is without all
+        idle = tuple(
+            code
+            for code, rest in each
+            if verdict(experiment, reference=rest, candidate=made, **given) not in {Verdict.DIVERGED, None}
         )
     everything = _told(done[-1])
     judged = diff(experiment, reference=made, candidate=side, stand_in=made, **options)

@@ -1,14 +1,14 @@
 """Arrays side by side in one array, so that one operation on that does for all of them.
 
-Calling NumPy takes longer than what it then does to a small weight: a step of Adam on six weights is sixty calls, and
-ten on the array that they are parts of.
+Calling NumPy takes longer than what it then does to a small weight, and a step of Adam is a dozen calls: for each of
+the weights, or once for the array that they are parts of.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-LINE = 64  # bytes of a cache line: each part begins at one
+LINE = 64  # bytes of a cache line: each part begins a whole number of them after the first
 
 
 class SideBySide:
@@ -19,7 +19,7 @@ class SideBySide:
         for name, w in weights.items():
             self._places[name] = slice(size, size + w.size), w.shape
             size += -(-w.nbytes // LINE) * LINE // w.itemsize
-        self._shape, self._dtype = size, w.dtype
+        self._size, self._dtype = size, w.dtype
         self.whole, self.weights = self.room()
         for name, w in weights.items():
             self.weights[name][...] = w
@@ -27,7 +27,7 @@ class SideBySide:
 
     def room(self):
         """An array of zeros, and its parts by the names of the weights."""
-        whole = np.zeros(self._shape, self._dtype)
+        whole = np.zeros(self._size, self._dtype)
         return whole, {name: whole[place].reshape(shape) for name, (place, shape) in self._places.items()}
 
     def are(self, weights, gradients):

@@ -142,8 +142,8 @@ def diff(
 
 
 def _declared(options: tuple[str, ...]) -> dict[str, str]:
-    from parity.conventions import chosen  # noqa: PLC0415  # pydantic: --help answers at once
-    from parity.errors import UsageError  # noqa: PLC0415
+    from parity.conventions import chosen  # noqa: PLC0415  # it loads pydantic, and --help is to answer at once
+    from parity.errors import UsageError  # noqa: PLC0415  # with it
 
     try:
         return chosen(_pair(text) for texts in options for text in texts.split(","))

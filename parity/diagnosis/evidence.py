@@ -137,7 +137,7 @@ def take_evidence(
 
 def first_needed(until: int) -> int:
     """The first step that is looked at: all from the start, or the last before a divergence that begins late."""
-    return 1 if until < MOST else until - 1
+    return 1 if until <= MOST else until - 1
 
 
 def steps_needed(schedule: Schedule, parameters: int, until: int) -> int:

@@ -12,24 +12,22 @@ import numpy as np
 from parity.config import Experiment, Precision
 from parity.conventions import convention
 from parity.data import Dataset
+from parity.diagnosis.effect import Effect, effect_of
 from parity.diagnosis.evidence import Evidence, take_evidence
 from parity.diagnosis.initial import initial_choices
 from parity.diagnosis.kept import Kept
+from parity.diagnosis.nearest import Left, nearest
 from parity.diagnosis.own_words import own_words, together
 from parity.diagnosis.readings import readings, reworded
 from parity.diagnosis.search import Search, Set, Tried
 from parity.diagnosis.separate import separate
-from parity.diagnosis.stand_in import StandIn, Told
+from parity.diagnosis.stand_in import StandIn
 from parity.errors import SideError
 from parity.lockstep import common_spans, draw_weights
 from parity.protocol import Array, Key
 from parity.sides import LoadedSide
 
 REJECTED = 3  # told at most, with what they are held against
-NEARER = 10**0.5
-"""So many times less must be left over where it begins to count as nearer; rounding and chance take less."""
-SAME_RATIO = 1e-4
-"""So near to one another are ratios of elements that are one; of effects that are a hundred times larger."""
 
 
 @dataclass(frozen=True)
@@ -272,7 +270,7 @@ def _causes(search: Search, dataset: Dataset, found: Tried, makes: Set, others: 
             continue
         alone = {other: made for other, made in of_reference.items() if other != code}
         alone |= {code: choice} if choice else {}
-        effect = _effect(corrected, search.stand_in.take(search.evidence, alone), search.evidence.keys)
+        effect = effect_of(corrected, search.stand_in.take(search.evidence, alone), search.evidence.keys)
         instead = [other for other in others if _in_place(found.choices, other) and (code, choice) not in other]
         alternatives = frozenset(one for other in instead for one in other - found.choices)
         apart_by = (separate(search, dataset, found.choices, other) for other in instead)
@@ -283,15 +281,6 @@ def _causes(search: Search, dataset: Dataset, found: Tried, makes: Set, others: 
     to_reference = together({str(cause): cause.fix_reference for cause in causes})
     causes = [replace(cause, fix_reference=to_reference[str(cause)]) for cause in causes]
     return tuple(sorted(causes, key=lambda cause: (-cause.effect, cause.code)))
-
-
-@dataclass(frozen=True)
-class Effect:
-    """The most that a cause changes, and of what; see `Cause`."""
-
-    share: float
-    on: Key
-    ratio: float | None = None
 
 
 def _cause(
@@ -317,115 +306,13 @@ def _cause(
     )
 
 
-def _effect(corrected: Told, alone: Told, keys: Sequence[Key]) -> Effect:
-    """The most that a tensor is changed by in a step, relative to the larger of the two: |one - other| / max(|.|)."""
-    most = Effect(0.0, keys[0])
-    for key in keys:
-        for one, other in zip(corrected, alone, strict=True):
-            if key not in one or key not in other or one[key].dtype.kind != "f":
-                continue
-            sizes = np.maximum(_size(one[key]), _size(other[key]))
-            apart = _size(one[key] - other[key])
-            shares = np.divide(apart, sizes, out=np.zeros_like(sizes), where=sizes > 0)
-            if float(shares.max(initial=0.0)) > most.share:
-                step = int(shares.argmax())
-                most = Effect(float(shares[step]), key, _ratio(one[key][step], other[key][step]))
-    return most
-
-
-def _ratio(one: Array, other: Array) -> float | None:
-    """The factor by which one is the other, where there is one that is not about 1."""
-    one, other = one.ravel().astype(np.float64), other.ravel().astype(np.float64)
-    if not (np.isfinite(one).all() and np.isfinite(other).all() and one.any()):
-        return None
-    at = int(np.abs(one).argmax())
-    with np.errstate(over="ignore", invalid="ignore"):
-        ratio = float(other[at] / one[at])
-        allowed = SAME_RATIO * max(1.0, abs(ratio)) * abs(one[at])
-        same = np.abs(other - ratio * one).max() <= allowed and abs(ratio - 1) > 100 * SAME_RATIO
-    return ratio if same else None
-
-
-def _size(array: Array) -> Array:
-    """The largest number of each step."""
-    return np.abs(array).reshape(len(array), -1).max(axis=1, initial=0.0).astype(np.float64)
-
-
-@dataclass(frozen=True)
-class _Left:
-    """What a set leaves over: each tensor with the first step of it, counted from 0, in execution order."""
-
-    choices: Set
-    over: Mapping[Key, int]
-    first: Key
-    place: tuple[int, int]
-    """Step and rank of what is left first."""
-    used: float
-    """And how much of it."""
-    most: Mapping[Key, float]
-    """How much of each tensor at any step."""
-
-    @classmethod
-    def of(cls, tried: Tried) -> _Left:
-        over = {key: int((used > 1).argmax()) for key, used in tried.used.items() if (used > 1).any()}
-        ranks = {key: rank for rank, key in enumerate(tried.used)}
-        first = min(over, key=lambda key: (over[key], ranks[key]))
-        step = over[first]
-        most = {key: float(tried.used[key].max()) for key in over}
-        return cls(tried.choices, over, first, (step, ranks[first]), float(tried.used[first][step]), most)
-
-    @property
-    def rank(self) -> tuple[int, tuple[int, int], int, float, list[tuple[str, str]]]:
-        """The nearest first: fewer tensors are left, later, by a smaller set, less of it."""
-        step, tensor = self.place
-        return len(self.over), (-step, -tensor), len(self.choices), self.used, sorted(self.choices)
-
-    def nearer_than(self, other: _Left) -> bool:
-        """Whether less is left over: nothing more, nothing earlier, and fewer tensors, or later, or less of each."""
-        if not self.over.keys() <= other.over.keys() or self.place < other.place:
-            return False
-        fewer = len(self.over) < len(other.over) or self.place > other.place
-        less = all(most * NEARER < other.most[key] for key, most in self.most.items())
-        return fewer or (less and self.used * NEARER < other.used)
-
-    def no_better_than(self, other: _Left) -> bool:
-        """Whether the other leaves nothing that this does not leave, and no more of it where it begins."""
-        if not other.over.keys() <= self.over.keys():
-            return False
-        return (other.place, -other.used) >= (self.place, -self.used)
-
-
 def _nearest(search: Search, makes: Set, best: Iterable[Set]) -> tuple[Rejected, ...]:
     """What the reference's own choices leave, and then what leaves less, the nearest first."""
-    if (plain := _left(search, makes)) is None:
-        return ()
-    found = {one.choices: one for choices in best if (one := _without_idle(search, choices)) is not None}
-    told = [plain]
-    for one in sorted(found.values(), key=lambda left: left.rank):
-        if one.nearer_than(plain) and not any(one.no_better_than(other) for other in told):
-            told.append(one)
-    return tuple(_rejected(search, one, plain) for one in told[:REJECTED])
+    told = nearest(search, makes, best)
+    return tuple(_rejected(search, one, told[0]) for one in told[:REJECTED])
 
 
-def _left(search: Search, choices: Set) -> _Left | None:
-    """What is left of all of the evidence, not of the steps alone that sets are tried on; None where nothing is."""
-    tried = search.try_set(choices, search.evidence)
-    if tried.explains:  # by the budgets of another set
-        tried = search.prove(choices)
-    return None if tried.explains else _Left.of(tried)
-
-
-def _without_idle(search: Search, choices: Set) -> _Left | None:
-    """What a set leaves, without what takes nothing from it."""
-    left = _left(search, choices)
-    for one in sorted(choices):
-        fewer = _left(search, choices - {one})
-        if left is not None and fewer is not None and not left.nearer_than(fewer):
-            return _without_idle(search, choices - {one})
-    return left
-
-
-def _rejected(search: Search, left: _Left, plain: _Left) -> Rejected:
+def _rejected(search: Search, left: Left, plain: Left) -> Rejected:
     experiment = search.stand_in.experiment
     none = Effect(0.0, left.first)
     own = dict(plain.choices)

@@ -67,7 +67,7 @@ def told_log(general: str, experiment: Experiment) -> str:
         y = "keras.ops.one_hot(keras.ops.cast(keras.ops.reshape(y, (-1,)), 'int32'), C, dtype=p.dtype)"
     elif smoothing := getattr(loss, "label_smoothing", 0):
         y = f"(y * (1 - {smoothing!r}) + {smoothing!r} / {2 if loss.class_name == 'BinaryCrossentropy' else 'C'})"
-    if loss.class_name == "BinaryCrossentropy":
+    if loss.class_name == "BinaryCrossentropy":  # 1 less q as it is written: of `p + eps` that is `1 - p + eps`
         return f"-keras.ops.mean({y} * keras.ops.log({q}) + (1 - {y}) * keras.ops.log(1 - {q}), axis=-1)"
     return f"-keras.ops.sum({y} * keras.ops.log({q}), axis=-1)"
 

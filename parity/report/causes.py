@@ -7,7 +7,8 @@ from fractions import Fraction
 from math import isfinite
 
 from parity.diagnosis import Cause, Diagnosis
-from parity.diagnosis.explain import SAME_RATIO, Reading, Rejected
+from parity.diagnosis.effect import SAME_RATIO
+from parity.diagnosis.explain import Reading, Rejected
 from parity.protocol import Key
 from parity.report.facts import Figure, counted, number, percent, place, times
 

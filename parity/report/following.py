@@ -53,13 +53,13 @@ def following(result: Result) -> Iterator[Following]:
 
 def _to_the_end(result: Result) -> Iterator[Following]:
     """A diagnosis repeats a few steps; that the others differ by nothing else is for a run of all to say."""
-    found = result.diagnosis
-    asked = shlex.split(result.command)[1:2] == ["diff"]
+    found, declared = result.diagnosis, result.declared is not None
+    asked = shlex.split(result.command)[1:2] == ["diff"] and not declared
     if not asked or found is None or not found.causes or found.steps >= result.steps_compared:
         return
-    declared = ",".join(map(str, found.causes))
     why = f"whether all {result.steps_compared} steps differ by nothing else: {found.steps} were repeated"
-    yield Following(why, _again(result, "--declare", declared, without=("--declare", "--report")))
+    declare = ("--declare", ",".join(map(str, found.causes)))
+    yield Following(why, _again(result, *declare, without=("--report",)))
 
 
 def _to_judge(result: Result, run: Run) -> Iterator[Following]:

@@ -197,8 +197,8 @@ class TraceSide:
         if not same_bits(given, recorded):
             step = next(i for i in range(len(given)) if not same_bits(given[i], recorded[i]))
             told = [f"{path} is {there!r:.80} there and {here!r:.80} here" for path, here, there in self._other_data()]
-            if name == "x" and (there := _place_of(given[step, 0], self._records.arrays[Key("batch", "x")])):
-                found = f"step {self._records.first_step + there[0]} has its row 0 as row {there[1]} there"
+            if name == "x" and (place := _place_of(given[step, 0], self._records.arrays[Key("batch", "x")])):
+                found = f"step {self._records.first_step + place[0]} has its row 0 as row {place[1]} there"
                 told.append(f"{found}: perhaps the same examples in another order")
             differs = f"{name} of step {first + step} differs"
             raise UsageError(f"{self._path}: was recorded with other data: {'; '.join([differs, *told])}")

@@ -35,7 +35,7 @@ def _same(one, other):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_parts_are_apart_and_begin_at_cache_lines(dtype):
+def test_parts_are_apart_by_whole_cache_lines(dtype):
     weights = _arrays(dtype)
     together = SideBySide(weights)
     assert _same(together.weights, weights)

@@ -14,7 +14,8 @@ from parity.config.tolerances import Tolerance
 from parity.conventions import convention
 from parity.data import Schedule
 from parity.diagnosis import Diagnosis, diagnose
-from parity.diagnosis.explain import _effect, _nearest
+from parity.diagnosis.effect import effect_of
+from parity.diagnosis.explain import _nearest
 from parity.diagnosis.search import Tried
 from parity.protocol import Key
 from parity.report.causes import sections
@@ -340,7 +341,7 @@ def test_the_same_share_more_and_less_are_told_apart(choice, words):
     ],
 )
 def test_the_ratio_of_an_effect_is_that_of_all_elements(one, other, ratio):
-    found = _effect([{A: np.array([one], float)}], [{A: np.array([other], float)}], [A])
+    found = effect_of([{A: np.array([one], float)}], [{A: np.array([other], float)}], [A])
     assert found.ratio == (None if ratio is None else pytest.approx(ratio))
 
 

@@ -103,7 +103,7 @@ def test_what_is_left_is_told_with_the_step_of_the_run():
     ("until", "steps"),
     [
         (MOST - 1, (1, MOST)),
-        (MOST, (MOST - 1, MOST + AFTER)),
+        (MOST, (1, MOST)),
         (MOST + 1, (MOST, MOST + 1 + AFTER)),
         (2 * MOST + 2, (2 * MOST + 1, 2 * MOST + 2)),  # the last there is
     ],

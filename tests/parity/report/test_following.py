@@ -133,6 +133,14 @@ def test_whether_the_steps_that_were_not_repeated_differ_by_nothing_else_can_be_
     assert ("step 5, update" in printed) is bool(ends)
 
 
+def test_what_was_declared_is_not_asked_for_once_more(call):
+    """The causes beside what was declared are not all that the candidate makes."""
+    code, printed = call(f"{HALF} --precision float64 --declare learning_rate.scale=half")
+    assert code == 1
+    assert "Cause" in printed
+    assert len(commands(printed)) == 1
+
+
 def test_where_all_steps_were_repeated_nobody_asks_for_more(call):
     _, printed = call(f"{HALF} --steps 4")
     assert len(commands(printed)) == 1
