@@ -246,6 +246,9 @@ class Side(Protocol):
     def conventions(self) -> Mapping[str, tuple[str, ...]]:
         """Code -> the choices this side can be made with, other than Keras'."""
 
+    def factors(self) -> tuple[str, ...]:
+        """Of these the codes of which it can be made with any number as well (`l2.penalty=3`)."""
+
     def makes(self) -> Mapping[str, str]:
         """Code -> choice, where this side is known to differ from Keras: what stands in for it makes it, too."""
 

@@ -131,6 +131,10 @@ class ScratchSide:
     def conventions(self) -> dict[str, tuple[str, ...]]:
         return {code: tuple(choices) for code, choices in conventions.CHOICES.items()}
 
+    def factors(self) -> tuple[str, ...]:
+        """Codes whose choice may also be a number, by which something of Keras' is multiplied."""
+        return conventions.FACTORS
+
     def environment(self) -> dict[str, str]:
         blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
         return {"numpy": np.__version__, "blas": f"{blas['name']} {blas['version']}"}

@@ -2,6 +2,7 @@
 
 The entries stand in `catalogue/`, one TOML file a family. `[l2.penalty]` is the convention `l2.penalty`, and
 `[l2.penalty.choices.half]` its choice `half`. What all choices of a convention share may stand once, at the convention.
+Where any number may be chosen, `[l2.penalty.factor]` says what it does, with F in its place.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
 
-from parity.conventions.entries import Choice, Convention, KerasChoice
+from parity.conventions.entries import FACTOR, Choice, Convention, KerasChoice
 from parity.errors import UsageError, nearest
 
 __all__ = ["NAMES", "Choice", "Convention", "KerasChoice", "catalogue", "chosen", "convention", "describe", "select"]
@@ -48,6 +49,7 @@ NAMES = {
     "N": "training examples",
     "n": "examples in the last batch of an epoch",
     "batch_size": "the nominal batch size",
+    "F": "a number",
     "lam": "lambda, the factor of a penalty",
     "regularized": "the layers that have a penalty",
     "lr": "learning rate",
@@ -90,10 +92,13 @@ def _read(text: str) -> Iterator[Convention]:
             shared = {"sources": [entry["keras"]["source"]]}  # where no thread is known
             shared |= {key: entry.pop(key) for key in _SHARED if key in entry}
             choices = []
-            for choice, own in entry.pop("choices").items():
+            factor = {FACTOR: entry.pop("factor")} if "factor" in entry else {}
+            for choice, own in (entry.pop("choices") | factor).items():
                 without = {"no_fix_reference"} if "fix_reference" in own else set()
                 inherited = {key: value for key, value in shared.items() if key not in without}
                 choices.append({"name": choice, **inherited, **own})
+            if factor:
+                entry["factor"] = choices.pop()
             yield Convention.model_validate({"code": f"{prefix}.{name}", "choices": choices, **entry})
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from fractions import Fraction
+from math import isfinite
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -60,6 +63,26 @@ class Choice(_Entry):
             raise ValueError(msg)
         return self
 
+    def of_factor(self, number: str) -> Self:
+        """The choice of any number as it is of this one."""
+        said = {field: value for field, value in self if isinstance(value, str)}
+        return self.model_copy(update={field: _F.sub(number, value) for field, value in said.items()})
+
+
+FACTOR = "F"
+"""What stands in formulas and lines for a factor, and is the name of the choice that is any number."""
+
+
+_F = re.compile(rf"\b{FACTOR}\b")
+
+
+def is_factor(text: str) -> bool:
+    """Whether a text is a number that something can be multiplied by: `3`, `0.037`, `-1`, `1/3`; none that is 0."""
+    try:
+        return isfinite(factor := float(Fraction(text))) and factor != 0
+    except (ValueError, ZeroDivisionError, OverflowError):
+        return False
+
 
 LINES_OF_CODE = ("fix_reference", "fix_candidate")
 
@@ -72,6 +95,13 @@ class Convention(_Entry):
     keras: KerasChoice
     choices: Annotated[tuple[Choice, ...], Field(min_length=1)]
     """The choices other than Keras'."""
+    factor: Choice | None = None
+    """What any number would be that is chosen; None where there is only what has a name."""
+
+    @property
+    def listed(self) -> tuple[Choice, ...]:
+        """The choices other than Keras', that of any number last."""
+        return (*self.choices, self.factor) if self.factor else self.choices
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
@@ -83,20 +113,23 @@ class Convention(_Entry):
 
     def general(self) -> Self:
         """The entry with its lines of code as they are in no experiment in particular."""
-        choices = tuple(
-            choice.model_copy(update={field: general(getattr(choice, field)) for field in LINES_OF_CODE})
-            for choice in self.choices
+        *choices, factor = (
+            choice and choice.model_copy(update={field: general(getattr(choice, field)) for field in LINES_OF_CODE})
+            for choice in (*self.choices, self.factor)
         )
-        return self.model_copy(update={"choices": choices})
+        return self.model_copy(update={"choices": tuple(choices), "factor": factor})
 
     def choice(self, name: str) -> Choice:
-        """One of the choices that are not Keras'.
+        """One of the choices that are not Keras': of a name, or of a number where any may be chosen.
 
         Raises:
             UsageError: there is none of that name.
         """
         others = {choice.name: choice for choice in self.choices}
+        if self.factor and is_factor(name):
+            return others.get(name) or self.factor.of_factor(name)
         if name not in others:
             msg = f"{self.code} has no choice {name!r} beside Keras' own {self.keras.name!r}"
-            raise UsageError(f"{msg}; there are {', '.join(others)}{nearest(name, others)}")
+            also = ", and any number, for example 3 or 1/3" if self.factor else ""
+            raise UsageError(f"{msg}; there are {', '.join(others)}{also}{nearest(name, others)}")
         return others[name]

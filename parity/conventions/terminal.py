@@ -29,7 +29,7 @@ def overview(conventions: Sequence[Convention]) -> None:
     drawn.add_column("Keras' choice", no_wrap=True)
     drawn.add_column("other choices")
     for entry in conventions:
-        others = ", ".join(choice.name for choice in entry.choices)
+        others = ", ".join(choice.name for choice in entry.choices) + (", any number" if entry.factor else "")
         drawn.add_row(entry.code, entry.title, entry.keras.name, others)
     console = _console()
     console.print(drawn)
@@ -40,14 +40,14 @@ def entry(convention: Convention) -> None:
     """Everything about one convention."""
     console, convention = _console(), convention.general()
     console.print(Text(f"{convention.code}: {convention.title}", style="bold"))
-    for choice in convention.choices:
+    for choice in convention.listed:
         console.print()
         console.print(_formulas(convention, choice))
         console.print()
         console.print(_pairs(("made by", choice.made_by), ("shows in", choice.shows)))
         _code(console, f"to make Keras choose {choice.name}", choice.fix_reference, choice.no_fix_reference)
         _code(console, f"to make NumPy choose {convention.keras.name}", choice.fix_candidate)
-    links = [link for choice in convention.choices for link in choice.sources]
+    links = [link for choice in convention.listed for link in choice.sources]
     console.print("\n  [dim]sources[/]")
     for source in dict.fromkeys([convention.keras.source, *links]):
         console.print(Text(f"    {source}"), soft_wrap=True)
@@ -81,7 +81,7 @@ def _code(console: Console, label: str, line: str, instead: str = "") -> None:
 
 def _names(convention: Convention) -> str:
     """What the names mean that this entry uses."""
-    choices = convention.choices
+    choices = convention.listed
     lines = [convention.keras.formula]
     lines += [line for choice in choices for line in (choice.formula, choice.fix_reference, choice.fix_candidate)]
     used = set(_WORD.findall(" ".join(lines)))

@@ -4,7 +4,7 @@ A part of a set is exchanged for another:
 
     one convention for another
     one factor for two
-    all factors for any few others: only their product is seen
+    all factors for any few others, or for a number: only their product is seen
 
 Each set that takes the candidate's steps, with nothing in it that explains nothing, is a reading of what was found; and
 so is what several such exchanges at once make of it.
@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from parity.diagnosis.factors import fitted
 from parity.diagnosis.search import FACTORS, Search, Set
 from parity.diagnosis.stand_in import Told
 from parity.protocol import Array
@@ -66,7 +67,9 @@ REWORDED: tuple[tuple[Set, Set], ...] = (
 def readings(search: Search, found: Sequence[Set]) -> list[Set]:
     """The sets that were found, and then every other that does as well."""
     first, scales = found[0], _Scales(search, found[0])
-    sets = itertools.chain(_exchanged(search, first), _split(search, first), _other_products(search, first, scales))
+    sets = itertools.chain(
+        _exchanged(search, first), _split(search, first), _other_products(search, first, scales), _number(search, first)
+    )
     known = [first, *_as_good(search, first, [*found[1:], *filter(scales.allow, sets)])]
     exchanges = [(first - other, other - first) for other in known[1:]]
     for one in known:  # it grows
@@ -185,6 +188,12 @@ def _other_products(search: Search, choices: Set, scales: _Scales) -> Iterator[S
     for size in range(1, MOST_FACTORS + 1):
         products = _products(search, size)
         yield from (rest | one for one in products if size <= len(choices - rest) + 1 or scales.show(one))
+
+
+def _number(search: Search, choices: Set) -> list[Set]:
+    """One number in place of several factors, which is their product."""
+    rest = _others(choices)
+    return fitted(search, rest, 1) if len(choices - rest) > 1 else []
 
 
 def _products(search: Search, size: int) -> list[Set]:

@@ -26,6 +26,7 @@ import numpy as np
 from parity.config import Experiment
 from parity.diagnosis.direction import Fit, Fitting
 from parity.diagnosis.evidence import Evidence
+from parity.diagnosis.factors import fitted
 from parity.diagnosis.stand_in import IN_FLOAT32, StandIn, Told, Used, apart, computes_in_float32
 from parity.protocol import Key, execution_order
 
@@ -42,6 +43,8 @@ MANY = 256
 MOST_CAUSES = 7
 LEAST = 0.5
 """What a larger set must take from the score to count as nearer; rounding and chance take less."""
+COUNTS_FOR = 2
+"""Named factors that a number stands for, which could be fitted to anything."""
 PATIENCE = 1
 """How many times in a row no larger set may be nearer: two causes can hide each other, not three."""
 SECONDS = 60.0
@@ -215,7 +218,7 @@ class Search:
             grown = self._grown(beam, on, until)
             explained = [tried for tried in grown if tried.explains]
             if proved := self._proved(explained):
-                return self._smallest(map(self._needed, self._smallest(proved))), []
+                return self._told_shortest(self._smallest(map(self._needed, self._smallest(proved)))), []
             if explained and on is self.quick:  # enough for the first steps, not for all
                 on = self.evidence
                 self.try_set(frozenset(), on)
@@ -228,6 +231,9 @@ class Search:
             if not beam or stale > PATIENCE or self.stopped:
                 break
         plain = self.try_set(frozenset(), on)
+        for tried in [] if self.stopped else [plain, *best]:
+            if found := self._proved(map(self.try_set, fitted(self, tried.choices))):
+                return self._smallest(map(self._needed, found)), []
         return [], [plain, *(tried for tried in best if tried.choices and tried.score < plain.score - LEAST)]
 
     def _grown(self, beam: list[Tried], on: Evidence, until: float) -> list[Tried]:
@@ -300,6 +306,14 @@ class Search:
                     if fewer and self.try_set(fewer).explains and (held := self.prove(fewer)).explains:
                         return self._needed(held)
         return proved
+
+    def _told_shortest(self, found: list[Tried]) -> list[Tried]:
+        """What was found, or one number in place of three and more factors: of these nobody sees but the product."""
+        choices = found[0].choices
+        factors = frozenset(one for one in choices if one[0] in FACTORS)
+        if len(factors) <= COUNTS_FOR:
+            return found
+        return [*self._proved(map(self.try_set, fitted(self, choices - factors, 1))), *found]
 
     def _proved(self, tried: Iterable[Tried]) -> list[Tried]:
         """Those that explain the steps they were tried on, and all others."""

@@ -50,6 +50,11 @@ class StandIn:
         """Every convention that it can be made with."""
         return [(code, choice) for code, choices in self.side.side.conventions().items() for choice in choices]
 
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """Conventions of which it can be made with any number."""
+        return tuple(self.side.side.factors())
+
     def take(self, evidence: Evidence, choices: Choices) -> Told:
         """The steps of the evidence as a side with these choices takes them."""
         retraced = self._retraced(evidence, self.side.side.with_conventions(choices))

@@ -25,10 +25,11 @@ from scratch_net.conventions import (
     reporting,
     rounding,
 )
+from scratch_net.conventions.factors import Factors
 from scratch_net.conventions.initialization import initializers
 from scratch_net.conventions.sharing import Products, share
 
-__all__ = ["CHOICES", "KERAS_CHOICE", "NUMBERS", "Training", "apply", "check", "initializers"]
+__all__ = ["CHOICES", "FACTORS", "KERAS_CHOICE", "NUMBERS", "Training", "apply", "check", "initializers"]
 
 # code -> choice -> what it does to a network. Keras' own choice needs no entry but has a name.
 FAMILIES = (
@@ -45,6 +46,9 @@ FAMILIES = (
 )
 KERAS_CHOICE = {code: choice for family in FAMILIES for code, choice in family.KERAS_CHOICE.items()}
 CHOICES = {code: choices for family in FAMILIES for code, choices in family.CHOICES.items()}
+
+# Codes whose choice may be a number as well, see `factors`.
+FACTORS = tuple(code for code, choices in CHOICES.items() if isinstance(choices, Factors))
 
 # code -> what a number does to a network, after the choices were made.
 NUMBERS = engines.NUMBERS | rounding.NUMBERS
@@ -91,8 +95,17 @@ def check(choices):
             msg = f"no convention {code!r}; `parity conventions` lists all"
             raise ValueError(msg)
         if choice not in (known := (KERAS_CHOICE[code], *CHOICES[code])):
-            msg = f"{code} has no choice {choice!r}; there are {', '.join(known)}"
-            raise ValueError(msg)
+            _check_factor(code, choice, ", ".join(known))
+
+
+def _check_factor(code, choice, known):
+    """Where a choice has no name it may be a number, see `factors`."""
+    also = ", and any number, for example 3 or 1/3" if code in FACTORS else ""
+    try:
+        CHOICES[code][choice]
+    except (KeyError, ValueError):
+        msg = f"{code} has no choice {choice!r}; there are {known}{also}"
+        raise ValueError(msg) from None
 
 
 def _check_rounding(choices):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scratch_net.conventions.factors import Factors
 from scratch_net.conventions.instead import instead
 from scratch_net.losses import Crossentropy, SparseCategoricalCrossentropy
 from scratch_net.network import Loss
@@ -114,12 +115,15 @@ CHOICES = {
         "sum": _factor(lambda p: p.shape[-2], over_batch="sum"),
         "mean_twice": _factor(lambda p: 1 / p.shape[-2]),
     },
-    "loss.factor": {"half": _factor(0.5), "double": _factor(2)},
-    "loss.reported": {
-        "half": _told(0.5),
-        "double": _told(2),
-        "sum_outputs": _told(lambda p: p.shape[-1], over_outputs="mean"),
-        "mean_outputs": _told(lambda p: 1 / p.shape[-1], over_outputs="sum"),
-        "sum_batch": _told(lambda p: p.shape[-2], over_batch="mean"),
-    },
+    "loss.factor": Factors({"half": _factor(0.5), "double": _factor(2)}, _factor),
+    "loss.reported": Factors(
+        {
+            "half": _told(0.5),
+            "double": _told(2),
+            "sum_outputs": _told(lambda p: p.shape[-1], over_outputs="mean"),
+            "mean_outputs": _told(lambda p: 1 / p.shape[-1], over_outputs="sum"),
+            "sum_batch": _told(lambda p: p.shape[-2], over_batch="mean"),
+        },
+        _told,
+    ),
 }

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from scratch_net.conventions.factors import Factors
 from scratch_net.conventions.wrapping import size_of_batch, wrap
 from scratch_net.optimizers import SGD, Adam, RMSprop
 
@@ -317,7 +318,9 @@ CHOICES = {
     "rmsprop.epsilon_value": {"1e-8": _others_epsilon},
     "rmsprop.rho": {"0.99": _longer_memory},
     "rmsprop.centered": {"flipped": _flipped_centered},
-    "learning_rate.scale": {"over_batch": _rate_over_batch, "half": _scale_rate(0.5), "double": _scale_rate(2)},
+    "learning_rate.scale": Factors(
+        {"over_batch": _rate_over_batch, "half": _scale_rate(0.5), "double": _scale_rate(2)}, _scale_rate
+    ),
     "update.layers": {
         "not_first": _update_only(lambda network: _weights_of(network.layers[1:])),
         "not_second": _without_layer(1),

@@ -24,24 +24,18 @@ class OtherL2(L2):
         return self.inner.gradient(w)
 
 
-class HalfL2(OtherL2):
-    """`l2 / 2 * sum w**2`, gradient `l2 * w`: so that the factor two of the derivative cancels."""
+class TimesL2(OtherL2):
+    """`factor * l2 * sum w**2`, gradient `factor * 2 * l2 * w`: with a half the 2 of the derivative cancels."""
+
+    def __init__(self, inner, factor):
+        super().__init__(inner)
+        self.factor = factor
 
     def penalty(self, w):
-        return self.inner.penalty(w) / 2
+        return self.inner.penalty(w) * self.factor
 
     def gradient(self, w):
-        return self.inner.gradient(w) / 2
-
-
-class DoubleL2(OtherL2):
-    """`2 * l2 * sum w**2`, gradient `4 * l2 * w`."""
-
-    def penalty(self, w):
-        return self.inner.penalty(w) * 2
-
-    def gradient(self, w):
-        return self.inner.gradient(w) * 2
+        return self.inner.gradient(w) * self.factor
 
 
 class DividedL2(OtherL2):

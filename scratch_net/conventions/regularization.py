@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from scratch_net.conventions.factors import Factors
 from scratch_net.conventions.other_l2 import (
     AbsentL2,
     DividedL2,
-    DoubleL2,
-    HalfL2,
     Nothing,
+    TimesL2,
     apart,
     changed,
     each_l2,
@@ -188,6 +188,11 @@ def _sum_over_batch(network):
         layer.activity_gradient = lambda a, layer=layer: layer.activity_regularizer.gradient(a)
 
 
+def _times(factor):
+    """`factor` times each l2."""
+    return lambda r: TimesL2(r, factor)
+
+
 KERAS_CHOICE = {
     "l2.constant": "float32",
     "l2.scale": "lambda",
@@ -208,15 +213,20 @@ CHOICES = {
         "not_last": _without(lambda layers: layers[-1:]),
     },
     "l2.bias": {"included": _biases_with(lambda r: r), "in_gradient": _biases_in_gradient},
-    "l2.reported": {"absent": _told(AbsentL2), "half": _told(HalfL2)},
-    "l2.penalty": {"half": _minimised(HalfL2), "absent": _minimised(AbsentL2)},
-    "l2.gradient": {
-        "half": _in_gradient(HalfL2),
-        "double": _in_gradient(DoubleL2),
-        "absent": _in_gradient(AbsentL2),
-        "over_batch": _gradient_over(_of_batch),
-        "over_dataset": _gradient_over(_of_dataset),
-    },
+    "l2.reported": Factors({"absent": _told(AbsentL2), "half": _told(_times(0.5))}, lambda f: _told(_times(f))),
+    "l2.penalty": Factors(
+        {"half": _minimised(_times(0.5)), "absent": _minimised(AbsentL2)}, lambda f: _minimised(_times(f))
+    ),
+    "l2.gradient": Factors(
+        {
+            "half": _in_gradient(_times(0.5)),
+            "double": _in_gradient(_times(2)),
+            "absent": _in_gradient(AbsentL2),
+            "over_batch": _gradient_over(_of_batch),
+            "over_dataset": _gradient_over(_of_dataset),
+        },
+        lambda f: _in_gradient(_times(f)),
+    ),
     "l2.decay": {"decoupled": _decay(lambda rate: rate), "unscaled": _decay(lambda _: 1)},
     "activity.batch": {"sum": _sum_over_batch},
 }

@@ -1,0 +1,146 @@
+"""Factors that have no name: a learning rate that is three times the experiment's, a product of which nobody knows the parts.
+
+Some conventions may be any number (`learning_rate.scale=3`). Which number is not tried but fitted: what the candidate
+told is approached from where a set of conventions leads,
+
+    told = taken(1) + sum_c (F_c - 1) (taken(F_c = 2) - taken(1)) + rest,    F by least squares, elements in proportion
+                                                                              to the largest of their tensor and step
+
+which is exact where nothing but one factor is missing, since a gradient, a penalty and an update are linear in theirs.
+Two of them multiply (a loss, and the rate), so the fit is repeated from where it led (Gauss-Newton). A fit is no proof:
+a number counts when the steps repeated with it are the candidate's, like any other choice, and of all numbers that do
+the simplest is told.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from parity.conventions.entries import is_factor
+from parity.diagnosis.stand_in import Told, largest
+from parity.protocol import Array
+
+if TYPE_CHECKING:
+    from parity.diagnosis.search import Search, Set
+
+MOST = 2
+"""Factors that are fitted at once."""
+KEPT = 3
+"""Of so many fits, the best at first sight, more than the first step is taken."""
+ROUNDS = 8
+"""Times that a fit is repeated from where it led; of two that multiply each repetition doubles the digits."""
+SAMPLE = 1000
+"""Elements of a tensor that are looked at in each step: all are when it comes to the proof."""
+STEP = 2.0**-10
+"""Relative change of a factor that tells its slope."""
+DENOMINATORS = (1, 10, 100, 1000)
+"""A number is told as the fraction with the smallest of these as a bound that does as well."""
+
+
+def fitted(search: Search, base: Set, most: int = MOST) -> list[Set]:
+    """The set with the fewest numbers beside it that explain the first steps: every such set of that size."""
+    fit = _Fit(search, base)
+    for size in range(1, most + 1):
+        if found := sorted(filter(None, map(fit.simplest, fit.best(size))), key=sorted):
+            return found
+    return []
+
+
+class _Fit:
+    def __init__(self, search: Search, base: Set) -> None:
+        self.search, self.base = search, base
+        taken = search.stand_in.take(search.quick, dict(base))
+        self.scales = [
+            {key: largest(array)[:, None] for key, array in piece.items() if array.dtype.kind == "f"} for piece in taken
+        ]
+        self.told, self.plain = self._vector(search.quick.told), self._vector(taken)
+        slopes = {code: self._taken({code: 2.0}) - self.plain for code in search.stand_in.factors if self._free(code)}
+        self.slopes = {code: slope for code, slope in slopes.items() if slope.any() and np.isfinite(slope).all()}
+
+    def _free(self, code: str) -> bool:
+        return code not in dict(self.base) and any(single[0] == code for single in self.search.singles)
+
+    def best(self, size: int) -> list[dict[str, float]]:
+        """Which so many factors leave least, and what they are."""
+        if not np.isfinite(self.told).all():
+            return []
+        fits = []
+        for codes in itertools.combinations(sorted(self.slopes), size):
+            moved, rest = _least_squares([self.slopes[code] for code in codes], self.told - self.plain)
+            fits.append((rest, dict(zip(codes, (1 + moved).tolist(), strict=True))))
+        fits.sort(key=lambda one: one[0])
+        return [self._repeated(factors) for _, factors in fits[:KEPT] if _are_some(factors)]
+
+    def _repeated(self, factors: dict[str, float]) -> dict[str, float]:
+        """The fit from where it led, as long as that leads nearer."""
+        taken = self._taken(factors)
+        for _ in range(ROUNDS):
+            slopes = [
+                (self._taken(factors | {code: factor * (1 + STEP)}) - taken) / (factor * STEP)
+                for code, factor in factors.items()
+            ]
+            moved, _ = _least_squares(slopes, self.told - taken)
+            nearer = dict(zip(factors, (np.array(list(factors.values())) + moved).tolist(), strict=True))
+            if not _are_some(nearer):
+                break
+            again = self._taken(nearer)
+            if not np.linalg.norm(self.told - again) < np.linalg.norm(self.told - taken):
+                break
+            factors, taken = nearer, again
+        return factors
+
+    def simplest(self, factors: dict[str, float]) -> Set | None:
+        """The set with the simplest numbers that do as well; None where these do not."""
+        if not self._explains(exact := {code: repr(factor) for code, factor in factors.items()}):
+            return None
+        for code, factor in factors.items():
+            simple = next((text for text in _simpler(factor) if self._explains(exact | {code: text})), exact[code])
+            exact |= {code: simple}
+        return self.base.union(exact.items())
+
+    def _explains(self, numbers: dict[str, str]) -> bool:
+        return self.search.try_set(self.base.union(numbers.items())).explains
+
+    def _taken(self, factors: dict[str, float]) -> Array:
+        numbers = {code: repr(factor) for code, factor in factors.items()}
+        return self._vector(self.search.stand_in.take(self.search.quick, dict(self.base) | numbers))
+
+    def _vector(self, told: Told) -> Array:
+        """Some elements of each tensor that the candidate tells, in proportion to the largest of its step."""
+        return np.concatenate(list(self._elements(told)) or [np.zeros(0)])
+
+    def _elements(self, told: Told) -> Iterator[Array]:
+        for piece, scales in zip(told, self.scales, strict=True):
+            for key in self.search.keys:
+                if key in piece and key in scales:
+                    rows = piece[key].reshape(len(piece[key]), -1)
+                    some = rows[:, :: max(1, rows.shape[1] // SAMPLE)].astype(np.float64)
+                    with np.errstate(invalid="ignore", over="ignore"):
+                        yield np.divide(some, scales[key], out=some, where=scales[key] > 0).ravel()
+
+
+def _are_some(factors: dict[str, float]) -> bool:
+    """Whether each is a number that something can be multiplied by; what is 0 times is absent, and that has a name."""
+    return all(map(is_factor, map(repr, factors.values())))
+
+
+def _least_squares(slopes: Sequence[Array], apart: Array) -> tuple[Array, float]:
+    """Factors of the slopes, and what they leave of `apart`."""
+    columns = np.stack(slopes, axis=1)
+    if not np.isfinite(columns).all():
+        return np.zeros(len(slopes)), np.inf
+    moved = np.linalg.lstsq(columns, apart, rcond=None)[0]
+    return moved, float(np.linalg.norm(apart - columns @ moved))
+
+
+def _simpler(factor: float) -> Iterator[str]:
+    """Fractions near a number, the simplest first, as decimals where they are."""
+    for bound in DENOMINATORS:
+        near = Fraction(factor).limit_denominator(bound)
+        if near:
+            yield repr(float(near)) if (near * DENOMINATORS[-1]).denominator == 1 and near.denominator > 1 else str(near)
