@@ -18,7 +18,7 @@ from scratch_net.activations import Relu, Sigmoid, Softmax, Tanh
 from scratch_net.adapter import ScratchSide
 from scratch_net.conventions.instead import instead
 from scratch_net.conventions.wrapping import wrap
-from scratch_net.losses import Crossentropy, MeanSquaredError, SumSquaredError
+from scratch_net.losses import MeanSquaredError, SumSquaredError
 from scratch_net.network import Loss
 from scratch_net.optimizers import SGD, Adam, RMSprop
 from scratch_net.regularizers import L2
@@ -120,11 +120,6 @@ def _loss(value, gradient, kinds=object):
         instead(network, Other)
 
     return install
-
-
-def _times(factor, kinds=object):
-    """The loss and its gradient times `factor(B)`."""
-    return _loss(lambda loss, y, p: loss(y, p) * factor(len(p)), lambda dp, y, p: dp * factor(len(p)), kinds)
 
 
 def _first_counts_double(dp, y, p):
@@ -270,11 +265,6 @@ def _fixed_feedback(network):
         wrap(layer, "backward_input", lambda previous, dz, first=first: dz @ first.T)
 
 
-def _penalty_sign(network):
-    """`-2 lambda w` in the gradient."""
-    wrap(network, "penalty_gradients", lambda previous: {name: -g for name, g in previous().items()})
-
-
 # The update --------------------------------------------------------------------------------------------------------
 
 
@@ -388,8 +378,6 @@ DEFECTS = {
     "swapped_units": Defect("forward", "first", _first_outputs(_swap_units)),
     "dead_unit": Defect("forward", "first", _first_outputs(_kill_unit)),
     "centred_outputs": Defect("forward", "first", _first_outputs(lambda a: a - a.mean(axis=0))),
-    "over_one_less": Defect("loss", "", _times(lambda size: size / max(size - 1, 1))),
-    "logarithm_of_two": Defect("loss", "", _times(lambda _: 1 / np.log(2), Crossentropy)),
     "first_counts_double": Defect(
         "loss", "", _loss(lambda loss, y, p: loss(y, p) + loss(y[:1], p[:1]) / len(p), _first_counts_double)
     ),
@@ -413,7 +401,6 @@ DEFECTS = {
     "reused": Defect("gradient", "last", _reused),
     "error_over_units": Defect("gradient", "any", _error_over_units),
     "fixed_feedback": Defect("gradient", "any", _fixed_feedback),
-    "penalty_sign": Defect("gradient", "any", _penalty_sign),
     "frozen_element": Defect("update", "last", _after_update(_frozen_element)),
     "lost_update": Defect("update", "first", _after_update(_lost_update)),
     "in_float16": Defect("update", "first", _after_update(_in_float16)),

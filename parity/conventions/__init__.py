@@ -17,7 +17,18 @@ from typing import Any
 from parity.conventions.entries import FACTOR, Choice, Convention, KerasChoice
 from parity.errors import UsageError, nearest
 
-__all__ = ["NAMES", "Choice", "Convention", "KerasChoice", "catalogue", "chosen", "convention", "describe", "select"]
+__all__ = [
+    "NAMES",
+    "Choice",
+    "Convention",
+    "KerasChoice",
+    "catalogue",
+    "chosen",
+    "convention",
+    "describe",
+    "is_number",
+    "select",
+]
 
 # What the names in formulas and in lines of code mean.
 NAMES = {
@@ -159,6 +170,12 @@ def chosen(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
             raise UsageError(msg)
         found[code] = choice
     return found
+
+
+def is_number(cause: str) -> bool:
+    """Whether of `code=choice` the choice is a number by which something is multiplied, and has no name."""
+    code, _, choice = cause.partition("=")
+    return convention(code).is_number(choice)
 
 
 def describe(code: str, choice: str) -> str:

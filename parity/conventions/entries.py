@@ -103,6 +103,10 @@ class Convention(_Entry):
         """The choices other than Keras', that of any number last."""
         return (*self.choices, self.factor) if self.factor else self.choices
 
+    def is_number(self, name: str) -> bool:
+        """Whether a choice is one without a name, by which something is multiplied."""
+        return self.factor is not None and is_factor(name) and all(choice.name != name for choice in self.choices)
+
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
         names = [self.keras.name, *(choice.name for choice in self.choices)]
@@ -126,8 +130,8 @@ class Convention(_Entry):
             UsageError: there is none of that name.
         """
         others = {choice.name: choice for choice in self.choices}
-        if self.factor and is_factor(name):
-            return others.get(name) or self.factor.of_factor(name)
+        if self.factor and self.is_number(name):
+            return self.factor.of_factor(name)
         if name not in others:
             msg = f"{self.code} has no choice {name!r} beside Keras' own {self.keras.name!r}"
             also = ", and any number, for example 3 or 1/3" if self.factor else ""

@@ -1,4 +1,4 @@
-"""Factors that have no name: a learning rate that is three times the experiment's, a product of which nobody knows the parts.
+"""Factors without a name: a rate that is three times the experiment's, a product of which nobody knows the parts.
 
 Some conventions may be any number (`learning_rate.scale=3`). Which number is not tried but fitted: what the candidate
 told is approached from where a set of conventions leads,
@@ -22,14 +22,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from parity.conventions.entries import is_factor
+from parity.diagnosis.evidence import Evidence
 from parity.diagnosis.stand_in import Told, largest
 from parity.protocol import Array
 
 if TYPE_CHECKING:
     from parity.diagnosis.search import Search, Set
 
-MOST = 2
-"""Factors that are fitted at once."""
 KEPT = 3
 """Of so many fits, the best at first sight, more than the first step is taken."""
 ROUNDS = 8
@@ -42,9 +41,9 @@ DENOMINATORS = (1, 10, 100, 1000)
 """A number is told as the fraction with the smallest of these as a bound that does as well."""
 
 
-def fitted(search: Search, base: Set, most: int = MOST) -> list[Set]:
-    """The set with the fewest numbers beside it that explain the first steps: every such set of that size."""
-    fit = _Fit(search, base)
+def fitted(search: Search, base: Set, on: Evidence, most: int) -> list[Set]:
+    """The set with the fewest numbers beside it that explain this evidence: every such set of that size."""
+    fit = _Fit(search, base, on)
     for size in range(1, most + 1):
         if found := sorted(filter(None, map(fit.simplest, fit.best(size))), key=sorted):
             return found
@@ -52,13 +51,13 @@ def fitted(search: Search, base: Set, most: int = MOST) -> list[Set]:
 
 
 class _Fit:
-    def __init__(self, search: Search, base: Set) -> None:
-        self.search, self.base = search, base
-        taken = search.stand_in.take(search.quick, dict(base))
+    def __init__(self, search: Search, base: Set, on: Evidence) -> None:
+        self.search, self.base, self.on = search, base, on
+        taken = search.stand_in.take(on, dict(base))
         self.scales = [
             {key: largest(array)[:, None] for key, array in piece.items() if array.dtype.kind == "f"} for piece in taken
         ]
-        self.told, self.plain = self._vector(search.quick.told), self._vector(taken)
+        self.told, self.plain = self._vector(on.told), self._vector(taken)
         slopes = {code: self._taken({code: 2.0}) - self.plain for code in search.stand_in.factors if self._free(code)}
         self.slopes = {code: slope for code, slope in slopes.items() if slope.any() and np.isfinite(slope).all()}
 
@@ -104,11 +103,11 @@ class _Fit:
         return self.base.union(exact.items())
 
     def _explains(self, numbers: dict[str, str]) -> bool:
-        return self.search.try_set(self.base.union(numbers.items())).explains
+        return self.search.try_set(self.base.union(numbers.items()), self.on).explains
 
     def _taken(self, factors: dict[str, float]) -> Array:
         numbers = {code: repr(factor) for code, factor in factors.items()}
-        return self._vector(self.search.stand_in.take(self.search.quick, dict(self.base) | numbers))
+        return self._vector(self.search.stand_in.take(self.on, dict(self.base) | numbers))
 
     def _vector(self, told: Told) -> Array:
         """Some elements of each tensor that the candidate tells, in proportion to the largest of its step."""
@@ -143,4 +142,6 @@ def _simpler(factor: float) -> Iterator[str]:
     for bound in DENOMINATORS:
         near = Fraction(factor).limit_denominator(bound)
         if near:
-            yield repr(float(near)) if (near * DENOMINATORS[-1]).denominator == 1 and near.denominator > 1 else str(near)
+            yield (
+                repr(float(near)) if (near * DENOMINATORS[-1]).denominator == 1 and near.denominator > 1 else str(near)
+            )

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from parity.conventions import is_number
 from parity.diagnosis.factors import fitted
 from parity.diagnosis.search import FACTORS, Search, Set
 from parity.diagnosis.stand_in import Told
@@ -32,6 +33,9 @@ ENOUGH = 256
 
 SAME = 1e-4
 """So near are two factors that are one, in either precision."""
+
+FOR_A_NUMBER = 2.5
+"""Names that a number counts for."""
 
 # Conventions that are factors, also of what is told beside the update, or of a smaller last batch alone.
 ALL_FACTORS = (*FACTORS, "loss.reported", "data.partial_batch")
@@ -65,7 +69,7 @@ REWORDED: tuple[tuple[Set, Set], ...] = (
 
 
 def readings(search: Search, found: Sequence[Set]) -> list[Set]:
-    """The sets that were found, and then every other that does as well."""
+    """The sets that were found and every other that does as well, what is told with the least first."""
     first, scales = found[0], _Scales(search, found[0])
     sets = itertools.chain(
         _exchanged(search, first), _split(search, first), _other_products(search, first, scales), _number(search, first)
@@ -77,7 +81,12 @@ def readings(search: Search, found: Sequence[Set]) -> list[Set]:
             break
         more = (one - part | instead for part, instead in exchanges if part <= one)
         known += _as_good(search, first, (other for other in more if len(dict(other)) == len(other)), known)
-    return known
+    return sorted(known, key=_told)
+
+
+def _told(choices: Set) -> float:
+    """How much there is to tell: a number, which is fitted, is more than two names."""
+    return sum(FOR_A_NUMBER if is_number(f"{code}={choice}") else 1 for code, choice in choices)
 
 
 def reworded(sets: Sequence[Set]) -> list[Set]:
@@ -193,7 +202,7 @@ def _other_products(search: Search, choices: Set, scales: _Scales) -> Iterator[S
 def _number(search: Search, choices: Set) -> list[Set]:
     """One number in place of several factors, which is their product."""
     rest = _others(choices)
-    return fitted(search, rest, 1) if len(choices - rest) > 1 else []
+    return fitted(search, rest, search.quick, 1) if len(choices - rest) > 1 else []
 
 
 def _products(search: Search, size: int) -> list[Set]:

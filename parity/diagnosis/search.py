@@ -41,10 +41,10 @@ THIN = 16
 MANY = 256
 """Examples of a batch from which on rescaled sets are looked at like that, too."""
 MOST_CAUSES = 7
+MOST_NUMBERS = 2
+"""Factors without a name that are fitted at once."""
 LEAST = 0.5
 """What a larger set must take from the score to count as nearer; rounding and chance take less."""
-COUNTS_FOR = 2
-"""Named factors that a number stands for, which could be fitted to anything."""
 PATIENCE = 1
 """How many times in a row no larger set may be nearer: two causes can hide each other, not three."""
 SECONDS = 60.0
@@ -213,17 +213,20 @@ class Search:
                 return [nothing], []
             on, beam = self.evidence, [self.try_set(frozenset(), self.evidence)]
         best, stale, until = beam, 0, time.thread_time() + SECONDS
-        nearest = [tried.nearness for tried in beam]
+        nearest, followed = [tried.nearness for tried in beam], list[Tried]()
         for _ in range(MOST_CAUSES):
             grown = self._grown(beam, on, until)
             explained = [tried for tried in grown if tried.explains]
             if proved := self._proved(explained):
-                return self._told_shortest(self._smallest(map(self._needed, self._smallest(proved)))), []
+                return self._smallest(map(self._needed, self._smallest(proved))), []
+            if beam[0].choices == frozenset() and (found := self._with_numbers(frozenset(), on, 1)):
+                return found, []
             if explained and on is self.quick:  # enough for the first steps, not for all
                 on = self.evidence
                 self.try_set(frozenset(), on)
                 grown = [self.try_set(tried.choices, on) for tried in explained + sorted(grown, key=_rank)[:BEAM]]
             beam = _best([tried for tried in grown if not tried.explains])
+            followed += beam
             nearer = [tried.nearness for tried in beam]
             stale = 0 if _any_less(nearer, nearest) else stale + 1
             nearest += nearer
@@ -231,8 +234,9 @@ class Search:
             if not beam or stale > PATIENCE or self.stopped:
                 break
         plain = self.try_set(frozenset(), on)
-        for tried in [] if self.stopped else [plain, *best]:
-            if found := self._proved(map(self.try_set, fitted(self, tried.choices))):
+        for base in _bases(followed):
+            self.stopped = self.stopped or time.thread_time() > until
+            if not self.stopped and (found := self._with_numbers(base, on)):
                 return self._smallest(map(self._needed, found)), []
         return [], [plain, *(tried for tried in best if tried.choices and tried.score < plain.score - LEAST)]
 
@@ -307,13 +311,9 @@ class Search:
                         return self._needed(held)
         return proved
 
-    def _told_shortest(self, found: list[Tried]) -> list[Tried]:
-        """What was found, or one number in place of three and more factors: of these nobody sees but the product."""
-        choices = found[0].choices
-        factors = frozenset(one for one in choices if one[0] in FACTORS)
-        if len(factors) <= COUNTS_FOR:
-            return found
-        return [*self._proved(map(self.try_set, fitted(self, choices - factors, 1))), *found]
+    def _with_numbers(self, base: Set, on: Evidence, most: int = MOST_NUMBERS) -> list[Tried]:
+        """What explains everything with a few numbers more than a set has."""
+        return self._proved(self.try_set(choices, on) for choices in fitted(self, base, on, most))
 
     def _proved(self, tried: Iterable[Tried]) -> list[Tried]:
         """Those that explain the steps they were tried on, and all others."""
@@ -398,6 +398,12 @@ def _first(used: Used) -> tuple[int, Key] | None:
     """The first step, and in it the first tensor, that is beyond its budget."""
     over = {key: int((of_key > 1).argmax()) for key, of_key in used.items() if (of_key > 1).any()}
     return min(((step, key) for key, step in over.items()), key=lambda found: found[0], default=None)
+
+
+def _bases(followed: list[Tried]) -> Iterable[Set]:
+    """What numbers may be missing beside: nothing, what was followed without its factors, and each of these alone."""
+    without = [frozenset(one for one in tried.choices if one[0] not in FACTORS) for tried in followed]
+    return dict.fromkeys([frozenset(), *without, *(tried.choices for tried in followed if len(tried.choices) == 1)])
 
 
 def _score(used: Used) -> float:

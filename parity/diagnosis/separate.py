@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from parity.config import Experiment, validate
 from parity.data import Dataset
 from parity.diagnosis.evidence import Evidence, take_evidence
@@ -28,8 +30,8 @@ def separate(search: Search, dataset: Dataset, one: Set, other: Set) -> str:
     """What to do to see which of two sets it is, in words; empty where nothing that is tried would show it."""
     if (key := _would_show(search, one, other)) is not None:
         return f"let the candidate tell {_TOLD.get(key.phase, 'its optimizer slots')}"
-    for change, experiment in _changed(search.stand_in.experiment):
-        if _differ(experiment, search, dataset, one, other):
+    for change, experiment, examples in _changed(search.stand_in.experiment, dataset):
+        if _differ(experiment, search, examples, one, other):
             return f"run it with {change}"
     return ""
 
@@ -43,8 +45,8 @@ def _would_show(search: Search, one: Set, other: Set) -> Key | None:
     return next((key for key, of_key in used.items() if (of_key > 1).any()), None)
 
 
-def _changed(experiment: Experiment) -> Iterator[tuple[str, Experiment]]:
-    """The experiment with one thing changed, and the option that changes it."""
+def _changed(experiment: Experiment, dataset: Dataset) -> Iterator[tuple[str, Experiment, Dataset]]:
+    """The experiment with one thing changed, what it trains on then, and the option that changes it."""
     table = experiment.model_dump(mode="json", exclude={"examples"})
     batch = experiment.batch_size if isinstance(experiment.batch_size, int) else experiment.examples or 2
     changes: list[tuple[str, str, Any]] = [
@@ -55,11 +57,31 @@ def _changed(experiment: Experiment) -> Iterator[tuple[str, Experiment]]:
         ("batch_size", "1", 1),
     ]
     for key, text, value in changes:
-        yield f"--set {key}={text}", validate({**table, key: value})
+        yield f"--set {key}={text}", validate({**table, key: value}), dataset
+    yield from _one_class_more(table, dataset)
     layers = [layer | {"kernel_initializer": "glorot_uniform"} for layer in table["layers"]]
-    yield "initial weights that are not zero (kernel_initializer glorot_uniform)", validate({**table, "layers": layers})
+    yield (
+        "initial weights that are not zero (kernel_initializer glorot_uniform)",
+        validate({**table, "layers": layers}),
+        dataset,
+    )
     layers = [layer | {"kernel_regularizer": {"class_name": "L2", "l2": 0.01}} for layer in table["layers"]]
-    yield "an l2 penalty on every kernel (kernel_regularizer l2 = 0.01)", validate({**table, "layers": layers})
+    yield "an l2 penalty on every kernel (kernel_regularizer l2 = 0.01)", validate({**table, "layers": layers}), dataset
+
+
+def _one_class_more(table: dict[str, Any], dataset: Dataset) -> Iterator[tuple[str, Experiment, Dataset]]:
+    """An output more, for a class that no example has, where targets are classes."""
+    *layers, top = table["layers"]
+    units, one_hot, y = top["units"] + 1, table["data"].get("one_hot"), dataset.y
+    if one_hot is None and y.ndim > 1:  # as many outputs as the data has
+        return
+    changed = {**table, "layers": [*layers, top | {"units": units}]}
+    change = f"--set layers.{len(layers)}.units={units}"
+    if one_hot is not None:
+        changed["data"] = table["data"] | {"one_hot": one_hot + 1}
+        change += f" --set data.one_hot={one_hot + 1}"
+        y = np.pad(y, ((0, 0), (0, 1)))
+    yield change, validate(changed), Dataset(dataset.x, y)
 
 
 def _differ(experiment: Experiment, search: Search, dataset: Dataset, one: Set, other: Set) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from math import isfinite
 
+from parity.conventions import is_number
 from parity.diagnosis import Cause, Diagnosis
 from parity.diagnosis.effect import SAME_RATIO
 from parity.diagnosis.explain import Reading, Rejected
@@ -43,7 +44,9 @@ def ambiguous(cause: Cause) -> str:
 
 def other_readings(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
     """Other sets of conventions that explain as much, the first few."""
-    yield from map(_reading, diagnosis.readings[:READINGS])
+    made = {str(cause) for cause in diagnosis.causes}
+    for one in diagnosis.readings[:READINGS]:
+        yield "or", _reading(one, made)
     if (more := len(diagnosis.readings) - READINGS) > 0:
         yield "or", f"{counted(more, 'other set')} of conventions; the JSON report has all"
 
@@ -91,8 +94,12 @@ def _times(ratio: float) -> str:
     return f"{whole} {'of' if abs(whole) < 1 else '×'} the reference's"
 
 
-def _reading(one: Reading) -> tuple[str, str]:
-    return "or", ", ".join(one.choices) + (f"; to tell: {one.separate_by}" if one.separate_by else "")
+def _reading(one: Reading, made: set[str]) -> str:
+    said = ", ".join(one.choices)
+    if product := [choice for choice in one.choices if choice not in made and is_number(choice)]:
+        factors = " and ".join(sorted(made.difference(one.choices)))
+        said += f": of {factors} only the product shows, {product[0].partition('=')[2]}"
+    return said + (f"; to tell: {one.separate_by}" if one.separate_by else "")
 
 
 def _proof(diagnosis: Diagnosis) -> str:

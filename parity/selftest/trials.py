@@ -36,6 +36,8 @@ RESOLUTION = 1e-12
 figure that is asked for, and not what the search happens to see: its own budgets do not enter."""
 AGAIN = 3
 """Other experiments in which two sets must be the same to be the same in other words."""
+NUMBERS = ("1.7", "0.7")
+"""What is planted where any number may be chosen."""
 TRIES = 60
 """Experiments drawn in search of one in which a mistake shows."""
 SIDE = "scratch"
@@ -96,9 +98,11 @@ def in_parallel(trial: Callable[..., _Trial], work: list[tuple[Any, ...]], jobs:
 
 
 def all_choices() -> list[tuple[str, str]]:
-    """Every choice but those that are no mistakes: other ways to the same gradient."""
-    choices = load_side(SIDE).side.conventions()
-    return [(code, choice) for code in choices for choice in choices[code] if code != "gradient.engine"]
+    """Every choice but those that are no mistakes, other ways to the same gradient; some numbers where any may be."""
+    side = load_side(SIDE).side
+    named, numbers = side.conventions(), dict.fromkeys(side.factors(), NUMBERS)
+    choices = {code: (*named[code], *numbers.get(code, ())) for code in named if code != "gradient.engine"}
+    return [(code, choice) for code in choices for choice in choices[code]]
 
 
 def run_trial(wanted: Set | None, size: int, level: str, seed: tuple[int, ...]) -> Trial:

@@ -26,7 +26,7 @@ def factor_of(text):
     return factor
 
 
-class Factors(dict):
+class Factors(dict[str, object]):
     """Named choices, and `by(factor)` for any number."""
 
     def __init__(self, named, by):

@@ -106,6 +106,13 @@ MISTAKES = {
     "gradient.bias=not_averaged": ("dz.sum(axis=0)", "dz.sum(axis=0) * len(x)", ()),
     "l2.layers=not_second": ("self.penalized = self.names", "self.penalized = self.names[::2]", ()),
     "momentum.factor=ignored": (UPDATE, "self.w[name] - lr * g", ()),
+    "learning_rate.scale=3": ("experiment.optimizer.learning_rate", "3 * experiment.optimizer.learning_rate", ()),
+    "l2.penalty=0.3": (
+        "np.float64(np.float32(0.01))",
+        "0.3 * np.float64(np.float32(0.01))",
+        ("l2.gradient=0.3", "l2.penalty=0.3"),
+    ),
+    "l2.gradient=-1": ("+= 2 * lam * W[name]", "-= 2 * lam * W[name]", ("l2.gradient=-1", "l2.penalty=-1")),
     # the output is linear, so that it is the same in hidden layers alone, and told once
     "gradient.derivative=at_output": ("(1 - a**2)", "(1 - np.tanh(a) ** 2)", ()),
 }

@@ -31,7 +31,7 @@ OF_OPTIMIZER = {"adam": "Adam", "momentum": "SGD", "rmsprop": "RMSprop"}
 LINES = [
     pytest.param(entry.code, line, id=f"{entry.code}={choice.name} {field}")
     for entry in catalogue().values()
-    for choice in entry.choices
+    for choice in entry.listed
     for field in ("fix_reference", "fix_candidate")
     if (line := getattr(choice, field))
 ]
@@ -319,6 +319,7 @@ SUMMED = [*GIVEN[:3], {"l1": BATCH * 0.01, "l2": BATCH * 0.03}]
 REGULARIZERS = {
     ("l2.penalty", "half"): (HALF, HALF),
     ("l2.penalty", "absent"): (ABSENT, ABSENT),
+    ("l2.penalty", "1/3"): (l2_times(1 / 3), l2_times(1 / 3)),
     ("l2.scale", "over_batch"): (l2_times(1 / BATCH, WEIGHTS), l2_times(1 / BATCH, WEIGHTS)),
     ("l2.scale", "over_dataset"): (l2_times(1 / N, WEIGHTS), l2_times(1 / N, WEIGHTS)),
     ("l2.bias", "included"): (OF_BIAS, OF_BIAS),
@@ -328,7 +329,9 @@ REGULARIZERS = {
     ("l2.gradient", "double"): (GIVEN, l2_times(2, WEIGHTS)),
     ("l2.gradient", "over_batch"): (GIVEN, l2_times(1 / BATCH, WEIGHTS)),
     ("l2.gradient", "over_dataset"): (GIVEN, l2_times(1 / N, WEIGHTS)),
+    ("l2.gradient", "0.3"): (GIVEN, l2_times(0.3, WEIGHTS)),
     ("l2.reported", "half"): (HALF, GIVEN),
+    ("l2.reported", "3"): (l2_times(3), GIVEN),
     ("l2.reported", "absent"): (ABSENT, GIVEN),
     ("l2.constant", "exact"): (GIVEN, GIVEN),
     ("activity.batch", "sum"): (SUMMED, SUMMED),

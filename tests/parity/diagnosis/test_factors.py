@@ -1,0 +1,78 @@
+"""A factor without a name is found as a number, and the simplest number that does as well is told."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, strategies as st
+
+from parity.conventions import catalogue
+from parity.diagnosis.factors import _simpler
+from parity.diagnosis.readings import readings
+from parity.selftest.trials import LEVELS
+from parity.sides import load_side
+from tests.parity.diagnosis.benches import bench, searched
+
+NO_PENALTY = {"layers": [{"units": 9, "activation": "tanh"}, {"units": 3, "activation": "softmax"}]}
+SQUARED = {"loss": "mse", "layers": [{"units": 9, "activation": "tanh"}, {"units": 3, "activation": "sigmoid"}]}
+ADAM = {"optimizer": {"class_name": "Adam", "learning_rate": 0.01}}
+
+
+def test_any_number_is_what_the_catalogue_says_may_be():
+    assert set(load_side("scratch").side.factors()) == {code for code, entry in catalogue().items() if entry.factor}
+
+
+def said(level, planted, **settings):
+    search, found = searched(bench(level, **settings), planted)
+    return [dict(one) for one in readings(search, [frozenset(one.items()) for one in found])]
+
+
+@pytest.mark.parametrize(("level", "number"), list(zip(LEVELS, ["0.7", "-1", "1/7", "31.4"], strict=True)))
+@pytest.mark.parametrize("code", load_side("scratch").side.factors())
+def test_it_is_named_where_it_shows(code, level, number):
+    shows = level != "weights" or not code.endswith(".reported")  # what is told of a loss
+    assert ({code: number} in said(level, {code: number})) is shows
+
+
+@pytest.mark.parametrize("optimizer", [{}, ADAM], ids=["sgd", "adam"])
+def test_two_that_multiply(optimizer):
+    planted = {"loss.factor": "0.7", "learning_rate.scale": "5"}
+    assert planted in said("loss and weights", planted, **NO_PENALTY, **optimizer)
+
+
+def test_beside_a_mistake_that_has_a_name():
+    planted = {"gradient.bias": "missing", "l2.penalty": "0.3"}
+    assert said("everything", planted) == [planted]
+
+
+def test_of_a_product_the_number_is_told_beside_its_factors():
+    planted = {"loss.outputs": "sum", "loss.factor": "half"}
+    found = said("everything", planted, **SQUARED)
+    assert found[0] == planted
+    assert {"loss.factor": "1.5"} in found
+
+
+def test_three_factors_that_nobody_sees_apart_are_one_number():
+    planted = {"loss.outputs": "mean", "loss.factor": "half", "learning_rate.scale": "half"}
+    found = said("weights", planted, **NO_PENALTY)
+    assert found[:2] == [{"learning_rate.scale": "1/12"}, {"loss.factor": "1/12"}]
+    assert planted in found
+
+
+def test_what_has_a_name_is_no_number():
+    assert said("everything", {"loss.factor": "0.5"}) == [{"loss.factor": "half"}]
+
+
+@given(
+    st.fractions(min_value=-50, max_value=50, max_denominator=30).filter(bool),
+    st.floats(min_value=-1e-14, max_value=1e-14),
+)
+def test_the_simplest_fraction_is_among_those_that_are_tried(fraction, error):
+    tried = [Fraction(text) for text in _simpler(float(fraction) * (1 + error))]
+    assert float(fraction) in map(float, tried)
+    assert all(one.denominator <= fraction.denominator for one in tried[: tried.index(fraction) + 1])
+
+
+def test_a_number_is_told_as_one_would_write_it():
+    assert [list(_simpler(number))[-1] for number in (3.0, 0.25, -1 / 3, 0.037)] == ["3", "0.25", "-1/3", "0.037"]
