@@ -94,7 +94,8 @@ def _said_of_codes(given: Any) -> Any:
 
 def _choice_said(said: tuple[str, list[Any]]) -> Any:
     """The choice given for a code, which has to be there; each that is not is a mistake of its own."""
-    code, choices = said
+    code, given = said
+    choices = [repr(one) if isinstance(one, int | float) and not isinstance(one, bool) else one for one in given]
     try:
         known = convention(code)
         chosen((code, choice) for choice in choices)
@@ -141,7 +142,7 @@ class Experiment(Frozen):
     declare: Annotated[
         dict[str, Annotated[str, BeforeValidator(_choice_said)]],
         Strict(False),
-        BeforeValidator(_said_of_codes, json_schema_input_type=dict[str, str | dict[str, str]]),
+        BeforeValidator(_said_of_codes, json_schema_input_type=dict[str, str | float | dict[str, str | float]]),
     ] = {}  # noqa: RUF012  # pydantic copies it
     """Conventions in which the candidate is meant to differ: `l2.penalty = "half"`."""
     tolerance: Listed[Tolerance] = ()

@@ -540,6 +540,10 @@ def test_a_code_is_a_key_with_or_without_quotes():
     quoted = validate({**TABLE, "declare": {"l2.penalty": "half", "l2.constant": "exact"}})
     assert validate({**TABLE, "declare": {"l2": {"penalty": "half", "constant": "exact"}}}) == quoted
     assert quoted.declare == {"l2.penalty": "half", "l2.constant": "exact"}
+    assert validate({**TABLE, "declare": {"l2": {"penalty": 3, "gradient": 0.5}}}).declare == {
+        "l2.penalty": "3",
+        "l2.gradient": "0.5",
+    }
     assert validate(quoted.model_dump()) == quoted
 
 
@@ -553,7 +557,7 @@ def test_of_what_is_declared_every_mistake_is_told():
     for words in (
         "declare.l2.penalty: l2.penalty has no choice 'haf'",
         "declare.l2.scle: no convention 'l2.scle'",
-        "declare.l2.constant: received 3; input should be a valid string",
+        "declare.l2.constant: l2.constant has no choice '3'",
         "declare.l2.scale: l2.scale has no choice 'a'",
         "declare.bogus: no convention 'bogus'",
     ):
