@@ -37,9 +37,10 @@ ALL_FACTORS = (*FACTORS, "loss.reported", "data.partial_batch")
 
 # Sets that are the same in other words, and how they are told: a half in the loss and a half in the gradient are half a
 # penalty; and where no penalty is told, nobody asks what it would be. Runs with an l2 of outputs, which `l2.penalty` is
-# about as well, or an l1 of kernels, which is told in any case, know them apart. A derivative that is wrong in hidden
-# layers alone is wrong in all that have one, where the output is linear or the loss skips its activation; and of two
-# classes each is the next of the other.
+# about as well, or an l1 of kernels, which is told in any case, know them apart. Where biases alone have a penalty, or
+# outputs alone, what is about every l2, or every l1, is about theirs. A derivative that is wrong in hidden layers alone
+# is wrong in all that have one, where the output is linear or the loss skips its activation; and of two classes each is
+# the next of the other.
 UNTOLD = ("l2.reported", "absent")
 REWORDED: tuple[tuple[Set, Set], ...] = (
     (frozenset({("l2.gradient", "half"), ("l2.reported", "half")}), frozenset({("l2.penalty", "half")})),
@@ -49,6 +50,22 @@ REWORDED: tuple[tuple[Set, Set], ...] = (
     *(
         (frozenset({("l2.gradient", by), UNTOLD}), frozenset({("l2.scale", by), UNTOLD}))
         for by in ("over_batch", "over_dataset")
+    ),
+    *(
+        (frozenset({(f"{of}.gradient", gone), (f"{of}.reported", gone)}), frozenset({(f"{of}.penalty", gone)}))
+        for of, gone in (("l1", "absent"), ("activity", "absent"))
+    ),
+    *(
+        (frozenset({(f"{of}.{what}", choice)}), frozenset({better}))
+        for of in ("l2", "l1")
+        for what, choice, better in (
+            ("penalty", "absent", ("bias.penalty", "absent")),
+            ("gradient", "absent", ("bias.penalty", "in_loss")),
+            ("reported", "absent", ("bias.penalty", "in_gradient")),
+            ("penalty", "absent", ("activity.penalty", "absent")),
+            ("penalty", "half", ("activity.penalty", "half")),
+            ("reported", "absent", ("activity.reported", "absent")),
+        )
     ),
     (frozenset({("gradient.batch", "sum"), ("loss.reported", "sum_batch")}), frozenset({("loss.batch", "sum")})),
     (

@@ -60,9 +60,9 @@ def told(code: str, line: str, keras) -> dict:
         told["loss"] = keras.losses.CategoricalCrossentropy(label_smoothing=NUMBERS["s"])
     if code == "gradient.relu_at_zero":
         told["activation"] = "relu"
-    if code.startswith(("l2.", "activity.")):
-        place = "activity_regularizer" if code.startswith("activity.") else "kernel_regularizer"
-        told[place] = keras.regularizers.L2(NUMBERS["lam"])
+    if (family := code.partition(".")[0]) in {"l1", "l2", "bias", "activity"}:
+        place = "kernel_regularizer" if family in {"l1", "l2"} else f"{family}_regularizer"
+        told[place] = (keras.regularizers.L1 if family == "l1" else keras.regularizers.L2)(NUMBERS["lam"])
     if code.startswith("init."):
         told["kernel_initializer"] = keras.initializers.HeNormal(seed=1)
     rate = {"learning_rate": NUMBERS["lr"]}

@@ -155,6 +155,80 @@ def test_beside_a_loss_without_any_penalty_there_is_one_name_for_it(tmp_path, in
     assert all(cause.alternatives == () for cause in found.causes)
 
 
+# Penalties other than an l2 of kernels: a network that has them, and its layers.
+SUM_OF_SQUARES, SLOPE = "lam * sum((W[name] ** 2).sum() for name in self.penalized)", "+= 2 * lam * W[name]"
+OF_ERROR = "dz @ W[name].T * (1 - a**2)"
+
+
+def _layers(**instead):
+    """Those of the table with other regularizers; the last without a penalty of its outputs, of which it has none."""
+    last = {"activity_regularizer": None} if "activity_regularizer" in instead else {}
+    return [layer | instead for layer in TABLE["layers"][:2]] + [TABLE["layers"][2] | instead | last]
+
+
+L1_NETWORK = NETWORK.replace("(W[name] ** 2).sum()", "abs(W[name]).sum()").replace(SLOPE, "+= lam * np.sign(W[name])")
+BIASES_TOO = "lam * sum((W[name] ** 2).sum() + (b[name] ** 2).sum() for name in self.names)"
+BIAS_SLOPE = "gradient[f'{name}/bias'] += 2 * lam * b[name]"
+OUTPUTS_TOO = "lam * sum((a**2).sum() for a in outputs[1:-1]) / len(x)"
+PENALTIES = {
+    "l1": (L1_NETWORK, _layers(kernel_regularizer={"l1": 0.01})),
+    "bias": (
+        NETWORK.replace(SUM_OF_SQUARES, BIASES_TOO).replace(SLOPE, f"{SLOPE}; {BIAS_SLOPE}"),
+        _layers(bias_regularizer={"l2": 0.01}),
+    ),
+    "activity": (
+        NETWORK.replace(SUM_OF_SQUARES, f"{SUM_OF_SQUARES} + {OUTPUTS_TOO}").replace(
+            OF_ERROR, "(dz @ W[name].T + 2 * lam * a / len(x)) * (1 - a**2)"
+        ),
+        _layers(activity_regularizer={"l2": 0.01}),
+    ),
+}
+L1_SLOPE, L1_TOLD = "+= lam * np.sign(W[name])", "penalty = lam * sum(abs(W"
+BOTH = {  # what the weights alone do not tell apart
+    "l1.penalty=absent": ("l1.penalty=absent", "l1.gradient=absent"),
+    "bias.penalty=absent": ("bias.penalty=absent", "bias.penalty=in_loss"),
+    "activity.penalty=absent": ("activity.penalty=absent", "activity.gradient=absent"),
+}
+OF_PENALTIES = {
+    "l1.penalty=half": ((L1_SLOPE, "+= lam / 2 * np.sign(W[name])"), (L1_TOLD, "penalty = lam / 2 * sum(abs(W")),
+    "l1.penalty=absent": ((L1_SLOPE, "+= 0"), (L1_TOLD, "penalty = 0 * sum(abs(W")),
+    "l1.scale=over_batch": ((L1_SLOPE, L1_SLOPE + " / len(x)"), (L1_TOLD, "penalty = lam / len(x) * sum(abs(W")),
+    "l1.scale=over_dataset": ((L1_SLOPE, L1_SLOPE + " / 20"), (L1_TOLD, "penalty = lam / 20 * sum(abs(W")),
+    "l1.gradient=absent": ((L1_SLOPE, "+= 0"),),
+    "l1.reported=absent": (("loss = data_loss + penalty", "loss, penalty = data_loss, 0.0"),),
+    "l1.constant=exact": (("np.float64(np.float32(0.01))", "0.01"),),
+    "bias.penalty=absent": ((BIAS_SLOPE, "pass"), (BIASES_TOO, SUM_OF_SQUARES)),
+    "bias.penalty=in_loss": ((BIAS_SLOPE, "pass"),),
+    "bias.penalty=in_gradient": ((BIASES_TOO, SUM_OF_SQUARES),),
+    "activity.penalty=half": ((OUTPUTS_TOO, OUTPUTS_TOO + " / 2"), ("+ 2 * lam * a /", "+ lam * a /")),
+    "activity.penalty=absent": ((OUTPUTS_TOO, "0"), (" + 2 * lam * a / len(x)", "")),
+    "activity.gradient=absent": ((" + 2 * lam * a / len(x)", ""),),
+    "activity.reported=absent": ((OUTPUTS_TOO, "0"),),
+}
+
+
+@pytest.mark.parametrize("of", PENALTIES)
+def test_with_another_penalty_and_without_a_mistake_it_trains_as_it_should(tmp_path, of):
+    network, layers = PENALTIES[of]
+    assert judged(tmp_path, "everything", MOMENTUM, network=network, layers=layers).verdict is Verdict.PARITY
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("choice", OF_PENALTIES)
+def test_what_is_forgotten_of_another_penalty_is_named(tmp_path, choice, level):
+    network, layers = PENALTIES[choice.partition(".")[0]]
+    for line, instead in OF_PENALTIES[choice]:
+        assert network.count(line) == 1
+        network = network.replace(line, instead)
+    found = judged(tmp_path, level, MOMENTUM, network=network, layers=layers)
+    if level == "weights" and choice.endswith(("reported=absent", "in_gradient")):
+        assert found.first_divergence is None
+        return
+    alike = next((both for both in BOTH.values() if choice in both), ()) if level == "weights" else ()
+    named, *alternatives = alike or (choice,)
+    assert _names(found) == [(named, tuple(alternatives))]
+
+
 @pytest.mark.parametrize("batch_size", [16, 17, 40])
 @pytest.mark.parametrize("choice", ["full_size", "gradient_full_size", "skipped"])
 def test_a_smaller_last_batch_of_many_examples(choice, batch_size):

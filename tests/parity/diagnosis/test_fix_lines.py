@@ -75,6 +75,10 @@ BACKWARD = """
             gradients[layers[l].name + "/kernel"], gradients[layers[l].name + "/bias"] = dW, db
             if l:
                 a, z, da = x, zs[l - 1], dx
+                if layers[l - 1].activity_regularizer:
+                    {output_penalty}
+                    loss = loss + penalty
+                    {of_output_penalty}
                 {hidden}
 """
 UPDATE = """
@@ -108,6 +112,8 @@ SLOTS = {  # what the lines are where nothing is said
     "through": "dx = dz @ W.T",
     "penalty": "penalty = lam * np.sum(W**2); dW = dW + 2 * lam * W",
     "of_penalty": "pass",
+    "output_penalty": "penalty = 0",
+    "of_output_penalty": "pass",
     "hidden": "dz = da * (1 - a**2)",
     "gathered": "pass",
     "all_layers": "pass",
@@ -270,6 +276,33 @@ def every_layer(of=L2):
     return settings | {"layers": [first, first, last | {"kernel_regularizer": of.regularizer}]}, lines
 
 
+def of_biases(of=L2, **lines):
+    """Kernels with an l2, and beside it biases with a penalty of their own."""
+    settings, own = in_one()
+    both = {"kernel_regularizer": L2.regularizer, "bias_regularizer": of.regularizer}
+    kernels = "dx = dz @ W.T; penalty = lam * np.sum(W**2); dW = dW + 2 * lam * W"
+    told, gradient = of.penalty.replace("W", "b"), of.gradient.format(W="b")
+    own |= {"lam": f"{L2.lam}; {of.lam}", "through": kernels, "penalty": f"penalty += {told}; db = db + {gradient}"}
+    return settings | {"layers": [layer | both for layer in settings["layers"]]}, own | lines
+
+
+def of_outputs(of=L2, **lines):
+    """Kernels with an l2, and beside it hidden outputs with a penalty."""
+    settings, own = in_one()
+    first, last = settings["layers"]
+    told, gradient = of.penalty.replace("W", "a"), of.gradient.format(W="a")
+    both = {"told": f"penalty = ({told}) / len(a)", "gradient": f"da = da + ({gradient}) / len(a)"}
+    own |= {"lam": f"{L2.lam}; {of.lam}", "output_penalty": f"{both['told']}; {both['gradient']}"}
+    own |= {slot: line.format(**both) for slot, line in lines.items()}
+    return settings | {"layers": [first | {"activity_regularizer": of.regularizer}, last]}, own
+
+
+# What is left of a penalty in two lines, of which the second is to be followed.
+TOLD_ALONE = {"output_penalty": "{told}", "of_output_penalty": "{gradient}"}
+TOLD_LATER = {
+    "output_penalty": "penalty = 0; data_loss = loss; {gradient}",
+    "of_output_penalty": "loss = loss + {told}",
+}
 OF_L1_L2 = "penalty = sum(l1 * np.sum(abs(w)) + l2 * np.sum(w**2) for w in (W, b))"
 
 # A choice, the experiment and the lines of a network that is right, which line is wrong in it, and what stands there.
@@ -341,6 +374,56 @@ MISTAKES = [
         for right in map(every_layer, (L2, L1, L1_L2))
         for left_out, others in (("not_first", "(1, 2)"), ("not_second", "(0, 2)"), ("not_last", "(0, 1)"))
     ),
+    ("l1.penalty=half", in_one(L1), "penalty", "penalty = lam / 2 * np.sum(abs(W)); dW = dW + lam / 2 * np.sign(W)"),
+    ("l1.penalty=absent", in_one(L1), "penalty", "penalty = 0"),
+    ("l1.penalty=absent", in_one(L1_L2), "penalty", "penalty = l2 * np.sum(W**2); dW = dW + 2 * l2 * W"),
+    ("l1.scale=over_batch", in_one(L1), "penalty", "penalty = lam / B * np.sum(abs(W)); dW += lam / B * np.sign(W)"),
+    (
+        "l1.scale=over_dataset",
+        in_one(L1_L2),
+        "penalty",
+        "penalty = l1 / N * np.sum(abs(W)) + l2 * np.sum(W**2); dW = dW + l1 / N * np.sign(W) + 2 * l2 * W",
+    ),
+    ("l1.gradient=absent", regularized(L1), "of_penalty", "pass"),
+    ("l1.gradient=absent", regularized(L1_L2), "of_penalty", "dW = dW + 2 * l2 * W"),
+    ("l1.reported=absent", told_later(L1), "of_penalty", "loss = data_loss"),
+    ("l1.reported=absent", told_later(L1_L2), "of_penalty", "loss = data_loss + l2 * np.sum(W**2)"),
+    ("l1.constant=exact", in_one(L1), "lam", "lam = 0.02"),
+    ("l1.constant=exact", in_one(L1_L2), "lam", "l1, l2 = 0.03, float(np.float32(0.02))"),
+    *(("bias.penalty=absent", of_biases(of), "penalty", "pass") for of in (L2, L1, L1_L2)),
+    *(
+        (
+            "bias.penalty=in_loss",
+            of_biases(of, penalty=f"penalty += {of.penalty.replace('W', 'b')}"),
+            "of_penalty",
+            "pass",
+        )
+        for of in (L2, L1, L1_L2)
+    ),
+    *(
+        (
+            "bias.penalty=in_gradient",
+            of_biases(of, bias=f"db = dz.sum(axis=0); db = db + {of.gradient.format(W='b')}"),
+            "penalty",
+            "pass",
+        )
+        for of in (L2, L1)
+    ),
+    *(("activity.penalty=absent", of_outputs(of), "output_penalty", "penalty = 0") for of in (L2, L1, L1_L2)),
+    (
+        "activity.penalty=half",
+        of_outputs(),
+        "output_penalty",
+        "penalty = lam / 2 * np.sum(a**2) / len(a); da = da + lam * a / len(a)",
+    ),
+    (
+        "activity.batch=sum",
+        of_outputs(L1),
+        "output_penalty",
+        "penalty = lam * np.sum(np.abs(a)); da = da + lam * np.sign(a)",
+    ),
+    *(("activity.gradient=absent", of_outputs(of, **TOLD_ALONE), "of_output_penalty", "pass") for of in (L2, L1_L2)),
+    *(("activity.reported=absent", of_outputs(of, **TOLD_LATER), "of_output_penalty", "pass") for of in (L2, L1_L2)),
     (
         "data.partial_batch=skipped",
         PLAIN,
@@ -453,7 +536,7 @@ def test_who_follows_the_line_trains_like_keras(tmp_path, choice, right, slot, m
 
 # For Keras ----------------------------------------------------------------------------------------------------------
 
-PENALTIES = [mistake for mistake in MISTAKES if mistake[0].startswith("l2.")]
+PENALTIES = [mistake for mistake in MISTAKES if mistake[0].startswith(("l2.", "l1.", "bias.", "activity."))]
 LEFT_OUT = {"l2.layers=not_first": 0, "l2.layers=not_second": 1, "l2.layers=not_last": 2}
 NUMBERS = {"C": 3, "lam": 0.02, "N": 20, "batch_size": 6, "lr": 0.1, "np": np}
 ROUNDING = {"float32": 16 * 2**-24, "float64": 16 * 2**-53}  # of three steps; weights are below 2
@@ -473,6 +556,7 @@ def as_told(choice, experiment, precision, keras, line=None):
         if LEFT_OUT.get(choice, index) == index and layer.kernel.regularizer:
             for weight in (layer.kernel, layer.bias):
                 weight.regularizer = names.get(f"{weight.name}_regularizer", weight.regularizer)
+            layer.activity_regularizer = names.get("activity_regularizer", layer.activity_regularizer)
     if "loss_weights" in names:
         model.compile(optimizer=model.optimizer, loss=model.loss, loss_weights=names["loss_weights"])
     return model

@@ -71,7 +71,29 @@ def test_three_factors_in_place_of_one():
         assert planted in named
 
 
-@pytest.mark.parametrize(("said", "better"), REWORDED, ids=in_words)
+OF_ITS_OWN = {"bias": "bias_regularizer", "activity": "activity_regularizer"}
+WHERE_ALONE = [
+    (said, better)
+    for said, better in REWORDED
+    if {code.partition(".")[0] for code, _ in said} < {"l1", "l2"}
+    and any(code.partition(".")[0] in OF_ITS_OWN for code, _ in better)
+]
+
+
+@pytest.mark.parametrize(("said", "better"), WHERE_ALONE, ids=in_words)
+def test_what_is_about_every_l1_or_l2_is_about_the_biases_or_outputs_where_they_alone_have_one(said, better):
+    (kind,), (of,) = ({code.partition(".")[0] for code, _ in one} for one in (said, better))
+    place, penalty = OF_ITS_OWN[of], {kind: 0.01}
+    alone = [layer | {place: penalty, "bias_initializer": "ones"} for layer in PLAIN]
+    beside = [layer | {"kernel_regularizer": penalty} for layer in alone]
+    for layers, same in ((alone, True), (beside, False)):
+        on = bench("everything", layers=layers)
+        one, other = (on.told(choices).pieces[0].arrays for choices in (said, better))
+        equal = [np.array_equal(array, other[key]) for key, array in one.items()]
+        assert all(equal) == same
+
+
+@pytest.mark.parametrize(("said", "better"), [row for row in REWORDED if row not in WHERE_ALONE], ids=in_words)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_what_is_told_in_other_words_is_the_same_but_where_a_run_knows_them_apart(name, said, better):
     # outputs' penalties, which change with the loss as well; an l1; an output whose own derivative is taken
