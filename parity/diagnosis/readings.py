@@ -39,9 +39,10 @@ ALL_FACTORS = (*FACTORS, "loss.reported", "data.partial_batch")
 # penalty; and where no penalty is told, nobody asks what it would be. Runs with an l2 of outputs, which `l2.penalty` is
 # about as well, or an l1 of kernels, which is told in any case, know them apart. Where biases alone have a penalty, or
 # outputs alone, what is about every l2, or every l1, is about theirs. A derivative that is wrong in hidden layers alone
-# is wrong in all that have one, where the output is linear or the loss skips its activation; and of two classes each is
-# the next of the other.
-UNTOLD = ("l2.reported", "absent")
+# is wrong in all that have one, where the output is linear or the loss skips its activation; one that is missing in one
+# hidden layer is missing in all, where it is the only one; the first of two layers is all but the last; and of two
+# classes each is the next of the other.
+UNTOLD, MISSING = ("l2.reported", "absent"), ("gradient.hidden_activation", "missing")
 REWORDED: tuple[tuple[Set, Set], ...] = (
     (frozenset({("l2.gradient", "half"), ("l2.reported", "half")}), frozenset({("l2.penalty", "half")})),
     (frozenset({("l2.gradient", "half"), UNTOLD}), frozenset({("l2.penalty", "half"), UNTOLD})),
@@ -75,6 +76,25 @@ REWORDED: tuple[tuple[Set, Set], ...] = (
     *(
         (frozenset({("gradient.derivative", f"hidden_{where}")}), frozenset({("gradient.derivative", where)}))
         for where in ("at_output", "of_input")
+    ),
+    *(
+        (frozenset({("gradient.hidden_activation", f"missing_in_{which}")}), frozenset({MISSING}))
+        for which in ("first", "second", "third")
+    ),
+    *(
+        (frozenset({(code, f"only_{one}")}), frozenset({(code, f"not_{other}")}))
+        for code, one, other in (
+            ("update.layers", "first", "last"),
+            ("update.layers", "last", "first"),
+            ("l2.layers", "first", "last"),
+            ("l2.layers", "first", "second"),
+            ("l2.layers", "last", "first"),
+            ("l2.layers", "last", "second"),
+        )
+    ),
+    *(
+        (frozenset({("adam.step", f"per_tensor_{order}")}), frozenset({("adam.step", "per_tensor")}))
+        for order in ("backwards", "kernels_first")
     ),
     (frozenset({("data.labels", "shifted_down")}), frozenset({("data.labels", "shifted")})),
 )

@@ -242,6 +242,8 @@ CHOICES = {
         "not_first": _without(lambda layers: layers[:1]),
         "not_second": _without(lambda layers: layers[1:-1][:1]),
         "not_last": _without(lambda layers: layers[-1:]),
+        "only_first": _without(lambda layers: layers[1:]),
+        "only_last": _without(lambda layers: layers[:-1]),
     },
     "l2.bias": {"included": _biases_with(lambda r: r), "in_gradient": _biases_in_gradient},
     "l2.reported": {"absent": _told(AbsentL2), "half": _told(HalfL2)},

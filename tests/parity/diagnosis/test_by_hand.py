@@ -70,6 +70,7 @@ LEVELS = {
     "loss and weights": "loss",
     "weights": "{}",
 }
+WRITTEN = "gradient.items()"  # the last layer's first
 UPDATE = "self.w[name] + (mu * m - lr * g if self.nesterov else m)"
 
 # choice -> a line of the network, what stands there with the mistake, and what weights alone do not tell apart.
@@ -105,6 +106,13 @@ MISTAKES = {
     ),
     "gradient.bias=not_averaged": ("dz.sum(axis=0)", "dz.sum(axis=0) * len(x)", ()),
     "l2.layers=not_second": ("self.penalized = self.names", "self.penalized = self.names[::2]", ()),
+    "l2.layers=only_first": ("self.penalized = self.names", "self.penalized = self.names[:1]", ()),
+    "l2.layers=only_last": ("self.penalized = self.names", "self.penalized = self.names[-1:]", ()),
+    "gradient.hidden_activation=missing": (" * (1 - a**2)", "", ()),
+    "gradient.hidden_activation=missing_in_first": ("(1 - a**2)", "(1 - a**2 if name != self.names[1] else 1)", ()),
+    "gradient.hidden_activation=missing_in_second": ("(1 - a**2)", "(1 - a**2 if name != self.names[2] else 1)", ()),
+    "update.layers=only_first": (WRITTEN, "list(gradient.items())[-2:]", ()),
+    "update.layers=only_last": (WRITTEN, "list(gradient.items())[:2]", ()),
     "momentum.factor=ignored": (UPDATE, "self.w[name] - lr * g", ()),
     # the output is linear, so that it is the same in hidden layers alone, and told once
     "gradient.derivative=at_output": ("(1 - a**2)", "(1 - np.tanh(a) ** 2)", ()),
@@ -153,6 +161,27 @@ def test_beside_a_loss_without_any_penalty_there_is_one_name_for_it(tmp_path, in
     both = {choice, "l2.reported=absent"} if choice != "l2.penalty=absent" else {choice}
     assert set(map(str, found.causes)) == both
     assert all(cause.alternatives == () for cause in found.causes)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_derivative_that_is_missing_in_one_of_three_hidden_layers_or_in_the_only_one(tmp_path, number, level):
+    first, _, last = TABLE["layers"]
+    instead = f"(1 - a**2 if name != self.names[{number}] else 1)"
+    which = {1: "first", 2: "second", 3: "third"}[number]
+    for hidden, choice in ((3, f"missing_in_{which}"), (number, f"missing_in_{which}" if number > 1 else "missing")):
+        layers = [*[first] * hidden, last]
+        (cause,) = judged(tmp_path, level, MOMENTUM, "(1 - a**2)", instead, layers=layers).causes
+        assert (str(cause), cause.alternatives) == (f"gradient.hidden_activation={choice}", ())
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_of_two_layers_the_one_alone_is_all_but_the_other(tmp_path, level):
+    layers = TABLE["layers"][1:]
+    for only, left_out in (("[:1]", "not_last"), ("[-1:]", "not_first")):
+        line = ("self.penalized = self.names", f"self.penalized = self.names{only}")
+        (cause,) = judged(tmp_path, level, MOMENTUM, *line, layers=layers).causes
+        assert (str(cause), cause.alternatives) == (f"l2.layers={left_out}", ())
 
 
 # Penalties other than an l2 of kernels: a network that has them, and its layers.
@@ -337,6 +366,48 @@ def test_an_rmsprop_with_another_epsilon(tmp_path, choice, instead, level):
     assert judged(tmp_path, level, optimizer, network=RMSPROP).first_divergence is None
     (cause,) = judged(tmp_path, level, optimizer, "np.sqrt(v + 1e-7)", instead, network=RMSPROP).causes
     assert (str(cause), cause.alternatives) == (choice, ())
+
+
+MOMENTS = """{f"{name}/momentum": m for name, (m, v) in self.m.items()} | {
+            f"{name}/velocity": v for name, (m, v) in self.m.items()}"""
+STEP = "alpha = lr * (1 - self.betas[1] ** t) ** 0.5 / (1 - self.betas[0] ** t)"
+ADAM = (
+    NETWORK.replace("self.nesterov, self.lr = experiment.optimizer.nesterov, ", "self.t, self.lr = 0, ")
+    .replace("np.float64(np.float32(experiment.optimizer.momentum))", "0")
+    .replace(
+        "self.batch_size = ", "self.betas = [float(np.float32(beta)) for beta in (0.9, 0.999)]; self.batch_size = "
+    )
+    .replace("self.m = {name: np.zeros_like(weight)", "self.m = {name: (0 * weight, 0 * weight)")
+    .replace(
+        "        for name, g in gradient.items():",
+        f"        self.t += 1; t = self.t; {STEP}\n        for name, g in gradient.items():",
+    )
+    .replace(
+        "m = self.m[name] = mu * self.m[name] - lr * g",
+        "m, v = self.m[name]; m, v = m + (g - m) * (1 - 0.9), v + (g**2 - v) * (1 - 0.999)",
+    )
+    .replace(
+        f"self.w[name] = {UPDATE}", "self.m[name] = m, v; self.w[name] = self.w[name] - m * alpha / (np.sqrt(v) + 1e-7)"
+    )
+    .replace('{f"{name}/momentum": m for name, m in self.m.items()} if mu else {}', MOMENTS)
+)
+PER_TENSOR = {
+    "backwards": WRITTEN,
+    "kernels_first": f"sorted({WRITTEN}, key=lambda one: ('bias' in one[0], self.names.index(one[0].split('/')[0])))",
+    "": "[(name, gradient[name]) for name in self.w]",
+}
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("order", PER_TENSOR)
+def test_an_adam_that_counts_tensors(tmp_path, order, level):
+    optimizer = {"class_name": "Adam", "learning_rate": 0.01}
+    assert judged(tmp_path, level, optimizer, network=ADAM).first_divergence is None
+    network = ADAM.replace(f"self.t += 1; t = self.t; {STEP}", "pass").replace(WRITTEN, PER_TENSOR[order])
+    inside = f"self.t += 1; t = self.t; {STEP}; m, v = self.m[name];"
+    (cause,) = judged(tmp_path, level, optimizer, "m, v = self.m[name];", inside, network=network).causes
+    choice = f"per_tensor_{order}".rstrip("_")
+    assert (str(cause), cause.alternatives) == (f"adam.step={choice}", ())
 
 
 # Classifiers as they are mostly written: the loss is told of probabilities, the gradient is p - y.

@@ -219,6 +219,12 @@ def of_output(name):
     return table("mse", name), {"loss": MEAN_SQUARE, "output": OF_OUTPUT[name]}
 
 
+def three_hidden():
+    settings, lines = of_hidden("tanh")
+    first, last = settings["layers"]
+    return settings | {"layers": [first, first, first, last]}, lines
+
+
 def of_hidden(name, output="linear"):
     lines = {"output": OF_OUTPUT[output]} if output in OF_OUTPUT else {}
     return table("mse", output, hidden=name), {"loss": MEAN_SQUARE, "hidden": OF_HIDDEN[name], **lines}
@@ -372,7 +378,13 @@ MISTAKES = [
     *(
         (f"l2.layers={left_out}", right, "all_layers", right[1]["all_layers"].replace("regularized", others))
         for right in map(every_layer, (L2, L1, L1_L2))
-        for left_out, others in (("not_first", "(1, 2)"), ("not_second", "(0, 2)"), ("not_last", "(0, 1)"))
+        for left_out, others in (
+            ("not_first", "(1, 2)"),
+            ("not_second", "(0, 2)"),
+            ("not_last", "(0, 1)"),
+            ("only_first", "(0,)"),
+            ("only_last", "(2,)"),
+        )
     ),
     ("l1.penalty=half", in_one(L1), "penalty", "penalty = lam / 2 * np.sum(abs(W)); dW = dW + lam / 2 * np.sign(W)"),
     ("l1.penalty=absent", in_one(L1), "penalty", "penalty = 0"),
@@ -468,6 +480,15 @@ MISTAKES = [
     ("data.labels=shifted_down", SPARSE, "targets", "y = np.eye(C, dtype=p.dtype)[labels - 1]"),
     *(("gradient.output_activation=missing", of_output(name), "output", "dz = dp") for name in OF_OUTPUT),
     *(("gradient.hidden_activation=missing", of_hidden(name), "hidden", "dz = da") for name in OF_HIDDEN),
+    *(
+        (
+            f"gradient.hidden_activation=missing_in_{which}",
+            three_hidden(),
+            "hidden",
+            f"dz = da if l == {number} else da * (1 - a**2)",
+        )
+        for number, which in enumerate(("first", "second", "third"), 1)
+    ),
     ("gradient.derivative=at_output", of_hidden("sigmoid"), "hidden", "dz = da * sigmoid(a) * (1 - sigmoid(a))"),
     ("gradient.derivative=of_input", of_hidden("tanh"), "hidden", "dz = da * (1 - z**2)"),
     ("gradient.derivative=hidden_at_output", of_hidden("tanh", "sigmoid"), "hidden", "dz = da * (1 - np.tanh(a)**2)"),
@@ -537,7 +558,7 @@ def test_who_follows_the_line_trains_like_keras(tmp_path, choice, right, slot, m
 # For Keras ----------------------------------------------------------------------------------------------------------
 
 PENALTIES = [mistake for mistake in MISTAKES if mistake[0].startswith(("l2.", "l1.", "bias.", "activity."))]
-LEFT_OUT = {"l2.layers=not_first": 0, "l2.layers=not_second": 1, "l2.layers=not_last": 2}
+LEFT_OUT = {"not_first": {0}, "not_second": {1}, "not_last": {2}, "only_first": {1, 2}, "only_last": {0, 1}}
 NUMBERS = {"C": 3, "lam": 0.02, "N": 20, "batch_size": 6, "lr": 0.1, "np": np}
 ROUNDING = {"float32": 16 * 2**-24, "float64": 16 * 2**-53}  # of three steps; weights are below 2
 
@@ -553,7 +574,7 @@ def as_told(choice, experiment, precision, keras, line=None):
     names = NUMBERS | {"keras": keras, "model": model}
     exec(line or for_keras(choice, experiment), names)  # noqa: S102  # a line of the catalogue, run as it is to be copied
     for index, layer in enumerate(model.layers):
-        if LEFT_OUT.get(choice, index) == index and layer.kernel.regularizer:
+        if index in LEFT_OUT.get(choice.partition("=")[2], {index}) and layer.kernel.regularizer:
             for weight in (layer.kernel, layer.bias):
                 weight.regularizer = names.get(f"{weight.name}_regularizer", weight.regularizer)
             layer.activity_regularizer = names.get("activity_regularizer", layer.activity_regularizer)

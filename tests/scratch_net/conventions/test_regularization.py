@@ -63,6 +63,8 @@ FORMULAS = {
     ("l2.layers", "not_first"): (lambda: hand(names=("W2",)), Key("loss", "dense/kernel", "penalty")),
     ("l2.layers", "not_second"): (hand, None),  # it is the last: see below for one that is not
     ("l2.layers", "not_last"): (lambda: hand(names=("W1",)), Key("loss", "dense_1/kernel", "penalty")),
+    ("l2.layers", "only_first"): (lambda: hand(names=("W1",)), Key("loss", "dense_1/kernel", "penalty")),
+    ("l2.layers", "only_last"): (lambda: hand(names=("W2",)), Key("loss", "dense/kernel", "penalty")),
     ("l2.bias", "in_gradient"): (
         lambda: hand(names=KERNELS + BIASES, told_lam={"b1": 0.0, "b2": 0.0}),
         Key("gradient", "dense_1/bias", "whole"),
@@ -286,19 +288,30 @@ def test_an_l1_is_nobody_s_business_but_of_those_that_move_the_whole_regularizer
     assert bool(changed(ours, theirs)) == moves
 
 
-def test_the_second_layer_alone_has_no_penalty():
-    """Of three layers the gradient and the loss of all others are Keras', to the last bit."""
+@pytest.mark.parametrize(
+    ("choice", "without"),
+    [
+        ("not_second", ("dense_1",)),
+        ("only_first", ("dense_1", "dense_2")),
+        ("only_last", ("dense", "dense_1")),
+    ],
+)
+def test_of_three_layers_some_have_no_penalty(choice, without):
+    """The gradient and the loss of all others are Keras', to the last bit."""
     (ours, *_), _ = steps("sgd", {})
-    (theirs, *_), _ = steps("sgd", {"l2.layers": "not_second"})
-    second = {Key("gradient", "dense_1/kernel", part) for part in ("whole", "data", "penalty")}
-    second |= {Key("loss", "dense_1/kernel", "penalty")}
-    wholes = {Key("loss", "loss"), Key("loss", "loss", "penalty"), Key("update", "dense_1/kernel")}
-    assert ours.arrays.keys() - theirs.arrays.keys() == second - {Key("gradient", "dense_1/kernel")}
+    (theirs, *_), _ = steps("sgd", {"l2.layers": choice})
+    gradients = {Key("gradient", f"{layer}/kernel") for layer in without}
+    of_them = {Key("gradient", f"{layer}/kernel", part) for layer in without for part in ("whole", "data", "penalty")}
+    of_them |= {Key("loss", f"{layer}/kernel", "penalty") for layer in without}
+    wholes = {Key("loss", "loss"), Key("loss", "loss", "penalty")}
+    wholes |= {Key("update", f"{layer}/kernel") for layer in without}
+    assert ours.arrays.keys() - theirs.arrays.keys() == of_them - gradients
     for key, array in theirs.arrays.items():
         same = array.tobytes() == ours.arrays[key].tobytes()
-        assert same != (key in wholes | second), key
-    data = ours.arrays[Key("gradient", "dense_1/kernel", "data")]
-    assert theirs.arrays[Key("gradient", "dense_1/kernel")].tobytes() == data.tobytes()
+        assert same != (key in wholes | of_them), key
+    for key in gradients:
+        data = ours.arrays[Key("gradient", key.tensor, "data")]
+        assert theirs.arrays[key].tobytes() == data.tobytes()
 
 
 @pytest.mark.parametrize("choice", ["absent", "half"])
