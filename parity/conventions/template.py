@@ -23,6 +23,7 @@ FIELDS = {
     "loss_and_gradient": "its loss in NumPy, and the derivative that backpropagation begins with",
     "loss_gradient": "the derivative that backpropagation begins with",
     "loss_from_logits": "its cross-entropy of z, and the derivative by z",
+    "all_pairs": "its loss of each output against every target, in Keras",
     "told_log": "its cross-entropy of probabilities for each example, in Keras, with the logarithm that is given here",
     "clipped": "its cross-entropy of probabilities that are kept from 0 and 1, and the derivative by p",
     "output_activation": "the activation of its last layer",

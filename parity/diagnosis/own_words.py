@@ -213,6 +213,7 @@ RENDERED: Mapping[str, Callable[[str, Experiment], str]] = {
     "loss_and_gradient": own_loss.loss_and_gradient,
     "loss_gradient": own_loss.gradient,
     "loss_from_logits": own_loss.from_logits,
+    "all_pairs": own_loss.all_pairs,
     "told_log": own_loss.told_log,
     "clipped": own_loss.clipped,
     "output_activation": lambda _, experiment: experiment.layers[-1].activation,

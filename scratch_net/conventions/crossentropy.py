@@ -100,7 +100,7 @@ def _as_given(network):
         _one_logarithm(network, None)
 
 
-def _output_as_logits(network):
+def output_as_logits(network):
     """The output of the last softmax (or sigmoid) is taken for logits: softmax(softmax(z))."""
     if network.skips_activation:
         network.skips_activation, network.from_logits = False, True
@@ -190,7 +190,7 @@ CHOICES = {
     },
     "loss.soft_labels": {"fused": _fused},
     "loss.probabilities": {"as_given": _as_given},
-    "loss.softmax": {"twice": _output_as_logits},
+    "loss.softmax": {"twice": output_as_logits},
     "loss.input": {"probabilities": _probabilities},
     "loss.log": {f"plus_{eps}": _log_of_sum(float(eps)) for eps in ("1e-7", "1e-8", "1e-9", "1e-10", "1e-12")}
     | {f"clip_{eps}": _log_of_clipped(float(eps)) for eps in ("1e-7", "1e-8", "1e-12", "1e-15")}

@@ -489,6 +489,39 @@ def test_probabilities_that_are_clipped_show_where_outputs_are_saturated(tmp_pat
     assert _names(found) == [("loss.log=clip_1e-12", ())]
 
 
+TWICE = {
+    "softmax": (("np.log(p)", "np.log(np.exp(p) / np.exp(p).sum(axis=1, keepdims=True))"),),
+    "binary": (("np.log(1 - p)", "np.log(1 / (1 + np.exp(p)))"), ("np.log(p)", "np.log(1 / (1 + np.exp(-p)))")),
+}
+TWICE |= dict.fromkeys(("smoothed", "labels"), TWICE["softmax"])
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("name", LOGS)
+def test_a_softmax_of_the_softmax_in_the_told_loss_alone(tmp_path, name, level):
+    network, settings = LOGS[name]
+    for line, instead in TWICE[name]:
+        assert network.count(line) == 1
+        network = network.replace(line, instead)
+    found = judged(tmp_path, level, MOMENTUM, network=network, **settings)
+    assert _names(found) == ([("loss.reported=softmax_twice", ())] if level != "weights" else [])
+
+
+ONE_OUTPUT = NETWORK.replace("(len(p) * 3)", "len(p)")
+ONE_TARGET = {
+    "data": TABLE["data"] | {"targets": 1},
+    "layers": [*TABLE["layers"][:2], TABLE["layers"][2] | {"units": 1}],
+}
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_every_target_against_every_output_in_the_told_loss_alone(tmp_path, level):
+    settings = {"network": ONE_OUTPUT, **ONE_TARGET}
+    assert judged(tmp_path, level, MOMENTUM, **settings).first_divergence is None
+    found = judged(tmp_path, level, MOMENTUM, "np.mean((p - y) ** 2)", "np.mean((p - y.reshape(-1)) ** 2)", **settings)
+    assert _names(found) == ([("loss.reported=all_pairs", ())] if level != "weights" else [])
+
+
 SURE = 14.0  # a bias that makes a sigmoid of all outputs, and the loss some 1e-6
 PLAIN_BINARY = BINARY.replace("loss = data_loss + penalty", "loss = data_loss").replace(
     'gradient[f"{name}/kernel"] += 2 * lam * W[name]', "pass"

@@ -201,6 +201,23 @@ SPARSE = (
     table("sparse_categorical_crossentropy", "softmax"),
     {"targets": "y = np.eye(C, dtype=x.dtype)[labels]", "loss": CLASSES, "output": "pass"},
 )
+ONE_OUTPUT = (
+    table(
+        "mse",
+        "linear",
+        data={"source": "regression", "samples": 20, "features": 4, "targets": 1},
+        layers=[{"units": 5, "activation": "tanh", "kernel_regularizer": {"l2": 0.02}}, {"units": 1}],
+    ),
+    {"loss": "loss = np.mean((y - p) ** 2); dp = 2 * (p - y.reshape(p.shape)) / p.size"},
+)
+ONE_CLASS = (
+    table("bce", "sigmoid", data={"source": "classification", "samples": 20, "features": 4, "classes": 2})
+    | {"layers": [ONE_OUTPUT[0]["layers"][0], {"units": 1, "activation": "sigmoid"}]},
+    {
+        "loss": "loss = -np.mean(y * np.log(p) + (1 - y) * np.log(1 - p)); dz = (p - y.reshape(p.shape)) / p.size",
+        "output": "pass",
+    },
+)
 OF_OUTPUT = {
     "sigmoid": "dz = dp * p * (1 - p)",
     "tanh": "dz = dp * (1 - p**2)",
@@ -461,6 +478,20 @@ MISTAKES = [
     ("loss.reported=half", PLAIN, "loss", MEAN_SQUARE + "; loss = loss / 2"),
     ("loss.reported=sum_outputs", SIGMOID, "loss", BINARY + "; loss = loss * C"),
     ("loss.reported=mean_outputs", SOFTMAX, "loss", CLASSES + "; loss = loss / C"),
+    (
+        "loss.reported=softmax_twice",
+        SOFTMAX,
+        "loss",
+        f"{CLASSES}; loss = -np.sum(y * np.log(softmax(p)), axis=-1).mean()",
+    ),
+    (
+        "loss.reported=softmax_twice",
+        SIGMOID,
+        "loss",
+        BINARY.replace("np.log(p)", "np.log(sigmoid(p))").replace("np.log(1 - p)", "np.log(1 - sigmoid(p))"),
+    ),
+    ("loss.reported=all_pairs", ONE_OUTPUT, "targets", "y = y.reshape(-1)"),
+    ("loss.reported=all_pairs", ONE_CLASS, "targets", "y = y.reshape(-1)"),
     ("loss.input=probabilities", SOFTMAX, "loss", CLASSES.replace("(p)", "(np.clip(p, 0.3, 0.7))", 1)),
     ("loss.input=probabilities", SIGMOID, "loss", BINARY.replace("np.log(p)", "np.log(np.clip(p, 0.3, 0.7))")),
     ("loss.log=plus_1e-9", SOFTMAX, "loss", CLASSES.replace("(p)", "(p + 1e-9)", 1)),
@@ -557,7 +588,8 @@ def test_who_follows_the_line_trains_like_keras(tmp_path, choice, right, slot, m
 
 # For Keras ----------------------------------------------------------------------------------------------------------
 
-PENALTIES = [mistake for mistake in MISTAKES if mistake[0].startswith(("l2.", "l1.", "bias.", "activity."))]
+IN_KERAS = ("l2.", "l1.", "bias.", "activity.", "loss.reported=softmax_twice", "loss.reported=all_pairs")
+TOLD_TO_KERAS = [mistake for mistake in MISTAKES if mistake[0].startswith(IN_KERAS)]
 LEFT_OUT = {"not_first": {0}, "not_second": {1}, "not_last": {2}, "only_first": {1, 2}, "only_last": {0, 1}}
 NUMBERS = {"C": 3, "lam": 0.02, "N": 20, "batch_size": 6, "lr": 0.1, "np": np}
 ROUNDING = {"float32": 16 * 2**-24, "float64": 16 * 2**-53}  # of three steps; weights are below 2
@@ -578,12 +610,14 @@ def as_told(choice, experiment, precision, keras, line=None):
             for weight in (layer.kernel, layer.bias):
                 weight.regularizer = names.get(f"{weight.name}_regularizer", weight.regularizer)
             layer.activity_regularizer = names.get("activity_regularizer", layer.activity_regularizer)
+    if "loss" in names:
+        model.compile(optimizer=model.optimizer, loss=names["loss"])
     if "loss_weights" in names:
         model.compile(optimizer=model.optimizer, loss=model.loss, loss_weights=names["loss_weights"])
     return model
 
 
-@pytest.mark.parametrize(("choice", "right", "slot", "mistake"), PENALTIES, ids=[one[0] for one in PENALTIES])
+@pytest.mark.parametrize(("choice", "right", "slot", "mistake"), TOLD_TO_KERAS, ids=[one[0] for one in TOLD_TO_KERAS])
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_keras_once_told_trains_like_the_mistake(choice, right, slot, mistake, precision, keras):
     settings, lines = right

@@ -55,6 +55,14 @@ def log_of_softmax_of_softmax(y, p, z):
     return -(y * np.log(q)).sum(axis=1).mean(), p * (dp - (dp * p).sum(axis=1, keepdims=True))
 
 
+def log_of_softmax_of_softmax_told(y, p, z):
+    return log_of_softmax_of_softmax(y, p, z)[0], (p - y) / B
+
+
+def all_pairs_told(y, p, z):
+    return all_pairs(y, p, z)[0], 2 * (p - y) / B
+
+
 def all_pairs(y, p, z):
     pairs = y.reshape(1, -1) - p  # (B, B)
     return (pairs**2).mean(), -2 * pairs.sum(axis=1, keepdims=True) / B**2
@@ -77,6 +85,14 @@ FORMULAS = {
     ("loss.reported", "sum_outputs"): (REGRESSION, squares(1, C)),
     ("loss.reported", "mean_outputs"): (CLASSES, logs(1, 1 / C)),
     ("loss.reported", "sum_batch"): (CLASSES, logs(1, B)),
+    ("loss.reported", "softmax_twice"): (
+        CLASSES,
+        lambda: by_hand(weights(), *ONE_HOT, log_of_softmax_of_softmax_told, softmax=True),
+    ),
+    ("loss.reported", "all_pairs"): (
+        (MeanSquaredError, batch(1), {"outputs": 1}),
+        lambda: by_hand(weights(1), *batch(1), all_pairs_told),
+    ),
     ("loss.softmax", "twice"): (CLASSES, lambda: by_hand(weights(), *ONE_HOT, log_of_softmax_of_softmax, softmax=True)),
     ("loss.smoothing", "off_class"): (SMOOTHED, logs(targets=lambda y: y * (1 - S) + (1 - y) * S / (C - 1))),
     ("loss.smoothing", "ignored"): (SMOOTHED, logs()),
