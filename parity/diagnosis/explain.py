@@ -14,7 +14,7 @@ from parity.conventions import convention
 from parity.data import Dataset
 from parity.diagnosis.effect import Effect, effect_of
 from parity.diagnosis.evidence import Evidence, take_evidence
-from parity.diagnosis.initial import initial_choices
+from parity.diagnosis.initial import drawn_by_nobody, initial_choices
 from parity.diagnosis.kept import Kept
 from parity.diagnosis.nearest import Left, nearest
 from parity.diagnosis.own_words import own_words, together
@@ -181,10 +181,12 @@ def diagnose(
                 unable=f"the NumPy network, which tries conventions out, does not compute what {reference.name} does"
             )
         makes = found[0].choices
-    drawn = _of_initial_weights(experiment, stand_in, candidate, weights, precision)
+    drawn, odd = _of_initial_weights(experiment, stand_in, candidate, weights, precision)
     if search.try_set(makes).explains and search.prove(makes).explains:
         if drawn:
             return ended(drawn)
+        if odd:
+            return ended(unable=f"{SAME}; {odd}")
         return ended(unable=f"{SAME}, but for rounding: {TIGHTER}" if fixed else SAME, rounding=fixed)
     found, best = search.run()
     if not found:
@@ -229,19 +231,26 @@ def _of_initial_weights(
     candidate: LoadedSide,
     weights: Mapping[str, Array],
     precision: Precision,
-) -> tuple[Cause, ...]:
-    """Why the candidate draws other initial weights; nothing where it draws Keras' or none, or nobody knows."""
+) -> tuple[tuple[Cause, ...], str]:
+    """Why the candidate draws other initial weights, or what they are like where nobody knows.
+
+    Nothing where it draws Keras', or none.
+    """
     inputs = len(next(iter(weights.values())))
     drawn = draw_weights(candidate, experiment, inputs, precision)
     of_keras = draw_weights(stand_in, experiment, inputs, precision)
-    choices = initial_choices(experiment, stand_in, drawn, inputs, precision) if drawn and of_keras else None
-    if not drawn or not of_keras or not choices:
-        return ()
+    if not drawn or not of_keras:
+        return (), ""
+    choices = initial_choices(experiment, stand_in, drawn, inputs, precision)
+    if choices is None:
+        return (), drawn_by_nobody(drawn, of_keras)
+    if not choices:
+        return (), ""
     sizes = {name: float(np.abs(of_keras[name]).max(initial=0.0)) or 1.0 for name in drawn}
     effects = {name: float(np.abs(drawn[name] - of_keras[name]).max(initial=0.0)) / sizes[name] for name in drawn}
     most = max(effects, key=lambda name: effects[name])
     effect = Effect(effects[most], Key("update", most))
-    return tuple(_cause(experiment, code, choice, None, effect, 0.0) for code, choice in sorted(choices))
+    return tuple(_cause(experiment, code, choice, None, effect, 0.0) for code, choice in sorted(choices)), ""
 
 
 def _readings(search: Search, dataset: Dataset, best: Set, others: list[Set]) -> tuple[Reading, ...]:

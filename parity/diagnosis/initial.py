@@ -34,3 +34,15 @@ def initial_choices(
         if all(name in again and np.array_equal(array, again[name]) for name, array in drawn.items()):
             return choices
     return None
+
+
+def drawn_by_nobody(drawn: Mapping[str, Array], of_keras: Mapping[str, Array]) -> str:
+    """What is said of weights that no choice draws: how much they spread, where most of them can tell."""
+    name = max(drawn, key=lambda name: drawn[name].size)
+    one, other = (float(np.std(weights[name], dtype=np.float64)) for weights in (drawn, of_keras))
+    spread = f"{one / other:.2g} times the reference's" if other else f"{one:.2g}, where the reference's are all alike"
+    return (
+        "the initial weights that it draws are those of no convention: another stream of random numbers, as every "
+        "library has its own, or another distribution. "
+        f"The standard deviation of {name}, {drawn[name].size} numbers, is {spread}"
+    )

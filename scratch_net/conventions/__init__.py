@@ -25,10 +25,10 @@ from scratch_net.conventions import (
     reporting,
     rounding,
 )
-from scratch_net.conventions.initialization import initializers
+from scratch_net.conventions.initialization import asked_for, initializers, seeds
 from scratch_net.conventions.sharing import Products, share
 
-__all__ = ["CHOICES", "KERAS_CHOICE", "NUMBERS", "Training", "apply", "check", "initializers"]
+__all__ = ["CHOICES", "KERAS_CHOICE", "NUMBERS", "Training", "apply", "asked_for", "check", "initializers", "seeds"]
 
 # code -> choice -> what it does to a network. Keras' own choice needs no entry but has a name.
 FAMILIES = (

@@ -1,6 +1,7 @@
 """Other initial weights than Keras', where the network draws its own.
 
-They are drawn before there is a network: `initializers` has the choices, and on a network they change nothing.
+They are drawn before there is a network: `initializers`, `asked_for` and `seeds` have the choices, and on a network
+they change nothing.
 """
 
 from __future__ import annotations
@@ -20,6 +21,22 @@ def initializers(choices):
     return found
 
 
+def asked_for(choices, initializer, parameters, inputs):
+    """The name of the initializer of a weight of a layer with so many inputs, and its parameters."""
+    if choices.get("init.initializers") != "pytorch":
+        return initializer, parameters
+    limit = 1 / math.sqrt(inputs)
+    return "RandomUniform", {"minval": -limit, "maxval": limit}
+
+
+def seeds(choices, next_seed):
+    """`next_seed`, or a function that gives the first seed again and again."""
+    if choices.get("init.seed") != "shared":
+        return next_seed
+    first = next_seed()
+    return lambda: first
+
+
 def _plain_normal(mode):
     """`stddev * N(0, 1)`, not cut off."""
     return lambda shape, _, random: random.normal(shape, 0.0, math.sqrt(variance(mode, shape)))
@@ -34,5 +51,15 @@ def _drawn_before(network):
     pass
 
 
-KERAS_CHOICE = {"init.normal": "truncated", "init.fan": "as_named"}
-CHOICES = {"init.normal": {"plain": _drawn_before}, "init.fan": {"swapped": _drawn_before}}
+KERAS_CHOICE = {
+    "init.normal": "truncated",
+    "init.fan": "as_named",
+    "init.initializers": "as_given",
+    "init.seed": "of_each",
+}
+CHOICES = {
+    "init.normal": {"plain": _drawn_before},
+    "init.fan": {"swapped": _drawn_before},
+    "init.initializers": {"pytorch": _drawn_before},
+    "init.seed": {"shared": _drawn_before},
+}

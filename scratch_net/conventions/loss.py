@@ -20,11 +20,14 @@ def _all_pairs(network):
     if network.layers[-1].kernel.shape[-1] != 1 or isinstance(inner, SparseCategoricalCrossentropy):
         return
 
+    def column(y, p):
+        return y if y.ndim == p.ndim else y[..., None]
+
     def mean(y, p):
-        return y.reshape(p.shape).mean(axis=-2, keepdims=True, dtype=p.dtype)
+        return column(y, p).mean(axis=-2, keepdims=True, dtype=p.dtype)
 
     def spread(y, p):
-        return inner.value(y.reshape(p.shape), np.broadcast_to(mean(y, p), p.shape))
+        return inner.value(column(y, p), np.broadcast_to(mean(y, p), p.shape))
 
     class AllPairs(type(inner)):
         def value(self, y, p):

@@ -273,6 +273,27 @@ def test_a_told_logarithm_is_taken_in_the_precision_of_the_run():
     assert said["loss loss"] == pytest.approx(-(y * np.log(p + np.float32(1e-7))).sum(axis=1).mean(), rel=1e-6)
 
 
+@pytest.mark.parametrize("loss", [MeanSquaredError, BinaryCrossentropy])
+def test_beside_a_loss_of_all_pairs_there_is_nothing_more_to_tell(loss):
+    last = {"last": "sigmoid"} if loss is BinaryCrossentropy else {}
+    x, y = batch(1)
+    both = {"loss.pairs": "all_pairs", "loss.reported": "all_pairs"}
+    alone, beside = (
+        told(made(loss(), choices, outputs=1, **last), x, y > 0) for choices in ({"loss.pairs": "all_pairs"}, both)
+    )
+    assert_equal_but_for_rounding(beside, alone)
+
+
+def test_what_is_told_of_all_pairs_has_the_factors_of_the_loss():
+    x, y = batch(1)
+    for code, choice, factor in (("loss.factor", "half", 1 / 2), ("loss.batch", "sum", B)):
+        alone, beside = (
+            told(made(MeanSquaredError(), {"loss.reported": "all_pairs"} | more, outputs=1), x, y)
+            for more in ({}, {code: choice})
+        )
+        np.testing.assert_allclose(beside["loss loss"], factor * alone["loss loss"], rtol=1e-15)
+
+
 def test_every_choice_is_tested():
     clips = {("loss.clip", choice) for choice in CLIPPED if choice != "1e-7"}
     others = {("loss.probabilities", "as_given"), ("loss.input", "probabilities"), ("loss.smoothing", "scaled")}
