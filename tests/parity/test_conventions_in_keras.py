@@ -51,7 +51,7 @@ def test_keras_has_every_name_and_takes_every_argument(code, line, keras):
 
 def told(code: str, line: str, keras) -> dict:
     """What Keras is told without the line, such that the line's choice can be seen."""
-    classes = "categorical" in line or "ops.log" in line or code == "report.accuracy"
+    classes = "categorical" in line or "ops.log" in line or code in {"report.accuracy", "forward.softmax"}
     told = {"loss": "categorical_crossentropy" if classes else "mean_squared_error", "metrics": ["accuracy"]}
     told["activation"] = "softmax" if classes else None
     if code == "loss.probabilities":

@@ -489,6 +489,26 @@ def test_probabilities_that_are_clipped_show_where_outputs_are_saturated(tmp_pat
     assert _names(found) == [("loss.log=clip_1e-12", ())]
 
 
+IN_FLOAT32 = ("np.float64(np.float32(0.01)), np.float64(", "np.float32(0.01), np.float32(")
+Z = "outputs[-1] @ W[name]"
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("product", [Z, "np.einsum('ij,kj->ik', outputs[-1], np.ascontiguousarray(W[name].T))"])
+@pytest.mark.parametrize(("precision", "size"), [("float32", 20.0), ("float64", 300.0)])
+@pytest.mark.parametrize("name", ["softmax", "smoothed"])
+def test_a_softmax_that_overflows_beside_another_mistake(tmp_path, name, precision, size, product, level):
+    """NaN in the very elements in which it is, and what is none within its budget, whatever the order of its sums."""
+    network, settings = LOGS[name]
+    *below, last = settings["layers"]
+    layers = [*below, last | {"kernel_initializer": {"class_name": "RandomNormal", "stddev": size, "seed": 3}}]
+    network = network.replace(Z, product).replace("+= 2 * lam * W[name]", "+= lam * W[name]")
+    network = network.replace(*IN_FLOAT32) if precision == "float32" else network
+    found = judged(tmp_path, level, PLAIN, network=network, **settings | {"layers": layers}, precision=precision)
+    half = "l2.gradient=half" if level == "everything" else "l2.penalty=half"
+    assert {str(cause) for cause in found.causes} == {"forward.softmax=unshifted", half}
+
+
 TWICE = {
     "softmax": (("np.log(p)", "np.log(np.exp(p) / np.exp(p).sum(axis=1, keepdims=True))"),),
     "binary": (("np.log(1 - p)", "np.log(1 / (1 + np.exp(p)))"), ("np.log(p)", "np.log(1 / (1 + np.exp(-p)))")),
@@ -548,6 +568,6 @@ def test_a_loss_that_is_small_is_off_by_units_of_one(tmp_path, log_of_rest, labe
 @pytest.mark.parametrize("choice", ["plus_1e-9", "plus_1e-12", "clip_1e-12"])
 def test_in_float32_a_number_that_is_lost_in_rounding_is_no_mistake(tmp_path, choice):
     network, settings = with_logs_of("softmax", choice)
-    network = network.replace("np.float64(np.float32(0.01)), np.float64(", "np.float32(0.01), np.float32(")
+    network = network.replace(*IN_FLOAT32)
     found = judged(tmp_path, "everything", MOMENTUM, network=network, **settings, precision="float32")
     assert found.verdict is Verdict.PARITY, found.first_divergence

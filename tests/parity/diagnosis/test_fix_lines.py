@@ -201,6 +201,16 @@ SPARSE = (
     table("sparse_categorical_crossentropy", "softmax"),
     {"targets": "y = np.eye(C, dtype=x.dtype)[labels]", "loss": CLASSES, "output": "pass"},
 )
+LARGE = {"class_name": "RandomNormal", "stddev": 300.0}
+SATURATED = (
+    table("categorical_crossentropy", "softmax")
+    | {"layers": [SOFTMAX[0]["layers"][0], {"units": 3, "activation": "softmax", "kernel_initializer": LARGE}]},
+    {
+        "loss": "q = z - z.max(axis=-1, keepdims=True); dz = (p - y) / len(p); "
+        "loss = np.mean(np.log(np.exp(q).sum(axis=-1)) - (y * q).sum(axis=-1))",
+        "output": "pass",
+    },
+)
 ONE_OUTPUT = (
     table(
         "mse",
@@ -500,6 +510,7 @@ MISTAKES = [
     ("loss.log=clip_1e-7", SOFTMAX, "loss", CLASSES.replace("(p)", "(np.clip(p, 0.3, 0.7))", 1)),
     ("loss.softmax=twice", SOFTMAX, "loss", f"q, p = p, softmax(p); {CLASSES}; dz = (p - y) / len(p) * q * (1 - q)"),
     ("loss.softmax=twice", SIGMOID, "loss", f"q, p = p, sigmoid(p); {BINARY}; dz = (p - y) / p.size * q * (1 - q)"),
+    ("forward.softmax=unshifted", SATURATED, "targets", "p = np.exp(z) / np.exp(z).sum(axis=-1, keepdims=True)"),
     ("gradient.softmax=diagonal", of_output("softmax"), "output", "dz = dp * p * (1 - p)"),
     ("gradient.shortcut=twice", SOFTMAX, "output", "dz = dz * p * (1 - p)"),
     ("gradient.shortcut=twice", SIGMOID, "output", "dz = dz * p * (1 - p)"),

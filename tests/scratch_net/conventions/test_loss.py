@@ -294,10 +294,38 @@ def test_what_is_told_of_all_pairs_has_the_factors_of_the_loss():
         np.testing.assert_allclose(beside["loss loss"], factor * alone["loss loss"], rtol=1e-15)
 
 
+@pytest.mark.parametrize("loss", [CategoricalCrossentropy, SparseCategoricalCrossentropy])
+@pytest.mark.parametrize("size", [1.0, 1e4])
+def test_a_softmax_without_the_largest_z_subtracted(loss, size):
+    """As it is written by hand, NaN where an exponential overflows."""
+    y = LABELS if loss is SparseCategoricalCrossentropy else ONE_HOT[1]
+    rows = ROWS if loss is SparseCategoricalCrossentropy else y
+    said = of_logits(loss(), {"forward.softmax": "unshifted"}, y, size=size)
+    z = said["forward dense_1/pre_activation"]
+    with np.errstate(all="ignore"):
+        p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+        expected = -(rows * np.log(p)).sum(axis=1).mean()
+    np.testing.assert_array_equal(said["forward dense_1/output"], p)
+    np.testing.assert_allclose(said["gradient dense_1/pre_activation"], (p - rows) / B, rtol=1e-14, atol=1e-16)
+    np.testing.assert_allclose(said["loss loss (data)"], expected, rtol=1e-14)
+    assert np.isnan(p).any() == (size > 1)
+
+
+def test_a_softmax_without_the_largest_z_subtracted_under_another_loss():
+    for loss, last in ((MeanSquaredError, "softmax"), (BinaryCrossentropy, "softmax"), (BinaryCrossentropy, "sigmoid")):
+        ours, keras = (
+            of_logits(loss(), c, ONE_HOT[1], last=last, size=1) for c in ({"forward.softmax": "unshifted"}, {})
+        )
+        assert_equal_but_for_rounding(ours, keras)
+        assert (changed(ours, keras) == []) == (last == "sigmoid")
+
+
 def test_every_choice_is_tested():
     clips = {("loss.clip", choice) for choice in CLIPPED if choice != "1e-7"}
     others = {("loss.probabilities", "as_given"), ("loss.input", "probabilities"), ("loss.smoothing", "scaled")}
-    others |= {("loss.soft_labels", "fused")} | {("loss.log", choice) for choice in LOGS}
+    others |= {("loss.soft_labels", "fused"), ("forward.softmax", "unshifted")} | {
+        ("loss.log", choice) for choice in LOGS
+    }
     tables = losses.CHOICES | crossentropy.CHOICES
     assert clips | others | set(FORMULAS) == {(code, choice) for code, choices in tables.items() for choice in choices}
 
