@@ -16,6 +16,8 @@ def initializers(choices):
     found = dict(INITIALIZERS)
     if choices.get("init.normal") == "plain":
         found |= {name: _plain_normal(mode) for name, mode in NORMAL.items()}
+    if choices.get("init.uniform") == "stddev":
+        found |= {name: _narrow_uniform(mode) for name, mode in UNIFORM.items()}
     if choices.get("init.fan") == "swapped":
         found |= {name: _swapped(found[name]) for name in (*NORMAL, *UNIFORM)}
     return found
@@ -42,6 +44,16 @@ def _plain_normal(mode):
     return lambda shape, _, random: random.normal(shape, 0.0, math.sqrt(variance(mode, shape)))
 
 
+def _narrow_uniform(mode):
+    """U(-stddev, stddev), whose standard deviation is `stddev / sqrt(3)`."""
+
+    def draw(shape, _, random):
+        limit = math.sqrt(variance(mode, shape))
+        return random.uniform(shape, -limit, limit)
+
+    return draw
+
+
 def _swapped(initializer):
     """Fan-in and fan-out of `kernel.T`, in the order of the kernel."""
     return lambda shape, dtype, random: initializer(shape[::-1], dtype, random).reshape(shape)
@@ -53,12 +65,14 @@ def _drawn_before(network):
 
 KERAS_CHOICE = {
     "init.normal": "truncated",
+    "init.uniform": "sqrt_3",
     "init.fan": "as_named",
     "init.initializers": "as_given",
     "init.seed": "of_each",
 }
 CHOICES = {
     "init.normal": {"plain": _drawn_before},
+    "init.uniform": {"stddev": _drawn_before},
     "init.fan": {"swapped": _drawn_before},
     "init.initializers": {"pytorch": _drawn_before},
     "init.seed": {"shared": _drawn_before},

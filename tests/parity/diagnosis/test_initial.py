@@ -32,6 +32,7 @@ EXPERIMENT = validate(TABLE)
         {"init.fan": "swapped"},
         {"init.normal": "plain"},
         {"init.fan": "swapped", "init.normal": "plain"},
+        {"init.uniform": "stddev"},
         {"init.initializers": "pytorch"},
         {"init.seed": "shared"},
         {"init.seed": "shared", "init.initializers": "pytorch"},

@@ -9,6 +9,7 @@ from parity.config import Experiment
 from scratch_net.adapter import ScratchSide
 from scratch_net.initializers import INITIALIZERS, NORMAL, UNIFORM
 
+CHANGED = {"init.normal": "plain", "init.uniform": "stddev", "init.fan": "swapped"}
 SEED, INPUTS, UNITS = 3, 7, 4
 SCALES = {"Glorot": 1.0, "He": 2.0, "Lecun": 1.0}
 SWAPPED = {"Glorot": "fan_avg", "He": "fan_out", "Lecun": "fan_out"}
@@ -28,27 +29,27 @@ def _drawn(initializer, choices, dtype="float64", units=UNITS):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("fan", ["as_named", "swapped"])
-@pytest.mark.parametrize("normal", ["truncated", "plain"])
+@pytest.mark.parametrize(("normal", "limit"), [("truncated", "sqrt_3"), ("plain", "stddev")])
 @pytest.mark.parametrize("initializer", NORMAL | UNIFORM)
-def test_keras_draws_the_same_when_it_is_asked_for_the_choice(initializer, normal, fan, dtype, runtime, keras):
+def test_keras_draws_the_same_when_it_is_asked_for_the_choice(initializer, normal, limit, fan, dtype, runtime, keras):
     author = (NORMAL | UNIFORM)[initializer]
     runtime.set_precision(dtype)
     distribution = {"truncated": "truncated_normal", "plain": "untruncated_normal"}[normal]
     scaling = keras.initializers.VarianceScaling(
-        scale=SCALES[author],
+        scale=SCALES[author] / (3 if limit == "stddev" and initializer in UNIFORM else 1),
         mode=(SWAPPED if fan == "swapped" else AS_NAMED)[author],
         distribution=distribution if initializer in NORMAL else "uniform",
         seed=SEED,
     )
-    kernel, bias = _drawn(initializer, {"init.normal": normal, "init.fan": fan}, dtype)
+    kernel, bias = _drawn(initializer, {"init.normal": normal, "init.uniform": limit, "init.fan": fan}, dtype)
     assert kernel.dtype == bias.dtype == dtype
     assert kernel.tobytes() == np.array(scaling((INPUTS, UNITS), dtype=dtype)).tobytes()
     assert bias.tobytes() == np.array(scaling((UNITS,), dtype=dtype)).tobytes()
 
 
 @pytest.mark.parametrize("initializer", sorted(set(INITIALIZERS) - set(NORMAL) - set(UNIFORM) - {"Constant"}))
-def test_other_initializers_know_neither(initializer):
-    ours, keras = (_drawn(initializer, choices) for choices in ({"init.normal": "plain", "init.fan": "swapped"}, {}))
+def test_other_initializers_know_none_of_these(initializer):
+    ours, keras = (_drawn(initializer, choices) for choices in (CHANGED, {}))
     assert all(one.tobytes() == other.tobytes() for one, other in zip(ours, keras, strict=True))
 
 
