@@ -188,6 +188,8 @@ def diagnose(
         if odd:
             return ended(unable=f"{SAME}; {odd}")
         return ended(unable=f"{SAME}, but for rounding: {TIGHTER}" if fixed else SAME, rounding=fixed)
+    if nowhere := _no_number(search.try_set(makes, search.evidence), search.evidence):
+        return ended(unable=nowhere)
     found, best = search.run()
     if not found:
         return ended(rejected=_nearest(search, makes, [one.choices for one in best]))
@@ -222,6 +224,21 @@ def _not_known(evidence: Evidence, experiment: Experiment) -> str:
     return (
         f"it begins late, in step {begins.first_step + 1}, and the steps around that cannot be repeated: the candidate "
         f"does not tell what its optimizer carries on ({', '.join(missing)})"
+    )
+
+
+def _no_number(plain: Tried, evidence: Evidence) -> str:
+    """What is said where weights differ and nothing that differs is a number: all that ends in NaN looks like that."""
+    if plain.first is None:
+        return ""
+    step, _ = plain.first
+    left = [key for key, used in plain.used.items() if used[step] > 1]
+    told = [[of_step for piece in evidence.told for of_step in piece[key]][step] for key in left]
+    if not any(key.phase == "update" for key in left) or any(np.isfinite(array).any() for array in told):
+        return ""
+    return (
+        f"nothing of what differs in step {evidence.numbers[step]} is a number, and many mistakes end in that: "
+        "look where the first of them comes from, or let the candidate tell its outputs and gradients"
     )
 
 

@@ -509,6 +509,34 @@ def test_a_softmax_that_overflows_beside_another_mistake(tmp_path, name, precisi
     assert {str(cause) for cause in found.causes} == {"forward.softmax=unshifted", half}
 
 
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_softmax_that_overflows_under_a_squared_error(tmp_path, level):
+    """Its whole Jacobian is NaN, and so is every weight: outputs alone tell what it was."""
+    *below, last = CLASSES["layers"]
+    layers = [*below, last | {"kernel_initializer": {"class_name": "RandomNormal", "stddev": 300.0, "seed": 3}}]
+    found = judged(tmp_path, level, PLAIN, network=PROBABILITIES, **CLASSES | {"loss": "mse", "layers": layers})
+    assert _names(found) == ([("forward.softmax=unshifted", ())] if level == "everything" else [])
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_of_weights_none_of_which_is_a_number_nothing_is_named(tmp_path, level):
+    """An Adam whose t begins at 0, in a network whose softmax would overflow and does not."""
+    network = ADAM.replace("self.t += 1; t = self.t;", "t = self.t; self.t += 1;")
+    network = network.replace("float(np.float32(beta))", "np.float64(np.float32(beta))")  # 0 / 0 is NaN, no error
+    stable = "z = z - z.max(axis=1, keepdims=True); p = outputs[-1] = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)"
+    network = network.replace("p = outputs[-1]", stable).replace("2 * (p - y) / (len(p) * 3)", "(p - y) / len(p)")
+    of_logits = "(y * (np.log(np.exp(z).sum(axis=1, keepdims=True)) - z)).sum(axis=1).mean()"
+    network = network.replace("np.mean((p - y) ** 2)", of_logits)
+    _, settings = LOGS["softmax"]
+    *below, last = settings["layers"]
+    layers = [*below, last | {"kernel_initializer": {"class_name": "RandomNormal", "stddev": 300.0, "seed": 3}}]
+    optimizer = {"class_name": "Adam", "learning_rate": 0.01}
+    found = judged(tmp_path, level, optimizer, network=network, **settings | {"layers": layers})
+    assert (found.first_divergence.step, str(found.first_divergence.key)) == (1, "update dense/kernel")
+    assert found.causes == ()
+    assert found.diagnosis.unable.startswith("nothing of what differs in step 1 is a number")
+
+
 TWICE = {
     "softmax": (("np.log(p)", "np.log(np.exp(p) / np.exp(p).sum(axis=1, keepdims=True))"),),
     "binary": (("np.log(1 - p)", "np.log(1 / (1 + np.exp(p)))"), ("np.log(p)", "np.log(1 / (1 + np.exp(-p)))")),
