@@ -216,7 +216,8 @@ def _inexplicable(experiment: Experiment, first: Divergence, *, recorded: bool) 
     if first.kind is Kind.WEIGHTS and not recorded:  # of a recorded side it is what it draws
         return "the two trained from different weights: nothing that comes after can be compared"
     no_number = math.isnan(first.candidate) and not math.isnan(first.reference)
-    if no_number and "crossentropy" not in experiment.loss.class_name.lower():  # of which an unclipped one can be NaN
+    softmax = any(layer.activation == "softmax" for layer in experiment.layers)
+    if no_number and not softmax and "crossentropy" not in experiment.loss.class_name.lower():  # these can overflow
         key = str(first.key).removeprefix("loss ")
         return f"the candidate's {key} is not a number from step {first.step} on, the reference's is: look there"
     return ""

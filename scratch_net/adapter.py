@@ -74,18 +74,22 @@ def initial_weights(
     experiment: Experiment, inputs: int, dtype: str, choices: Mapping[str, str] | None = None
 ) -> dict[str, Array]:
     """Every weight as its initializer draws it, seeds taken in the order in which Keras takes them."""
-    initializers = conventions.initializers(choices or {})
-    next_seed = layer_seeds(experiment.seed)
+    choices = choices or {}
+    initializers = conventions.initializers(choices)
+    next_seed = conventions.seeds(choices, layer_seeds(experiment.seed))
     weights = {}
     for layer in experiment.layers:
         drawn = {}
         for name, shape in (("kernel", (inputs, layer.units)), ("bias", (layer.units,))):
             config = getattr(layer, f"{name}_initializer")
+            asked = conventions.asked_for(choices, config.class_name, _parameters(config, "seed"), inputs)
+            class_name, parameters = asked
             random = None
-            if config.class_name in RANDOM:
-                random = KerasRandom(config.seed if config.seed is not None else next_seed(), dtype)
-            initializer: Any = initializers[config.class_name]
-            drawn[name] = initializer(shape, np.dtype(dtype), random, **_parameters(config, "seed"))
+            if class_name in RANDOM:
+                seed = getattr(config, "seed", None)
+                random = KerasRandom(next_seed() if seed is None else seed, dtype)
+            initializer: Any = initializers[class_name]
+            drawn[name] = initializer(shape, np.dtype(dtype), random, **parameters)
         weights[f"{layer.name}/kernel"] = drawn["kernel"]
         if layer.use_bias:
             weights[f"{layer.name}/bias"] = drawn["bias"]

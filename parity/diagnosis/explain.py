@@ -14,7 +14,7 @@ from parity.conventions import convention
 from parity.data import Dataset
 from parity.diagnosis.effect import Effect, effect_of
 from parity.diagnosis.evidence import Evidence, take_evidence
-from parity.diagnosis.initial import initial_choices
+from parity.diagnosis.initial import drawn_by_nobody, initial_choices
 from parity.diagnosis.kept import Kept
 from parity.diagnosis.nearest import Left, nearest
 from parity.diagnosis.own_words import own_words, together
@@ -181,11 +181,15 @@ def diagnose(
                 unable=f"the NumPy network, which tries conventions out, does not compute what {reference.name} does"
             )
         makes = found[0].choices
-    drawn = _of_initial_weights(experiment, stand_in, candidate, weights, precision)
+    drawn, odd = _of_initial_weights(experiment, stand_in, candidate, weights, precision)
     if search.try_set(makes).explains and search.prove(makes).explains:
         if drawn:
             return ended(drawn)
+        if odd:
+            return ended(unable=f"{SAME}; {odd}")
         return ended(unable=f"{SAME}, but for rounding: {TIGHTER}" if fixed else SAME, rounding=fixed)
+    if nowhere := _no_number(search.try_set(makes, search.evidence), search.evidence):
+        return ended(unable=nowhere)
     found, best = search.run()
     if not found:
         return ended(rejected=_nearest(search, makes, [one.choices for one in best]))
@@ -223,25 +227,47 @@ def _not_known(evidence: Evidence, experiment: Experiment) -> str:
     )
 
 
+def _no_number(plain: Tried, evidence: Evidence) -> str:
+    """What is said where weights differ and nothing that differs is a number: all that ends in NaN looks like that."""
+    if plain.first is None:
+        return ""
+    step, _ = plain.first
+    left = [key for key, used in plain.used.items() if used[step] > 1]
+    told = [[of_step for piece in evidence.told for of_step in piece[key]][step] for key in left]
+    if not any(key.phase == "update" for key in left) or any(np.isfinite(array).any() for array in told):
+        return ""
+    return (
+        f"nothing of what differs in step {evidence.numbers[step]} is a number, and many mistakes end in that: "
+        "look where the first of them comes from, or let the candidate tell its outputs and gradients"
+    )
+
+
 def _of_initial_weights(
     experiment: Experiment,
     stand_in: LoadedSide,
     candidate: LoadedSide,
     weights: Mapping[str, Array],
     precision: Precision,
-) -> tuple[Cause, ...]:
-    """Why the candidate draws other initial weights; nothing where it draws Keras' or none, or nobody knows."""
+) -> tuple[tuple[Cause, ...], str]:
+    """Why the candidate draws other initial weights, or what they are like where nobody knows.
+
+    Nothing where it draws Keras', or none.
+    """
     inputs = len(next(iter(weights.values())))
     drawn = draw_weights(candidate, experiment, inputs, precision)
     of_keras = draw_weights(stand_in, experiment, inputs, precision)
-    choices = initial_choices(experiment, stand_in, drawn, inputs, precision) if drawn and of_keras else None
-    if not drawn or not of_keras or not choices:
-        return ()
+    if not drawn or not of_keras:
+        return (), ""
+    choices = initial_choices(experiment, stand_in, drawn, inputs, precision)
+    if choices is None:
+        return (), drawn_by_nobody(drawn, of_keras)
+    if not choices:
+        return (), ""
     sizes = {name: float(np.abs(of_keras[name]).max(initial=0.0)) or 1.0 for name in drawn}
     effects = {name: float(np.abs(drawn[name] - of_keras[name]).max(initial=0.0)) / sizes[name] for name in drawn}
     most = max(effects, key=lambda name: effects[name])
     effect = Effect(effects[most], Key("update", most))
-    return tuple(_cause(experiment, code, choice, None, effect, 0.0) for code, choice in sorted(choices))
+    return tuple(_cause(experiment, code, choice, None, effect, 0.0) for code, choice in sorted(choices)), ""
 
 
 def _readings(search: Search, dataset: Dataset, best: Set, others: list[Set]) -> tuple[Reading, ...]:

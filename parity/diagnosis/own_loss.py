@@ -57,6 +57,14 @@ def of_each(general: str, experiment: Experiment) -> str:
     return f"keras.losses.{_FUNCTIONS[experiment.loss.class_name]}({arguments})"
 
 
+def all_pairs(general: str, experiment: Experiment) -> str:
+    """The loss of each output against every target: of a cross-entropy, which is linear in them, against their mean."""
+    if experiment.loss.class_name != "BinaryCrossentropy":  # no other is of one output
+        return general
+    arguments = ", ".join(["keras.ops.zeros_like(p) + keras.ops.mean(y)", "p", *_settings(experiment)])
+    return f"keras.losses.binary_crossentropy({arguments})"
+
+
 def told_log(general: str, experiment: Experiment) -> str:
     """The cross-entropy of probabilities of each example, with the logarithm that `general` takes."""
     calls = (node for node in ast.walk(ast.parse(general)) if isinstance(node, ast.Call))

@@ -1,8 +1,9 @@
 """An experiment's regularizers as a line of code, for NumPy and for Keras.
 
-For NumPy a line is of the regularizer of any weight, with `lam` for its factor, or `l1` and `l2` where there are both.
+For NumPy a line is of the regularizer of any weight, or of a bias or an output where it says so, with `lam` for its
+factor, or `l1` and `l2` where there are both.
 
-For Keras each has its own factors. Where the line of the catalogue says it all, since there is one l2 in one kind
+For Keras each has its own factors. Where the line of the catalogue says it all, since there is one factor in one kind
 of place, it is left as it is, `lam` and all. Else there is a statement for each place: Keras reads `weight.regularizer`
 and `layer.activity_regularizer` when it is first trained.
 """
@@ -10,6 +11,7 @@ and `layer.activity_regularizer` when it is first trained.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -55,50 +57,54 @@ def factors(regularizer: object) -> Factors:
 # In NumPy ----------------------------------------------------------------------------------------------------------
 
 
-def _factors_of_weights(experiment: Experiment) -> Factors:
-    """Those that the regularizers of its weights have, the largest of each."""
-    found = [factors(getattr(layer, argument)) for layer in experiment.layers for argument in WEIGHTS]
+# What a line is about -> where its regularizers stand.
+_PLACES = {"b": WEIGHTS[1:], "a": EVERYWHERE[2:]}
+
+
+def _largest_factors(experiment: Experiment, places: Iterable[str]) -> Factors:
+    """Those that the regularizers in these places have, the largest of each."""
+    found = [factors(getattr(layer, place)) for layer in experiment.layers for place in places]
     return Factors(max(own.l1 for own in found), max(own.l2 for own in found))
 
 
-def _of_weight(general: str, experiment: Experiment, l1: str) -> str:
-    """`general`, an expression in `lam` for an l2, for the regularizers that there are: `l1` says it for an l1."""
-    own = _factors_of_weights(experiment)
-    if not own.l1:
-        return general
-    return f"{l1.format('l1')} + {general.replace('lam', 'l2')}" if own.l2 else l1.format("lam")
+def _terms(general: str, experiment: Experiment, l1: str, l2: str) -> str:
+    """`general` for the regularizers that there are: `l1` and `l2` say it for a factor and what is penalized."""
+    (penalized,) = set(re.findall(r"(?<![\w.])(?:[ab]|W(?:\[l\])?)(?!\w)", general))
+    own = _largest_factors(experiment, _PLACES.get(penalized, WEIGHTS))
+    if own.l1 and own.l2:
+        return f"{l1.format('l1', penalized)} + {l2.format('l2', penalized)}"
+    return (l1 if own.l1 else l2).format("lam", penalized) if own else general
 
 
 def penalty(general: str, experiment: Experiment) -> str:
     """What a weight `W` adds to the loss."""
-    weight = general.partition("np.sum(")[2].partition("**")[0]
-    return _of_weight(general, experiment, f"{{}} * np.sum(np.abs({weight}))")
+    return _terms(general, experiment, "{} * np.sum(np.abs({}))", "{} * np.sum({}**2)")
 
 
 def penalty_gradient(general: str, experiment: Experiment) -> str:
     """What a weight adds to its gradient."""
-    weight = general.rpartition(" * ")[2]
-    return _of_weight(general, experiment, f"{{}} * np.sign({weight})")
+    return _terms(general, experiment, "{} * np.sign({})", "2 * {} * {}")
 
 
 def rounded_factors(general: str, experiment: Experiment) -> str:
     """Each factor as Keras has it."""
-    own = _factors_of_weights(experiment)
+    own = _largest_factors(experiment, WEIGHTS)
     return "l1, l2 = (float(np.float32(c)) for c in (l1, l2))" if own.l1 and own.l2 else general
 
 
 # In Keras ----------------------------------------------------------------------------------------------------------
 
 
-def l2(general: str, experiment: Experiment, places: Iterable[str]) -> str:
-    """The l2 of each regularizer in these places changed, its l1 kept."""
-    found = [
-        _Place(index, argument, Factors(l1=own.l1), Factors(l2=own.l2))
-        for index, layer in enumerate(experiment.layers)
-        for argument in places
-        if (own := factors(getattr(layer, argument))).l2
-    ]
-    return _line(general, found)
+def of_kind(general: str, experiment: Experiment, kind: str, places: Iterable[str]) -> str:
+    """The l1 or l2 of each regularizer in these places changed, the other one kept."""
+    found = []
+    for index, layer in enumerate(experiment.layers):
+        for argument in places:
+            own = factors(getattr(layer, argument))
+            if getattr(own, kind):
+                l1, l2 = Factors(l1=own.l1), Factors(l2=own.l2)
+                found.append(_Place(index, argument, *((l1, l2) if kind == "l2" else (l2, l1))))
+    return _line(general, found, kind)
 
 
 def bias_like_kernel(general: str, experiment: Experiment) -> str:
@@ -111,23 +117,24 @@ def bias_like_kernel(general: str, experiment: Experiment) -> str:
     return _line(general, found)
 
 
-def activity(general: str, experiment: Experiment) -> str:
-    """Each activity regularizer changed, l1 and l2."""
+def whole(general: str, experiment: Experiment, place: str) -> str:
+    """Each regularizer in such a place changed, l1 and l2."""
     found = [
-        _Place(index, "activity_regularizer", Factors(), own)
+        _Place(index, place, Factors(), own)
         for index, layer in enumerate(experiment.layers)
-        if (own := factors(layer.activity_regularizer))
+        if (own := factors(getattr(layer, place)))
     ]
     return _line(general, found)
 
 
-def _line(general: str, places: list[_Place]) -> str:
+def _line(general: str, places: list[_Place], kind: str = "l2") -> str:
+    """`general`, which says it for this kind, of each of these places."""
     value = general.partition("=")[2]
     kinds = {(place.argument, place.kept, place.changed) for place in places}
     if not kinds:
         return general
     argument, kept, changed = next(iter(kinds))
-    if len(kinds) == 1 and not kept and not changed.l1:
+    if len(kinds) == 1 and not kept and changed == Factors(**{kind: getattr(changed, kind)}):
         return f"{argument}={value}"
     return "; ".join(f"{place.statement} = {_regularizer(value, place)}" for place in places)
 

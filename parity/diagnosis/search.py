@@ -27,6 +27,7 @@ from parity.config import Experiment
 from parity.diagnosis.direction import Fit, Fitting
 from parity.diagnosis.evidence import Evidence
 from parity.diagnosis.factors import fitted
+from parity.diagnosis.own_regularizers import EVERYWHERE, factors
 from parity.diagnosis.stand_in import IN_FLOAT32, StandIn, Told, Used, apart, computes_in_float32
 from parity.protocol import Key, execution_order
 
@@ -70,7 +71,14 @@ FACTORS = (
     "l2.scale",
     "l2.decay",
     "l2.reported",
+    "l1.penalty",
+    "l1.gradient",
+    "l1.scale",
+    "l1.reported",
     "activity.batch",
+    "activity.penalty",
+    "activity.gradient",
+    "activity.reported",
     "momentum.dampening",
 )
 
@@ -134,7 +142,7 @@ class Search:
         self._begins: dict[tuple[int, Set], tuple[int, Key] | None] = {}
         self.keys = execution_order(evidence.keys, stand_in.experiment.layer_names)
         parameters = sum(array.size for array in stand_in.weights.values())
-        others = _of_others(stand_in.experiment.optimizer)
+        others = _of_others(stand_in.experiment)
         self.singles = [
             single
             for single in stand_in.choices
@@ -381,10 +389,21 @@ def _from_logits(experiment: Experiment) -> bool:
     return experiment.loss.class_name.endswith("Crossentropy") and experiment.layers[-1].activation in _LAST
 
 
-def _of_others(optimizer: Any) -> set[str]:
-    """Families of conventions that are about another optimizer, or about none."""
-    own = {"Adam": "adam", "RMSprop": "rmsprop", "SGD": "momentum" if getattr(optimizer, "momentum", 0) else ""}
-    return {"adam", "momentum", "rmsprop", "init"} - {own[optimizer.class_name]}
+def _of_others(experiment: Experiment) -> set[str]:
+    """Families of conventions that are about another optimizer, or none, or about a penalty that there is not."""
+    optimizer: Any = experiment.optimizer
+    of_optimizers = {
+        "Adam": "adam",
+        "RMSprop": "rmsprop",
+        "SGD": "momentum" if getattr(optimizer, "momentum", 0) else "",
+    }
+    own = {of_optimizers[optimizer.class_name]}
+    for layer in experiment.layers:
+        for place in EVERYWHERE:
+            of_place = factors(getattr(layer, place))
+            own |= {place.removesuffix("_regularizer")} if of_place else set()
+            own |= {"l1"} if of_place.l1 else set()
+    return {"adam", "momentum", "rmsprop", "init", "l1", "bias", "activity"} - own
 
 
 def _possible(single: tuple[str, str], evidence: Evidence, parameters: int) -> bool:

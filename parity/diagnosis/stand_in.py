@@ -142,9 +142,12 @@ def _in_float64(records: Records) -> Records:
 
 
 def largest(array: Array) -> Array:
-    """The largest absolute value at each step; a NaN has none."""
-    found = np.abs(array.reshape(len(array), -1)).max(axis=1, initial=0.0).astype(np.float64)
-    return np.where(np.isnan(found), 0.0, found)
+    """The largest absolute value at each step; a NaN counts for nothing, and what stands beside it as it does alone."""
+    of_step = np.abs(array.reshape(len(array), -1))
+    found = of_step.max(axis=1, initial=0.0)
+    if np.isnan(found).any():
+        found = np.fmax.reduce(of_step, axis=1, initial=0.0)
+    return found.astype(np.float64)
 
 
 def _used(candidate: Array, told: Array | None, budget: Array | None) -> Array:

@@ -97,8 +97,13 @@ def _layer(random: Random, units: int, activation: str) -> dict[str, Any]:
     layer: dict[str, Any] = {"units": units, "activation": activation}
     if activation == "relu":
         layer["kernel_initializer"] = "he_normal"
-    if random.random() < 0.6:
-        layer["kernel_regularizer"] = {"class_name": "L2", "l2": float(random.choice([0.001, 0.01, 0.1]))}
+    if (share := random.random()) < 0.6:
+        penalty = {"class_name": "L2", "l2": float(random.choice([0.001, 0.01, 0.1]))}
+        if share < 0.06:
+            penalty = {"class_name": "L1", "l1": penalty["l2"]}
+        layer["kernel_regularizer"] = penalty
+        if share > 0.54:
+            layer["bias_regularizer"] = penalty
     if random.random() < 0.1:
         layer["activity_regularizer"] = {"class_name": "L2", "l2": 0.01}
     return layer

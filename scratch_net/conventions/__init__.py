@@ -26,10 +26,21 @@ from scratch_net.conventions import (
     rounding,
 )
 from scratch_net.conventions.factors import Factors
-from scratch_net.conventions.initialization import initializers
+from scratch_net.conventions.initialization import asked_for, initializers, seeds
 from scratch_net.conventions.sharing import Products, share
 
-__all__ = ["CHOICES", "FACTORS", "KERAS_CHOICE", "NUMBERS", "Training", "apply", "check", "initializers"]
+__all__ = [
+    "CHOICES",
+    "FACTORS",
+    "KERAS_CHOICE",
+    "NUMBERS",
+    "Training",
+    "apply",
+    "asked_for",
+    "check",
+    "initializers",
+    "seeds",
+]
 
 # code -> choice -> what it does to a network. Keras' own choice needs no entry but has a name.
 FAMILIES = (

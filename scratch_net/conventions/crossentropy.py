@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scratch_net.activations import softmax
+from scratch_net.activations import Softmax, softmax
 from scratch_net.conventions.instead import instead
 from scratch_net.losses import (
     EPSILON,
@@ -37,6 +37,35 @@ def _targets(loss, y, p):
     if isinstance(loss, SparseCategoricalCrossentropy):
         return (y[..., None] == np.arange(p.shape[-1])).astype(p.dtype)
     return loss.targets(y)
+
+
+def _unshifted(network):
+    """`p = exp(z) / sum_j exp(z_j)`: infinity over infinity, which is NaN, where an exponential overflows.
+
+    And with it what is worked out of p, `-1/B sum_b sum_c y log p` and its shortcut `(sum(y) p - y) / B`.
+    """
+
+    def unshifted(z):
+        e = np.exp(z)
+        return e / e.sum(axis=-1, keepdims=True)
+
+    for layer in network.layers:
+        if isinstance(layer.activation, Softmax):
+            layer.activation.forward = unshifted
+    if not network.skips_activation or not isinstance(network.layers[-1].activation, Softmax):
+        return
+    if isinstance(network.loss, BinaryCrossentropy):
+        return
+
+    class Unshifted(type(network.loss)):
+        def value_from_logits(self, y, z):
+            return -mean((_targets(self, y, z) * np.log(unshifted(z))).sum(axis=-1))
+
+        def gradient_from_logits(self, y, z):
+            y = _targets(self, y, z)
+            return (unshifted(z) * y.sum(axis=-1, keepdims=True) - y) / z.shape[-2]
+
+    instead(network, Unshifted)
 
 
 def _kept(keep, inside, both=None):
@@ -100,7 +129,7 @@ def _as_given(network):
         _one_logarithm(network, None)
 
 
-def _output_as_logits(network):
+def output_as_logits(network):
     """The output of the last softmax (or sigmoid) is taken for logits: softmax(softmax(z))."""
     if network.skips_activation:
         network.skips_activation, network.from_logits = False, True
@@ -167,6 +196,7 @@ def _fused(network):
 
 
 KERAS_CHOICE = {
+    "forward.softmax": "shifted",
     "loss.smoothing": "spread_all",
     "loss.clip": "1e-7",
     "loss.soft_labels": "summed",
@@ -176,6 +206,7 @@ KERAS_CHOICE = {
     "loss.log": "logits",
 }
 CHOICES = {
+    "forward.softmax": {"unshifted": _unshifted},
     "loss.smoothing": {
         "off_class": _smoothing(lambda y, s, c: y * (1 - s) + (1 - y) * (s / max(c - 1, 1))),
         "scaled": _smoothing(lambda y, s, c: y * (1 - s / c) + s / c),
@@ -190,7 +221,7 @@ CHOICES = {
     },
     "loss.soft_labels": {"fused": _fused},
     "loss.probabilities": {"as_given": _as_given},
-    "loss.softmax": {"twice": _output_as_logits},
+    "loss.softmax": {"twice": output_as_logits},
     "loss.input": {"probabilities": _probabilities},
     "loss.log": {f"plus_{eps}": _log_of_sum(float(eps)) for eps in ("1e-7", "1e-8", "1e-9", "1e-10", "1e-12")}
     | {f"clip_{eps}": _log_of_clipped(float(eps)) for eps in ("1e-7", "1e-8", "1e-12", "1e-15")}

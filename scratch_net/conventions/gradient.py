@@ -80,10 +80,14 @@ def _derivative_of_input(chosen):
     return install
 
 
-def _no_hidden_derivative(network):
-    """`dz = da` in hidden layers."""
-    for layer in _hidden(network.layers):
-        wrap(layer, "backward_activation", lambda previous, da, z, a: da)
+def _no_derivative(chosen):
+    """`dz = da` in `chosen(layers)`."""
+
+    def install(network):
+        for layer in chosen(network.layers):
+            wrap(layer, "backward_activation", lambda previous, da, z, a: da)
+
+    return install
 
 
 def _no_output_derivative(network):
@@ -283,7 +287,12 @@ CHOICES = {
         "hidden_at_output": _derivative_at_output(_hidden),
         "hidden_of_input": _derivative_of_input(_hidden),
     },
-    "gradient.hidden_activation": {"missing": _no_hidden_derivative},
+    "gradient.hidden_activation": {
+        "missing": _no_derivative(_hidden),
+        "missing_in_first": _no_derivative(lambda layers: _hidden(layers)[:1]),
+        "missing_in_second": _no_derivative(lambda layers: _hidden(layers)[1:2]),
+        "missing_in_third": _no_derivative(lambda layers: _hidden(layers)[2:3]),
+    },
     "gradient.output_activation": {"missing": _no_output_derivative},
     "gradient.softmax": {"diagonal": _softmax_alone},
     "gradient.shortcut": {"twice": _shortcut_twice, "diagonal": _diagonal_softmax},

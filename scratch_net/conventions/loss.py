@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from scratch_net.conventions.crossentropy import output_as_logits
 from scratch_net.conventions.factors import Factors
 from scratch_net.conventions.instead import instead
 from scratch_net.losses import Crossentropy, SparseCategoricalCrossentropy
@@ -11,18 +14,21 @@ from scratch_net.network import Loss
 def _all_pairs(network):
     """`1/B**2 sum_b sum_k loss(y_k, p_b)`: every output against every target, where there is one output.
 
-    `mean_k (y_k - p)**2 = (mean(y) - p)**2 + var(y)`, and a cross-entropy is linear in y: so each output meets the mean
-    target, which takes B numbers and not B**2.
+    `mean_k (y_k - p)**2 = (mean(y) - p)**2 + mean_k (y_k - mean(y))**2`, and a cross-entropy is linear in y: so each
+    output meets the mean target, which takes B numbers and not B**2.
     """
     inner = network.loss
     if network.layers[-1].kernel.shape[-1] != 1 or isinstance(inner, SparseCategoricalCrossentropy):
         return
 
+    def column(y, p):
+        return y if y.ndim == p.ndim else y[..., None]
+
     def mean(y, p):
-        return y.reshape(p.shape).mean(axis=-2, keepdims=True, dtype=p.dtype)
+        return column(y, p).mean(axis=-2, keepdims=True, dtype=p.dtype)
 
     def spread(y, p):
-        return ((y.reshape(p.shape) - mean(y, p)) ** 2).mean(axis=(-2, -1))
+        return inner.value(column(y, p), np.broadcast_to(mean(y, p), p.shape))
 
     class AllPairs(type(inner)):
         def value(self, y, p):
@@ -101,6 +107,33 @@ def _told(factor, **needed):
     return install
 
 
+LOSS = ("loss", "skips_activation", "from_logits")  # what a network has of its loss
+
+
+def _told_as(change):
+    """Tell the data loss as a network does that `change` was made of; the one that there is, is minimised."""
+
+    def install(network):
+        own = {name: getattr(network, name) for name in LOSS}
+        change(network)
+        other = {name: getattr(network, name) for name in LOSS}
+        vars(network).update(own)
+        if other == own:
+            return
+        before = network.reported
+
+        def reported(loss, y):
+            loss, top = before(loss, y), network.layers[-1]
+            vars(network).update(other)
+            data = network.data_loss(y, top.z, top.a)
+            vars(network).update(own)
+            return Loss(data + sum(loss.penalties.values()), data, loss.penalties)
+
+        network.reported = reported
+
+    return install
+
+
 KERAS_CHOICE = {
     "loss.pairs": "elementwise",
     "loss.outputs": "as_named",
@@ -123,6 +156,8 @@ CHOICES = {
             "sum_outputs": _told(lambda p: p.shape[-1], over_outputs="mean"),
             "mean_outputs": _told(lambda p: 1 / p.shape[-1], over_outputs="sum"),
             "sum_batch": _told(lambda p: p.shape[-2], over_batch="mean"),
+            "softmax_twice": _told_as(output_as_logits),
+            "all_pairs": _told_as(_all_pairs),
         },
         _told,
     ),

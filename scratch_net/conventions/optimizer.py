@@ -72,19 +72,39 @@ def _step_ahead(_, adam):
     wrap(adam, "corrections", lambda previous, t: previous(t + t.dtype.type(1)))
 
 
-@_of(Adam)
-def _step_of_tensor(network, adam):
-    """Tensor k of K uses `t = (step - 1) K + k`."""
-    position = {name: index for index, name in enumerate(network.weights)}
+def _step_of_tensor(in_order):
+    """Tensor k of K uses `t = (step - 1) K + k`, where `in_order(layers)` has their names in the order of k."""
 
-    def update(previous, weights, gradients):
-        steps = adam.iterations
-        for name, w in weights.items():
-            adam.iterations = steps * len(position) + position[name]
-            previous({name: w}, gradients)
-        adam.iterations = steps + 1
+    @_of(Adam)
+    def install(network, adam):
+        position = {name: index for index, name in enumerate(in_order(network.layers))}
 
-    wrap(adam, "update", update)
+        def update(previous, weights, gradients):
+            steps = adam.iterations
+            for name, w in weights.items():
+                adam.iterations = steps * len(position) + position[name]
+                previous({name: w}, gradients)
+            adam.iterations = steps + 1
+
+        wrap(adam, "update", update)
+
+    return install
+
+
+def _forwards(layers):
+    """W1, b1, W2, b2."""
+    return [name for layer in layers for name in layer.weights]
+
+
+def _backwards(layers):
+    """W2, b2, W1, b1, as backpropagation finds their gradients."""
+    return _forwards(reversed(layers))
+
+
+def _kernels_first(layers):
+    """W1, W2, b1, b2."""
+    kernels = [layer.kernel_name for layer in layers]
+    return kernels + [name for name in _forwards(layers) if name not in kernels]
 
 
 # Momentum ----------------------------------------------------------------------------------------------------------
@@ -309,7 +329,12 @@ CHOICES = {
     "adam.epsilon": {"textbook": _textbook_epsilon, "inside": _epsilon_under_the_root},
     "adam.epsilon_value": {"1e-8": _paper_s_epsilon},
     "adam.bias_correction": {"missing": _no_correction, "no_power": _correction_without_power},
-    "adam.step": {"ahead": _step_ahead, "per_tensor": _step_of_tensor},
+    "adam.step": {
+        "ahead": _step_ahead,
+        "per_tensor": _step_of_tensor(_forwards),
+        "per_tensor_backwards": _step_of_tensor(_backwards),
+        "per_tensor_kernels_first": _step_of_tensor(_kernels_first),
+    },
     "momentum.dampening": {"dampened": _dampened},
     "momentum.nesterov": {"off": _nesterov_off, "twice": _nesterov_twice, "lookahead": _lookahead},
     "momentum.rate": {"outside": _rate_outside},
@@ -326,6 +351,8 @@ CHOICES = {
         "not_second": _without_layer(1),
         "not_third": _without_layer(2),
         "not_last": _update_only(lambda network: _weights_of(network.layers[:-1])),
+        "only_first": _update_only(lambda network: _weights_of(network.layers[:1])),
+        "only_last": _update_only(lambda network: _weights_of(network.layers[-1:])),
         "no_biases": _update_only(lambda network: {layer.kernel_name for layer in network.layers}),
     },
     "update.biases": {

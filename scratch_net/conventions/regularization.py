@@ -1,8 +1,9 @@
 """Other penalties than Keras'.
 
-`l2.*` are about the l2 penalty, also where it stands beside an l1; `l2.layers` and `l2.bias` move a layer's kernel
-regularizer as it is. In the table, what says which penalties there are comes before what changes how they are told,
-their factor, and their gradient.
+`l2.*` are about the l2 penalty and `l1.*` about the l1, also where they stand beside each other; `l2.layers` and
+`l2.bias` move a layer's kernel regularizer as it is. `bias.*` are about the regularizers that biases have of their own,
+and `activity.*` about those of outputs, whatever they are made of. In the table, what says which penalties there are
+comes before what changes how they are told, their factor, and their gradient.
 """
 
 from __future__ import annotations
@@ -10,32 +11,36 @@ from __future__ import annotations
 import numpy as np
 
 from scratch_net.conventions.factors import Factors
-from scratch_net.conventions.other_l2 import (
-    AbsentL2,
-    DividedL2,
+from scratch_net.conventions.penalties import (
+    Absent,
+    Apart,
+    Divided,
     Nothing,
-    TimesL2,
-    apart,
+    Times,
     changed,
-    each_l2,
+    each,
     gradients_of_their_own,
+    kind_of,
     parts_of,
     sum_of,
 )
 from scratch_net.network import Loss
-from scratch_net.regularizers import L2, penalty_of
+from scratch_net.regularizers import L1, L2, penalty_of
 
 WEIGHTS = ("kernel_regularizer", "bias_regularizer")
-EVERYWHERE = (*WEIGHTS, "activity_regularizer")
+BIASES = ("bias_regularizer",)
+OUTPUTS = ("activity_regularizer",)
+EVERYWHERE = (*WEIGHTS, *OUTPUTS)
+ANY = (L1, L2)
 
 
-def _exact_constant(network):
+def _exact(value, dtype):
+    return np.dtype(dtype).type(value)
+
+
+def _exact_constant(made, kind):
     """lambda as it is, where Keras rounds it to float32."""
-
-    def exact(value, dtype):
-        return np.dtype(dtype).type(value)
-
-    each_l2(network, lambda r: L2(r.l2, exact), EVERYWHERE)
+    return lambda network: each(network, made, EVERYWHERE, (kind,))
 
 
 def _of_batch(network):
@@ -50,12 +55,12 @@ def _of_dataset(network):
     return lambda: count
 
 
-def _over(count_of):
+def _over(count_of, kinds=(L2,)):
     """`lambda / n` with `n = count_of(network)()`, in the loss and in the gradient."""
 
     def install(network):
         count = count_of(network)
-        each_l2(network, lambda r: DividedL2(r, count), WEIGHTS)
+        each(network, lambda r: Divided(r, count), WEIGHTS, kinds)
 
     return install
 
@@ -65,7 +70,7 @@ def _gradient_over(count_of):
 
     def install(network):
         count = count_of(network)
-        _in_gradient(lambda r: DividedL2(r, count))(network)
+        _in_gradient(lambda r: Divided(r, count))(network)
 
     return install
 
@@ -97,7 +102,7 @@ def _biases_in_gradient(network):
     unseen = []
 
     def of_bias(r):
-        unseen.append(apart(Nothing(), r))
+        unseen.append(Apart(Nothing(), r))
         return unseen[-1]
 
     _biases_with(of_bias)(network)
@@ -112,18 +117,15 @@ def _exchange(regularizers):
     return before
 
 
-def _told(change):
-    """Tell the penalties with `change(l2)` for each l2, whatever later choices make of those that are minimised."""
-
-    def install(network):
-        regularizers = [
-            (layer, {place: changed(getattr(layer, place), change) for place in EVERYWHERE}) for layer in network.layers
-        ]
+def _told_regularizers(network):
+    """The regularizers of every layer that are told, whatever later choices make of those that are minimised."""
+    if not hasattr(network, "told_regularizers"):
+        told = [(layer, {place: getattr(layer, place) for place in EVERYWHERE}) for layer in network.layers]
         loss_of, before = network.loss_of, network.reported
 
         def with_told(y, output):
             loss = loss_of(y, output)
-            own = _exchange(regularizers)
+            own = _exchange(told)
             loss.told = network.penalties()  # now: when the loss is told, the weights have moved
             _exchange(own)
             return loss
@@ -132,30 +134,48 @@ def _told(change):
             data = before(loss, y).data
             return Loss(data + sum(loss.told.values()), data, loss.told)
 
-        network.loss_of, network.reported = with_told, reported
+        network.loss_of, network.reported, network.told_regularizers = with_told, reported, told
+    return network.told_regularizers
+
+
+def _told(change, places=EVERYWHERE, kinds=(L2,)):
+    """Tell the penalties with `change(part)` for each part of these kinds."""
+
+    def install(network):
+        for _, of_layer in _told_regularizers(network):
+            of_layer.update({place: changed(of_layer[place], change, kinds) for place in places})
 
     return install
 
 
-def _minimised(change):
-    """`change(l2)` for each l2, in the loss and in the gradient."""
-    return lambda network: each_l2(network, change, EVERYWHERE)
+def _minimised(change, places=EVERYWHERE, kinds=(L2,)):
+    """`change(part)` for each part of these kinds, in the loss and in the gradient."""
+    return lambda network: each(network, change, places, kinds)
 
 
-def _in_gradient(change):
-    """The penalties on weights are in the loss as they are, and `change(l2)` in the gradient."""
+def _apart(of_loss, of_gradient, places, kinds):
+    """`of_loss(part)` in the loss, and `of_gradient(part)` in the gradient, for each part of these kinds."""
 
     def install(network):
         told_apart = []
 
-        def of_weight(r):
-            told_apart.append(apart(r, change(r)))
+        def of_part(r):
+            told_apart.append(Apart(of_loss(r), of_gradient(r)))
             return told_apart[-1]
 
-        each_l2(network, of_weight, WEIGHTS)
+        each(network, of_part, places, kinds)
         gradients_of_their_own(network, told_apart)
 
     return install
+
+
+def _as_it_is(r):
+    return r
+
+
+def _in_gradient(change, places=WEIGHTS, kinds=(L2,)):
+    """The penalties are in the loss as they are, and `change(part)` in the gradient."""
+    return _apart(_as_it_is, change, places, kinds)
 
 
 def _decay(factor):
@@ -163,9 +183,9 @@ def _decay(factor):
 
     def install(network):
         decayed = [
-            (name, part) for name, r in network.regularizers.items() for part in parts_of(r) if isinstance(part, L2)
+            (name, part) for name, r in network.regularizers.items() for part in parts_of(r) if kind_of(part) is L2
         ]
-        _in_gradient(AbsentL2)(network)
+        _in_gradient(Absent)(network)
         optimizer = network.optimizer
         before = optimizer.update
 
@@ -189,44 +209,69 @@ def _sum_over_batch(network):
 
 
 def _times(factor):
-    """`factor` times each l2."""
-    return lambda r: TimesL2(r, factor)
+    """`factor` times each of them."""
+    return lambda r: Times(r, factor)
+
+
+def _any_factor(named, install, places=EVERYWHERE, kinds=(L2,), **others):
+    """`install(change)` for each change that has a name, and for any factor; and `others`."""
+    choices = {name: install(change, places, kinds) for name, change in named.items()}
+    return Factors(choices | others, lambda factor: install(_times(factor), places, kinds))
 
 
 KERAS_CHOICE = {
     "l2.constant": "float32",
+    "l1.constant": "float32",
+    "bias.penalty": "as_given",
     "l2.scale": "lambda",
+    "l1.scale": "lambda",
     "l2.layers": "as_given",
     "l2.bias": "kernels",
     "l2.reported": "as_gradient",
+    "l1.reported": "as_gradient",
+    "activity.reported": "as_gradient",
     "l2.penalty": "whole",
+    "l1.penalty": "whole",
+    "activity.penalty": "whole",
     "l2.gradient": "as_loss",
+    "l1.gradient": "as_loss",
+    "activity.gradient": "as_loss",
     "l2.decay": "coupled",
     "activity.batch": "mean",
 }
 CHOICES = {
-    "l2.constant": {"exact": _exact_constant},
+    "l2.constant": {"exact": _exact_constant(lambda r: L2(r.l2, _exact), L2)},
+    "l1.constant": {"exact": _exact_constant(lambda r: L1(r.l1, _exact), L1)},
+    "bias.penalty": {
+        "absent": _minimised(Absent, BIASES, ANY),
+        "in_loss": _in_gradient(Absent, BIASES, ANY),
+        "in_gradient": _apart(Absent, _as_it_is, BIASES, ANY),
+    },
     "l2.scale": {"over_batch": _over(_of_batch), "over_dataset": _over(_of_dataset)},
+    "l1.scale": {"over_batch": _over(_of_batch, (L1,)), "over_dataset": _over(_of_dataset, (L1,))},
     "l2.layers": {
         "not_first": _without(lambda layers: layers[:1]),
         "not_second": _without(lambda layers: layers[1:-1][:1]),
         "not_last": _without(lambda layers: layers[-1:]),
+        "only_first": _without(lambda layers: layers[1:]),
+        "only_last": _without(lambda layers: layers[:-1]),
     },
     "l2.bias": {"included": _biases_with(lambda r: r), "in_gradient": _biases_in_gradient},
-    "l2.reported": Factors({"absent": _told(AbsentL2), "half": _told(_times(0.5))}, lambda f: _told(_times(f))),
-    "l2.penalty": Factors(
-        {"half": _minimised(_times(0.5)), "absent": _minimised(AbsentL2)}, lambda f: _minimised(_times(f))
+    "l2.reported": _any_factor({"absent": Absent, "half": _times(0.5)}, _told),
+    "l1.reported": {"absent": _told(Absent, kinds=(L1,))},
+    "activity.reported": {"absent": _told(Absent, OUTPUTS, ANY)},
+    "l2.penalty": _any_factor({"half": _times(0.5), "absent": Absent}, _minimised),
+    "l1.penalty": _any_factor({"half": _times(0.5), "absent": Absent}, _minimised, EVERYWHERE, (L1,)),
+    "activity.penalty": _any_factor({"half": _times(0.5), "absent": Absent}, _minimised, OUTPUTS, ANY),
+    "l2.gradient": _any_factor(
+        {"half": _times(0.5), "double": _times(2), "absent": Absent},
+        _in_gradient,
+        WEIGHTS,
+        over_batch=_gradient_over(_of_batch),
+        over_dataset=_gradient_over(_of_dataset),
     ),
-    "l2.gradient": Factors(
-        {
-            "half": _in_gradient(_times(0.5)),
-            "double": _in_gradient(_times(2)),
-            "absent": _in_gradient(AbsentL2),
-            "over_batch": _gradient_over(_of_batch),
-            "over_dataset": _gradient_over(_of_dataset),
-        },
-        lambda f: _in_gradient(_times(f)),
-    ),
+    "l1.gradient": {"absent": _in_gradient(Absent, kinds=(L1,))},
+    "activity.gradient": {"absent": _in_gradient(Absent, OUTPUTS, ANY)},
     "l2.decay": {"decoupled": _decay(lambda rate: rate), "unscaled": _decay(lambda _: 1)},
     "activity.batch": {"sum": _sum_over_batch},
 }

@@ -51,7 +51,7 @@ def test_keras_has_every_name_and_takes_every_argument(code, line, keras):
 
 def told(code: str, line: str, keras) -> dict:
     """What Keras is told without the line, such that the line's choice can be seen."""
-    classes = "categorical" in line or "ops.log" in line or code == "report.accuracy"
+    classes = "categorical" in line or "ops.log" in line or code in {"report.accuracy", "forward.softmax"}
     told = {"loss": "categorical_crossentropy" if classes else "mean_squared_error", "metrics": ["accuracy"]}
     told["activation"] = "softmax" if classes else None
     if code == "loss.probabilities":
@@ -60,9 +60,9 @@ def told(code: str, line: str, keras) -> dict:
         told["loss"] = keras.losses.CategoricalCrossentropy(label_smoothing=NUMBERS["s"])
     if code == "gradient.relu_at_zero":
         told["activation"] = "relu"
-    if code.startswith(("l2.", "activity.")):
-        place = "activity_regularizer" if code.startswith("activity.") else "kernel_regularizer"
-        told[place] = keras.regularizers.L2(NUMBERS["lam"])
+    if (family := code.partition(".")[0]) in {"l1", "l2", "bias", "activity"}:
+        place = "kernel_regularizer" if family in {"l1", "l2"} else f"{family}_regularizer"
+        told[place] = (keras.regularizers.L1 if family == "l1" else keras.regularizers.L2)(NUMBERS["lam"])
     if code.startswith("init."):
         told["kernel_initializer"] = keras.initializers.HeNormal(seed=1)
     rate = {"learning_rate": NUMBERS["lr"]}
@@ -76,7 +76,7 @@ def told(code: str, line: str, keras) -> dict:
     return told
 
 
-def data(code: str) -> dict:
+def data(code: str, line: str) -> dict:
     random = np.random.default_rng(0)
     x, labels = random.normal(size=(SIZES["N"], 3)), np.array([0, 2, 1, 1, 0, 2, 1])
     W, b = random.normal(size=(3, 3)), random.normal(size=3)
@@ -84,7 +84,7 @@ def data(code: str) -> dict:
         W *= 100  # saturated: the targets' probabilities are near 0
     if code == "gradient.relu_at_zero":
         W, b = 0 * W, 0 * b
-    if code == "loss.pairs":  # one output
+    if "(1, -1)" in line:  # every target against every output, of which there is one
         return {"x": x, "y": labels * 1.0, "W": W[:, :1], "b": b[:1]}
     return {"x": x, "y": np.eye(3)[labels], "labels": labels, "W": W, "b": b}
 
@@ -102,7 +102,7 @@ def compiled(keras, code: str, told: dict, given: dict):
 @pytest.mark.parametrize(("code", "line"), ARGUMENTS)
 def test_an_argument_makes_keras_train_differently(code, line, keras, runtime):
     runtime.set_precision("float64")
-    given = data(code)
+    given = data(code, line)
     names = {"keras": keras, "np": np, **given, **NUMBERS, **SIZES}
     exec(line, names)  # noqa: S102  # the catalogue's own
     line_says = {assigned(line): names[assigned(line)]}
@@ -119,7 +119,7 @@ def test_an_argument_makes_keras_train_differently(code, line, keras, runtime):
 @pytest.mark.parametrize(("code", "line"), STATEMENTS)
 def test_a_statement_runs(code, line, keras, runtime):
     keras.utils.set_random_seed(0)  # fit shuffles
-    given = data(code)
+    given = data(code, line)
     model, layer = compiled(keras, code, told(code, line, keras), given)
     if "labels" in line:
         model.compile(loss="sparse_categorical_crossentropy", run_eagerly=True)

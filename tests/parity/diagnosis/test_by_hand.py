@@ -70,6 +70,7 @@ LEVELS = {
     "loss and weights": "loss",
     "weights": "{}",
 }
+WRITTEN = "gradient.items()"  # the last layer's first
 UPDATE = "self.w[name] + (mu * m - lr * g if self.nesterov else m)"
 
 # choice -> a line of the network, what stands there with the mistake, and what weights alone do not tell apart.
@@ -105,6 +106,13 @@ MISTAKES = {
     ),
     "gradient.bias=not_averaged": ("dz.sum(axis=0)", "dz.sum(axis=0) * len(x)", ()),
     "l2.layers=not_second": ("self.penalized = self.names", "self.penalized = self.names[::2]", ()),
+    "l2.layers=only_first": ("self.penalized = self.names", "self.penalized = self.names[:1]", ()),
+    "l2.layers=only_last": ("self.penalized = self.names", "self.penalized = self.names[-1:]", ()),
+    "gradient.hidden_activation=missing": (" * (1 - a**2)", "", ()),
+    "gradient.hidden_activation=missing_in_first": ("(1 - a**2)", "(1 - a**2 if name != self.names[1] else 1)", ()),
+    "gradient.hidden_activation=missing_in_second": ("(1 - a**2)", "(1 - a**2 if name != self.names[2] else 1)", ()),
+    "update.layers=only_first": (WRITTEN, "list(gradient.items())[-2:]", ()),
+    "update.layers=only_last": (WRITTEN, "list(gradient.items())[:2]", ()),
     "momentum.factor=ignored": (UPDATE, "self.w[name] - lr * g", ()),
     "learning_rate.scale=3": ("experiment.optimizer.learning_rate", "3 * experiment.optimizer.learning_rate", ()),
     "l2.penalty=0.3": (
@@ -160,6 +168,101 @@ def test_beside_a_loss_without_any_penalty_there_is_one_name_for_it(tmp_path, in
     both = {choice, "l2.reported=absent"} if choice != "l2.penalty=absent" else {choice}
     assert set(map(str, found.causes)) == both
     assert all(cause.alternatives == () for cause in found.causes)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_derivative_that_is_missing_in_one_of_three_hidden_layers_or_in_the_only_one(tmp_path, number, level):
+    first, _, last = TABLE["layers"]
+    instead = f"(1 - a**2 if name != self.names[{number}] else 1)"
+    which = {1: "first", 2: "second", 3: "third"}[number]
+    for hidden, choice in ((3, f"missing_in_{which}"), (number, f"missing_in_{which}" if number > 1 else "missing")):
+        layers = [*[first] * hidden, last]
+        (cause,) = judged(tmp_path, level, MOMENTUM, "(1 - a**2)", instead, layers=layers).causes
+        assert (str(cause), cause.alternatives) == (f"gradient.hidden_activation={choice}", ())
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_of_two_layers_the_one_alone_is_all_but_the_other(tmp_path, level):
+    layers = TABLE["layers"][1:]
+    for only, left_out in (("[:1]", "not_last"), ("[-1:]", "not_first")):
+        line = ("self.penalized = self.names", f"self.penalized = self.names{only}")
+        (cause,) = judged(tmp_path, level, MOMENTUM, *line, layers=layers).causes
+        assert (str(cause), cause.alternatives) == (f"l2.layers={left_out}", ())
+
+
+# Penalties other than an l2 of kernels: a network that has them, and its layers.
+SUM_OF_SQUARES, SLOPE = "lam * sum((W[name] ** 2).sum() for name in self.penalized)", "+= 2 * lam * W[name]"
+OF_ERROR = "dz @ W[name].T * (1 - a**2)"
+
+
+def _layers(**instead):
+    """Those of the table with other regularizers; the last without a penalty of its outputs, of which it has none."""
+    last = {"activity_regularizer": None} if "activity_regularizer" in instead else {}
+    return [layer | instead for layer in TABLE["layers"][:2]] + [TABLE["layers"][2] | instead | last]
+
+
+L1_NETWORK = NETWORK.replace("(W[name] ** 2).sum()", "abs(W[name]).sum()").replace(SLOPE, "+= lam * np.sign(W[name])")
+BIASES_TOO = "lam * sum((W[name] ** 2).sum() + (b[name] ** 2).sum() for name in self.names)"
+BIAS_SLOPE = "gradient[f'{name}/bias'] += 2 * lam * b[name]"
+OUTPUTS_TOO = "lam * sum((a**2).sum() for a in outputs[1:-1]) / len(x)"
+PENALTIES = {
+    "l1": (L1_NETWORK, _layers(kernel_regularizer={"l1": 0.01})),
+    "bias": (
+        NETWORK.replace(SUM_OF_SQUARES, BIASES_TOO).replace(SLOPE, f"{SLOPE}; {BIAS_SLOPE}"),
+        _layers(bias_regularizer={"l2": 0.01}),
+    ),
+    "activity": (
+        NETWORK.replace(SUM_OF_SQUARES, f"{SUM_OF_SQUARES} + {OUTPUTS_TOO}").replace(
+            OF_ERROR, "(dz @ W[name].T + 2 * lam * a / len(x)) * (1 - a**2)"
+        ),
+        _layers(activity_regularizer={"l2": 0.01}),
+    ),
+}
+L1_SLOPE, L1_TOLD = "+= lam * np.sign(W[name])", "penalty = lam * sum(abs(W"
+BOTH = {  # what the weights alone do not tell apart
+    "l1.penalty=absent": ("l1.penalty=absent", "l1.gradient=absent"),
+    "bias.penalty=absent": ("bias.penalty=absent", "bias.penalty=in_loss"),
+    "activity.penalty=absent": ("activity.penalty=absent", "activity.gradient=absent"),
+}
+OF_PENALTIES = {
+    "l1.penalty=half": ((L1_SLOPE, "+= lam / 2 * np.sign(W[name])"), (L1_TOLD, "penalty = lam / 2 * sum(abs(W")),
+    "l1.penalty=absent": ((L1_SLOPE, "+= 0"), (L1_TOLD, "penalty = 0 * sum(abs(W")),
+    "l1.scale=over_batch": ((L1_SLOPE, L1_SLOPE + " / len(x)"), (L1_TOLD, "penalty = lam / len(x) * sum(abs(W")),
+    "l1.scale=over_dataset": ((L1_SLOPE, L1_SLOPE + " / 20"), (L1_TOLD, "penalty = lam / 20 * sum(abs(W")),
+    "l1.gradient=absent": ((L1_SLOPE, "+= 0"),),
+    "l1.reported=absent": (("loss = data_loss + penalty", "loss, penalty = data_loss, 0.0"),),
+    "l1.constant=exact": (("np.float64(np.float32(0.01))", "0.01"),),
+    "bias.penalty=absent": ((BIAS_SLOPE, "pass"), (BIASES_TOO, SUM_OF_SQUARES)),
+    "bias.penalty=in_loss": ((BIAS_SLOPE, "pass"),),
+    "bias.penalty=in_gradient": ((BIASES_TOO, SUM_OF_SQUARES),),
+    "activity.penalty=half": ((OUTPUTS_TOO, OUTPUTS_TOO + " / 2"), ("+ 2 * lam * a /", "+ lam * a /")),
+    "activity.penalty=absent": ((OUTPUTS_TOO, "0"), (" + 2 * lam * a / len(x)", "")),
+    "activity.gradient=absent": ((" + 2 * lam * a / len(x)", ""),),
+    "activity.reported=absent": ((OUTPUTS_TOO, "0"),),
+}
+
+
+@pytest.mark.parametrize("of", PENALTIES)
+def test_with_another_penalty_and_without_a_mistake_it_trains_as_it_should(tmp_path, of):
+    network, layers = PENALTIES[of]
+    assert judged(tmp_path, "everything", MOMENTUM, network=network, layers=layers).verdict is Verdict.PARITY
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("choice", OF_PENALTIES)
+def test_what_is_forgotten_of_another_penalty_is_named(tmp_path, choice, level):
+    network, layers = PENALTIES[choice.partition(".")[0]]
+    for line, instead in OF_PENALTIES[choice]:
+        assert network.count(line) == 1
+        network = network.replace(line, instead)
+    found = judged(tmp_path, level, MOMENTUM, network=network, layers=layers)
+    if level == "weights" and choice.endswith(("reported=absent", "in_gradient")):
+        assert found.first_divergence is None
+        return
+    alike = next((both for both in BOTH.values() if choice in both), ()) if level == "weights" else ()
+    named, *alternatives = alike or (choice,)
+    assert _names(found) == [(named, tuple(alternatives))]
 
 
 @pytest.mark.parametrize("batch_size", [16, 17, 40])
@@ -272,6 +375,48 @@ def test_an_rmsprop_with_another_epsilon(tmp_path, choice, instead, level):
     assert (str(cause), cause.alternatives) == (choice, ())
 
 
+MOMENTS = """{f"{name}/momentum": m for name, (m, v) in self.m.items()} | {
+            f"{name}/velocity": v for name, (m, v) in self.m.items()}"""
+STEP = "alpha = lr * (1 - self.betas[1] ** t) ** 0.5 / (1 - self.betas[0] ** t)"
+ADAM = (
+    NETWORK.replace("self.nesterov, self.lr = experiment.optimizer.nesterov, ", "self.t, self.lr = 0, ")
+    .replace("np.float64(np.float32(experiment.optimizer.momentum))", "0")
+    .replace(
+        "self.batch_size = ", "self.betas = [float(np.float32(beta)) for beta in (0.9, 0.999)]; self.batch_size = "
+    )
+    .replace("self.m = {name: np.zeros_like(weight)", "self.m = {name: (0 * weight, 0 * weight)")
+    .replace(
+        "        for name, g in gradient.items():",
+        f"        self.t += 1; t = self.t; {STEP}\n        for name, g in gradient.items():",
+    )
+    .replace(
+        "m = self.m[name] = mu * self.m[name] - lr * g",
+        "m, v = self.m[name]; m, v = m + (g - m) * (1 - 0.9), v + (g**2 - v) * (1 - 0.999)",
+    )
+    .replace(
+        f"self.w[name] = {UPDATE}", "self.m[name] = m, v; self.w[name] = self.w[name] - m * alpha / (np.sqrt(v) + 1e-7)"
+    )
+    .replace('{f"{name}/momentum": m for name, m in self.m.items()} if mu else {}', MOMENTS)
+)
+PER_TENSOR = {
+    "backwards": WRITTEN,
+    "kernels_first": f"sorted({WRITTEN}, key=lambda one: ('bias' in one[0], self.names.index(one[0].split('/')[0])))",
+    "": "[(name, gradient[name]) for name in self.w]",
+}
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("order", PER_TENSOR)
+def test_an_adam_that_counts_tensors(tmp_path, order, level):
+    optimizer = {"class_name": "Adam", "learning_rate": 0.01}
+    assert judged(tmp_path, level, optimizer, network=ADAM).first_divergence is None
+    network = ADAM.replace(f"self.t += 1; t = self.t; {STEP}", "pass").replace(WRITTEN, PER_TENSOR[order])
+    inside = f"self.t += 1; t = self.t; {STEP}; m, v = self.m[name];"
+    (cause,) = judged(tmp_path, level, optimizer, "m, v = self.m[name];", inside, network=network).causes
+    choice = f"per_tensor_{order}".rstrip("_")
+    assert (str(cause), cause.alternatives) == (f"adam.step={choice}", ())
+
+
 # Classifiers as they are mostly written: the loss is told of probabilities, the gradient is p - y.
 ONE_HOT = CLASSIFIER.replace("; y = y * 0.9 + 0.1 / 3", "")
 OF_LABELS = CLASSIFIER.replace("y = y * 0.9 + 0.1 / 3", LABELS)
@@ -351,6 +496,87 @@ def test_probabilities_that_are_clipped_show_where_outputs_are_saturated(tmp_pat
     assert _names(found) == [("loss.log=clip_1e-12", ())]
 
 
+IN_FLOAT32 = ("np.float64(np.float32(0.01)), np.float64(", "np.float32(0.01), np.float32(")
+Z = "outputs[-1] @ W[name]"
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("product", [Z, "np.einsum('ij,kj->ik', outputs[-1], np.ascontiguousarray(W[name].T))"])
+@pytest.mark.parametrize(("precision", "size"), [("float32", 20.0), ("float64", 300.0)])
+@pytest.mark.parametrize("name", ["softmax", "smoothed"])
+def test_a_softmax_that_overflows_beside_another_mistake(tmp_path, name, precision, size, product, level):
+    """NaN in the very elements in which it is, and what is none within its budget, whatever the order of its sums."""
+    network, settings = LOGS[name]
+    *below, last = settings["layers"]
+    layers = [*below, last | {"kernel_initializer": {"class_name": "RandomNormal", "stddev": size, "seed": 3}}]
+    network = network.replace(Z, product).replace("+= 2 * lam * W[name]", "+= lam * W[name]")
+    network = network.replace(*IN_FLOAT32) if precision == "float32" else network
+    found = judged(tmp_path, level, PLAIN, network=network, **settings | {"layers": layers}, precision=precision)
+    half = "l2.gradient=half" if level == "everything" else "l2.penalty=half"
+    assert {str(cause) for cause in found.causes} == {"forward.softmax=unshifted", half}
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_softmax_that_overflows_under_a_squared_error(tmp_path, level):
+    """Its whole Jacobian is NaN, and so is every weight: outputs alone tell what it was."""
+    *below, last = CLASSES["layers"]
+    layers = [*below, last | {"kernel_initializer": {"class_name": "RandomNormal", "stddev": 300.0, "seed": 3}}]
+    found = judged(tmp_path, level, PLAIN, network=PROBABILITIES, **CLASSES | {"loss": "mse", "layers": layers})
+    assert _names(found) == ([("forward.softmax=unshifted", ())] if level == "everything" else [])
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_of_weights_none_of_which_is_a_number_nothing_is_named(tmp_path, level):
+    """An Adam whose t begins at 0, in a network whose softmax would overflow and does not."""
+    network = ADAM.replace("self.t += 1; t = self.t;", "t = self.t; self.t += 1;")
+    network = network.replace("float(np.float32(beta))", "np.float64(np.float32(beta))")  # 0 / 0 is NaN, no error
+    stable = "z = z - z.max(axis=1, keepdims=True); p = outputs[-1] = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)"
+    network = network.replace("p = outputs[-1]", stable).replace("2 * (p - y) / (len(p) * 3)", "(p - y) / len(p)")
+    of_logits = "(y * (np.log(np.exp(z).sum(axis=1, keepdims=True)) - z)).sum(axis=1).mean()"
+    network = network.replace("np.mean((p - y) ** 2)", of_logits)
+    _, settings = LOGS["softmax"]
+    *below, last = settings["layers"]
+    layers = [*below, last | {"kernel_initializer": {"class_name": "RandomNormal", "stddev": 300.0, "seed": 3}}]
+    optimizer = {"class_name": "Adam", "learning_rate": 0.01}
+    found = judged(tmp_path, level, optimizer, network=network, **settings | {"layers": layers})
+    assert (found.first_divergence.step, str(found.first_divergence.key)) == (1, "update dense/kernel")
+    assert found.causes == ()
+    assert found.diagnosis.unable.startswith("nothing of what differs in step 1 is a number")
+
+
+TWICE = {
+    "softmax": (("np.log(p)", "np.log(np.exp(p) / np.exp(p).sum(axis=1, keepdims=True))"),),
+    "binary": (("np.log(1 - p)", "np.log(1 / (1 + np.exp(p)))"), ("np.log(p)", "np.log(1 / (1 + np.exp(-p)))")),
+}
+TWICE |= dict.fromkeys(("smoothed", "labels"), TWICE["softmax"])
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("name", LOGS)
+def test_a_softmax_of_the_softmax_in_the_told_loss_alone(tmp_path, name, level):
+    network, settings = LOGS[name]
+    for line, instead in TWICE[name]:
+        assert network.count(line) == 1
+        network = network.replace(line, instead)
+    found = judged(tmp_path, level, MOMENTUM, network=network, **settings)
+    assert _names(found) == ([("loss.reported=softmax_twice", ())] if level != "weights" else [])
+
+
+ONE_OUTPUT = NETWORK.replace("(len(p) * 3)", "len(p)")
+ONE_TARGET = {
+    "data": TABLE["data"] | {"targets": 1},
+    "layers": [*TABLE["layers"][:2], TABLE["layers"][2] | {"units": 1}],
+}
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_every_target_against_every_output_in_the_told_loss_alone(tmp_path, level):
+    settings = {"network": ONE_OUTPUT, **ONE_TARGET}
+    assert judged(tmp_path, level, MOMENTUM, **settings).first_divergence is None
+    found = judged(tmp_path, level, MOMENTUM, "np.mean((p - y) ** 2)", "np.mean((p - y.reshape(-1)) ** 2)", **settings)
+    assert _names(found) == ([("loss.reported=all_pairs", ())] if level != "weights" else [])
+
+
 SURE = 14.0  # a bias that makes a sigmoid of all outputs, and the loss some 1e-6
 PLAIN_BINARY = BINARY.replace("loss = data_loss + penalty", "loss = data_loss").replace(
     'gradient[f"{name}/kernel"] += 2 * lam * W[name]', "pass"
@@ -377,6 +603,6 @@ def test_a_loss_that_is_small_is_off_by_units_of_one(tmp_path, log_of_rest, labe
 @pytest.mark.parametrize("choice", ["plus_1e-9", "plus_1e-12", "clip_1e-12"])
 def test_in_float32_a_number_that_is_lost_in_rounding_is_no_mistake(tmp_path, choice):
     network, settings = with_logs_of("softmax", choice)
-    network = network.replace("np.float64(np.float32(0.01)), np.float64(", "np.float32(0.01), np.float32(")
+    network = network.replace(*IN_FLOAT32)
     found = judged(tmp_path, "everything", MOMENTUM, network=network, **settings, precision="float32")
     assert found.verdict is Verdict.PARITY, found.first_divergence

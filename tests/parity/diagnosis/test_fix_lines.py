@@ -75,6 +75,10 @@ BACKWARD = """
             gradients[layers[l].name + "/kernel"], gradients[layers[l].name + "/bias"] = dW, db
             if l:
                 a, z, da = x, zs[l - 1], dx
+                if layers[l - 1].activity_regularizer:
+                    {output_penalty}
+                    loss = loss + penalty
+                    {of_output_penalty}
                 {hidden}
 """
 UPDATE = """
@@ -108,6 +112,8 @@ SLOTS = {  # what the lines are where nothing is said
     "through": "dx = dz @ W.T",
     "penalty": "penalty = lam * np.sum(W**2); dW = dW + 2 * lam * W",
     "of_penalty": "pass",
+    "output_penalty": "penalty = 0",
+    "of_output_penalty": "pass",
     "hidden": "dz = da * (1 - a**2)",
     "gathered": "pass",
     "all_layers": "pass",
@@ -195,6 +201,33 @@ SPARSE = (
     table("sparse_categorical_crossentropy", "softmax"),
     {"targets": "y = np.eye(C, dtype=x.dtype)[labels]", "loss": CLASSES, "output": "pass"},
 )
+LARGE = {"class_name": "RandomNormal", "stddev": 300.0}
+SATURATED = (
+    table("categorical_crossentropy", "softmax")
+    | {"layers": [SOFTMAX[0]["layers"][0], {"units": 3, "activation": "softmax", "kernel_initializer": LARGE}]},
+    {
+        "loss": "q = z - z.max(axis=-1, keepdims=True); dz = (p - y) / len(p); "
+        "loss = np.mean(np.log(np.exp(q).sum(axis=-1)) - (y * q).sum(axis=-1))",
+        "output": "pass",
+    },
+)
+ONE_OUTPUT = (
+    table(
+        "mse",
+        "linear",
+        data={"source": "regression", "samples": 20, "features": 4, "targets": 1},
+        layers=[{"units": 5, "activation": "tanh", "kernel_regularizer": {"l2": 0.02}}, {"units": 1}],
+    ),
+    {"loss": "loss = np.mean((y - p) ** 2); dp = 2 * (p - y.reshape(p.shape)) / p.size"},
+)
+ONE_CLASS = (
+    table("bce", "sigmoid", data={"source": "classification", "samples": 20, "features": 4, "classes": 2})
+    | {"layers": [ONE_OUTPUT[0]["layers"][0], {"units": 1, "activation": "sigmoid"}]},
+    {
+        "loss": "loss = -np.mean(y * np.log(p) + (1 - y) * np.log(1 - p)); dz = (p - y.reshape(p.shape)) / p.size",
+        "output": "pass",
+    },
+)
 OF_OUTPUT = {
     "sigmoid": "dz = dp * p * (1 - p)",
     "tanh": "dz = dp * (1 - p**2)",
@@ -211,6 +244,12 @@ def under(optimizer, lines):
 
 def of_output(name):
     return table("mse", name), {"loss": MEAN_SQUARE, "output": OF_OUTPUT[name]}
+
+
+def three_hidden():
+    settings, lines = of_hidden("tanh")
+    first, last = settings["layers"]
+    return settings | {"layers": [first, first, first, last]}, lines
 
 
 def of_hidden(name, output="linear"):
@@ -270,6 +309,33 @@ def every_layer(of=L2):
     return settings | {"layers": [first, first, last | {"kernel_regularizer": of.regularizer}]}, lines
 
 
+def of_biases(of=L2, **lines):
+    """Kernels with an l2, and beside it biases with a penalty of their own."""
+    settings, own = in_one()
+    both = {"kernel_regularizer": L2.regularizer, "bias_regularizer": of.regularizer}
+    kernels = "dx = dz @ W.T; penalty = lam * np.sum(W**2); dW = dW + 2 * lam * W"
+    told, gradient = of.penalty.replace("W", "b"), of.gradient.format(W="b")
+    own |= {"lam": f"{L2.lam}; {of.lam}", "through": kernels, "penalty": f"penalty += {told}; db = db + {gradient}"}
+    return settings | {"layers": [layer | both for layer in settings["layers"]]}, own | lines
+
+
+def of_outputs(of=L2, **lines):
+    """Kernels with an l2, and beside it hidden outputs with a penalty."""
+    settings, own = in_one()
+    first, last = settings["layers"]
+    told, gradient = of.penalty.replace("W", "a"), of.gradient.format(W="a")
+    both = {"told": f"penalty = ({told}) / len(a)", "gradient": f"da = da + ({gradient}) / len(a)"}
+    own |= {"lam": f"{L2.lam}; {of.lam}", "output_penalty": f"{both['told']}; {both['gradient']}"}
+    own |= {slot: line.format(**both) for slot, line in lines.items()}
+    return settings | {"layers": [first | {"activity_regularizer": of.regularizer}, last]}, own
+
+
+# What is left of a penalty in two lines, of which the second is to be followed.
+TOLD_ALONE = {"output_penalty": "{told}", "of_output_penalty": "{gradient}"}
+TOLD_LATER = {
+    "output_penalty": "penalty = 0; data_loss = loss; {gradient}",
+    "of_output_penalty": "loss = loss + {told}",
+}
 OF_L1_L2 = "penalty = sum(l1 * np.sum(abs(w)) + l2 * np.sum(w**2) for w in (W, b))"
 
 # A choice, the experiment and the lines of a network that is right, which line is wrong in it, and what stands there.
@@ -349,8 +415,64 @@ MISTAKES = [
     *(
         (f"l2.layers={left_out}", right, "all_layers", right[1]["all_layers"].replace("regularized", others))
         for right in map(every_layer, (L2, L1, L1_L2))
-        for left_out, others in (("not_first", "(1, 2)"), ("not_second", "(0, 2)"), ("not_last", "(0, 1)"))
+        for left_out, others in (
+            ("not_first", "(1, 2)"),
+            ("not_second", "(0, 2)"),
+            ("not_last", "(0, 1)"),
+            ("only_first", "(0,)"),
+            ("only_last", "(2,)"),
+        )
     ),
+    ("l1.penalty=half", in_one(L1), "penalty", "penalty = lam / 2 * np.sum(abs(W)); dW = dW + lam / 2 * np.sign(W)"),
+    ("l1.penalty=absent", in_one(L1), "penalty", "penalty = 0"),
+    ("l1.penalty=absent", in_one(L1_L2), "penalty", "penalty = l2 * np.sum(W**2); dW = dW + 2 * l2 * W"),
+    ("l1.scale=over_batch", in_one(L1), "penalty", "penalty = lam / B * np.sum(abs(W)); dW += lam / B * np.sign(W)"),
+    (
+        "l1.scale=over_dataset",
+        in_one(L1_L2),
+        "penalty",
+        "penalty = l1 / N * np.sum(abs(W)) + l2 * np.sum(W**2); dW = dW + l1 / N * np.sign(W) + 2 * l2 * W",
+    ),
+    ("l1.gradient=absent", regularized(L1), "of_penalty", "pass"),
+    ("l1.gradient=absent", regularized(L1_L2), "of_penalty", "dW = dW + 2 * l2 * W"),
+    ("l1.reported=absent", told_later(L1), "of_penalty", "loss = data_loss"),
+    ("l1.reported=absent", told_later(L1_L2), "of_penalty", "loss = data_loss + l2 * np.sum(W**2)"),
+    ("l1.constant=exact", in_one(L1), "lam", "lam = 0.02"),
+    ("l1.constant=exact", in_one(L1_L2), "lam", "l1, l2 = 0.03, float(np.float32(0.02))"),
+    *(("bias.penalty=absent", of_biases(of), "penalty", "pass") for of in (L2, L1, L1_L2)),
+    *(
+        (
+            "bias.penalty=in_loss",
+            of_biases(of, penalty=f"penalty += {of.penalty.replace('W', 'b')}"),
+            "of_penalty",
+            "pass",
+        )
+        for of in (L2, L1, L1_L2)
+    ),
+    *(
+        (
+            "bias.penalty=in_gradient",
+            of_biases(of, bias=f"db = dz.sum(axis=0); db = db + {of.gradient.format(W='b')}"),
+            "penalty",
+            "pass",
+        )
+        for of in (L2, L1)
+    ),
+    *(("activity.penalty=absent", of_outputs(of), "output_penalty", "penalty = 0") for of in (L2, L1, L1_L2)),
+    (
+        "activity.penalty=half",
+        of_outputs(),
+        "output_penalty",
+        "penalty = lam / 2 * np.sum(a**2) / len(a); da = da + lam * a / len(a)",
+    ),
+    (
+        "activity.batch=sum",
+        of_outputs(L1),
+        "output_penalty",
+        "penalty = lam * np.sum(np.abs(a)); da = da + lam * np.sign(a)",
+    ),
+    *(("activity.gradient=absent", of_outputs(of, **TOLD_ALONE), "of_output_penalty", "pass") for of in (L2, L1_L2)),
+    *(("activity.reported=absent", of_outputs(of, **TOLD_LATER), "of_output_penalty", "pass") for of in (L2, L1_L2)),
     (
         "data.partial_batch=skipped",
         PLAIN,
@@ -378,6 +500,20 @@ MISTAKES = [
     ("loss.reported=-1", PLAIN, "loss", MEAN_SQUARE + "; loss = -loss"),
     ("loss.reported=sum_outputs", SIGMOID, "loss", BINARY + "; loss = loss * C"),
     ("loss.reported=mean_outputs", SOFTMAX, "loss", CLASSES + "; loss = loss / C"),
+    (
+        "loss.reported=softmax_twice",
+        SOFTMAX,
+        "loss",
+        f"{CLASSES}; loss = -np.sum(y * np.log(softmax(p)), axis=-1).mean()",
+    ),
+    (
+        "loss.reported=softmax_twice",
+        SIGMOID,
+        "loss",
+        BINARY.replace("np.log(p)", "np.log(sigmoid(p))").replace("np.log(1 - p)", "np.log(1 - sigmoid(p))"),
+    ),
+    ("loss.reported=all_pairs", ONE_OUTPUT, "targets", "y = y.reshape(-1)"),
+    ("loss.reported=all_pairs", ONE_CLASS, "targets", "y = y.reshape(-1)"),
     ("loss.input=probabilities", SOFTMAX, "loss", CLASSES.replace("(p)", "(np.clip(p, 0.3, 0.7))", 1)),
     ("loss.input=probabilities", SIGMOID, "loss", BINARY.replace("np.log(p)", "np.log(np.clip(p, 0.3, 0.7))")),
     ("loss.log=plus_1e-9", SOFTMAX, "loss", CLASSES.replace("(p)", "(p + 1e-9)", 1)),
@@ -386,6 +522,7 @@ MISTAKES = [
     ("loss.log=clip_1e-7", SOFTMAX, "loss", CLASSES.replace("(p)", "(np.clip(p, 0.3, 0.7))", 1)),
     ("loss.softmax=twice", SOFTMAX, "loss", f"q, p = p, softmax(p); {CLASSES}; dz = (p - y) / len(p) * q * (1 - q)"),
     ("loss.softmax=twice", SIGMOID, "loss", f"q, p = p, sigmoid(p); {BINARY}; dz = (p - y) / p.size * q * (1 - q)"),
+    ("forward.softmax=unshifted", SATURATED, "targets", "p = np.exp(z) / np.exp(z).sum(axis=-1, keepdims=True)"),
     ("gradient.softmax=diagonal", of_output("softmax"), "output", "dz = dp * p * (1 - p)"),
     ("gradient.shortcut=twice", SOFTMAX, "output", "dz = dz * p * (1 - p)"),
     ("gradient.shortcut=twice", SIGMOID, "output", "dz = dz * p * (1 - p)"),
@@ -397,6 +534,15 @@ MISTAKES = [
     ("data.labels=shifted_down", SPARSE, "targets", "y = np.eye(C, dtype=p.dtype)[labels - 1]"),
     *(("gradient.output_activation=missing", of_output(name), "output", "dz = dp") for name in OF_OUTPUT),
     *(("gradient.hidden_activation=missing", of_hidden(name), "hidden", "dz = da") for name in OF_HIDDEN),
+    *(
+        (
+            f"gradient.hidden_activation=missing_in_{which}",
+            three_hidden(),
+            "hidden",
+            f"dz = da if l == {number} else da * (1 - a**2)",
+        )
+        for number, which in enumerate(("first", "second", "third"), 1)
+    ),
     ("gradient.derivative=at_output", of_hidden("sigmoid"), "hidden", "dz = da * sigmoid(a) * (1 - sigmoid(a))"),
     ("gradient.derivative=of_input", of_hidden("tanh"), "hidden", "dz = da * (1 - z**2)"),
     ("gradient.derivative=hidden_at_output", of_hidden("tanh", "sigmoid"), "hidden", "dz = da * (1 - np.tanh(a)**2)"),
@@ -466,8 +612,9 @@ def test_who_follows_the_line_trains_like_keras(tmp_path, choice, right, slot, m
 
 # For Keras ----------------------------------------------------------------------------------------------------------
 
-PENALTIES = [mistake for mistake in MISTAKES if mistake[0].startswith("l2.")]
-LEFT_OUT = {"l2.layers=not_first": 0, "l2.layers=not_second": 1, "l2.layers=not_last": 2}
+IN_KERAS = ("l2.", "l1.", "bias.", "activity.", "loss.reported=softmax_twice", "loss.reported=all_pairs")
+TOLD_TO_KERAS = [mistake for mistake in MISTAKES if mistake[0].startswith(IN_KERAS)]
+LEFT_OUT = {"not_first": {0}, "not_second": {1}, "not_last": {2}, "only_first": {1, 2}, "only_last": {0, 1}}
 NUMBERS = {"C": 3, "lam": 0.02, "N": 20, "batch_size": 6, "lr": 0.1, "np": np}
 ROUNDING = {"float32": 16 * 2**-24, "float64": 16 * 2**-53}  # of three steps; weights are below 2
 
@@ -483,15 +630,18 @@ def as_told(choice, experiment, precision, keras, line=None):
     names = NUMBERS | {"keras": keras, "model": model}
     exec(line or for_keras(choice, experiment), names)  # noqa: S102  # a line of the catalogue, run as it is to be copied
     for index, layer in enumerate(model.layers):
-        if LEFT_OUT.get(choice, index) == index and layer.kernel.regularizer:
+        if index in LEFT_OUT.get(choice.partition("=")[2], {index}) and layer.kernel.regularizer:
             for weight in (layer.kernel, layer.bias):
                 weight.regularizer = names.get(f"{weight.name}_regularizer", weight.regularizer)
+            layer.activity_regularizer = names.get("activity_regularizer", layer.activity_regularizer)
+    if "loss" in names:
+        model.compile(optimizer=model.optimizer, loss=names["loss"])
     if "loss_weights" in names:
         model.compile(optimizer=model.optimizer, loss=model.loss, loss_weights=names["loss_weights"])
     return model
 
 
-@pytest.mark.parametrize(("choice", "right", "slot", "mistake"), PENALTIES, ids=[one[0] for one in PENALTIES])
+@pytest.mark.parametrize(("choice", "right", "slot", "mistake"), TOLD_TO_KERAS, ids=[one[0] for one in TOLD_TO_KERAS])
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_keras_once_told_trains_like_the_mistake(choice, right, slot, mistake, precision, keras):
     settings, lines = right

@@ -26,7 +26,18 @@ EXPERIMENT = validate(TABLE)
 
 
 @pytest.mark.parametrize(
-    "choices", [{}, {"init.fan": "swapped"}, {"init.normal": "plain"}, {"init.fan": "swapped", "init.normal": "plain"}]
+    "choices",
+    [
+        {},
+        {"init.fan": "swapped"},
+        {"init.normal": "plain"},
+        {"init.fan": "swapped", "init.normal": "plain"},
+        {"init.uniform": "stddev"},
+        {"init.initializers": "pytorch"},
+        {"init.seed": "shared"},
+        {"init.seed": "shared", "init.initializers": "pytorch"},
+        {"init.seed": "shared", "init.fan": "swapped"},
+    ],
 )
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_the_smallest_set_that_draws_the_numbers(choices, precision):
@@ -39,6 +50,32 @@ def test_numbers_off_by_one_bit_are_nobody_s():
     drawn = initial_weights(EXPERIMENT, 6, "float64")
     drawn["dense/kernel"][2, 1] = np.nextafter(drawn["dense/kernel"][2, 1], 9)
     assert initial_choices(EXPERIMENT, load_side("scratch"), drawn, 6, "float64") is None
+
+
+class OwnStream(ScratchSide):
+    """Half as wide as Keras' and from NumPy's generator."""
+
+    def initial_weights(self, experiment, inputs, precision):
+        random, of_keras = np.random.default_rng(5), super().initial_weights(experiment, inputs, precision)
+        return {
+            name: (array.std() / 2 * random.standard_normal(array.shape)).astype(precision)
+            for name, array in of_keras.items()
+        }
+
+
+def test_of_numbers_that_are_nobody_s_it_is_said_how_much_they_spread_and_that_the_steps_agree():
+    table = TABLE | {
+        "data": TABLE["data"] | {"features": 60},
+        "layers": [{"units": 50, "kernel_initializer": "he_normal"}],
+    }
+    table["layers"] += [{"units": 1}]
+    result = diff(validate(table), reference="scratch", candidate=OwnStream())
+    assert result.first_divergence.step == 0
+    assert result.diagnosis.causes == ()
+    said = result.diagnosis.unable
+    assert said.startswith("every step the candidate takes is what the reference takes from the same weights")
+    assert "another stream of random numbers" in said
+    assert said.endswith("The standard deviation of dense/kernel, 3000 numbers, is 0.5 times the reference's")
 
 
 def test_named_first_and_with_what_else_differs():

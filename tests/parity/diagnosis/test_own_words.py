@@ -303,15 +303,23 @@ def regularized(factors):
     )
 
 
-def l2_times(factor, places=PLACES):
-    """The regularizers with this for the l2 of some of them."""
+def times(factor, places=PLACES, kinds=("l1", "l2")):
+    """The regularizers with this for the l1 and l2 of some of them."""
     return [
-        given | ({"l2": factor * given["l2"]} if "l2" in given and place in places else {})
+        given | ({kind: factor * own for kind, own in given.items() if kind in kinds} if place in places else {})
         for given, place in zip(GIVEN, PLACES, strict=True)
     ]
 
 
-WEIGHTS = PLACES[:3]
+def l2_times(factor, places=PLACES):
+    return times(factor, places, ("l2",))
+
+
+def l1_times(factor, places=PLACES):
+    return times(factor, places, ("l1",))
+
+
+WEIGHTS, OWN_BIAS, OUTPUTS = PLACES[:3], PLACES[1:2], PLACES[3:]
 ABSENT, HALF = l2_times(0), l2_times(1 / 2)
 OF_BIAS = [GIVEN[0], {"l1": 0.003, "l2": 0.07}, *GIVEN[2:]]
 SUMMED = [*GIVEN[:3], {"l1": BATCH * 0.01, "l2": BATCH * 0.03}]
@@ -335,6 +343,20 @@ REGULARIZERS = {
     ("l2.reported", "absent"): (ABSENT, GIVEN),
     ("l2.constant", "exact"): (GIVEN, GIVEN),
     ("activity.batch", "sum"): (SUMMED, SUMMED),
+    ("l1.penalty", "half"): (l1_times(1 / 2), l1_times(1 / 2)),
+    ("l1.penalty", "absent"): (l1_times(0), l1_times(0)),
+    ("l1.scale", "over_batch"): (l1_times(1 / BATCH, WEIGHTS), l1_times(1 / BATCH, WEIGHTS)),
+    ("l1.scale", "over_dataset"): (l1_times(1 / N, WEIGHTS), l1_times(1 / N, WEIGHTS)),
+    ("l1.gradient", "absent"): (GIVEN, l1_times(0, WEIGHTS)),
+    ("l1.reported", "absent"): (l1_times(0), GIVEN),
+    ("l1.constant", "exact"): (GIVEN, GIVEN),
+    ("bias.penalty", "absent"): (times(0, OWN_BIAS), times(0, OWN_BIAS)),
+    ("bias.penalty", "in_loss"): (GIVEN, times(0, OWN_BIAS)),
+    ("bias.penalty", "in_gradient"): (times(0, OWN_BIAS), GIVEN),
+    ("activity.penalty", "half"): (times(1 / 2, OUTPUTS), times(1 / 2, OUTPUTS)),
+    ("activity.penalty", "absent"): (times(0, OUTPUTS), times(0, OUTPUTS)),
+    ("activity.gradient", "absent"): (GIVEN, times(0, OUTPUTS)),
+    ("activity.reported", "absent"): (times(0, OUTPUTS), GIVEN),
 }
 
 
@@ -351,7 +373,10 @@ def penalty_and_gradient(model, runtime):
 def test_every_regularizer_of_the_experiment_is_named_and_keeps_what_is_its_own(code, choice, keras, runtime):
     line = own_words(convention(code).choice(choice).fix_reference, regularized(GIVEN))
     model, *of_others = (build(regularized(of), 3, "float64") for of in (GIVEN, *REGULARIZERS[code, choice]))
-    exec(line, {"model": model, "keras": keras, "N": N, "batch_size": BATCH})  # noqa: S102  # a line of the catalogue, run as it is to be copied
+    names = {"model": model, "keras": keras, "N": N, "batch_size": BATCH, "lam": GIVEN[1]["l2"]}
+    exec(line, names)  # noqa: S102  # a line of the catalogue, run as it is to be copied
+    bias = model.layers[0].bias
+    bias.regularizer = names.get("bias_regularizer", bias.regularizer)  # where the line is that argument: the one bias
     penalty, gradient = penalty_and_gradient(model, runtime)
     rounded = 2 * 2**-24  # Keras rounds each factor to float32, on both sides
     assert penalty == pytest.approx(penalty_and_gradient(of_others[0], runtime)[0], rel=rounded)

@@ -71,7 +71,76 @@ def test_three_factors_in_place_of_one():
         assert planted in named
 
 
-@pytest.mark.parametrize(("said", "better"), REWORDED, ids=in_words)
+OF_ITS_OWN = {"bias": "bias_regularizer", "activity": "activity_regularizer"}
+WHERE_ALONE = [
+    (said, better)
+    for said, better in REWORDED
+    if {code.partition(".")[0] for code, _ in said} < {"l1", "l2"}
+    and any(code.partition(".")[0] in OF_ITS_OWN for code, _ in better)
+]
+
+
+@pytest.mark.parametrize(("said", "better"), WHERE_ALONE, ids=in_words)
+def test_what_is_about_every_l1_or_l2_is_about_the_biases_or_outputs_where_they_alone_have_one(said, better):
+    (kind,), (of,) = ({code.partition(".")[0] for code, _ in one} for one in (said, better))
+    place, penalty = OF_ITS_OWN[of], {kind: 0.01}
+    alone = [layer | {place: penalty, "bias_initializer": "ones"} for layer in PLAIN]
+    beside = [layer | {"kernel_regularizer": penalty} for layer in alone]
+    for layers, same in ((alone, True), (beside, False)):
+        on = bench("everything", layers=layers)
+        one, other = (on.told(choices).pieces[0].arrays for choices in (said, better))
+        equal = [np.array_equal(array, other[key]) for key, array in one.items()]
+        assert all(equal) == same
+
+
+def _of_layers(*activations, penalized=()):
+    penalty = {"kernel_regularizer": {"l2": 0.01}}
+    return [
+        {"units": 3, "activation": activation} | (penalty if index in penalized else {})
+        for index, activation in enumerate(activations)
+    ]
+
+
+TANH = _of_layers("tanh", "tanh", "tanh", "softmax", penalized=range(4))
+ADAM = {"class_name": "Adam", "learning_rate": 0.01}
+# choice -> what it is told as, the layers where it is the same, and others where it is not.
+WHERE_FEW = {
+    "gradient.hidden_activation=missing_in_first": ("missing", _of_layers("tanh", "softmax"), TANH),
+    "gradient.hidden_activation=missing_in_second": ("missing", _of_layers("linear", "tanh", "softmax"), TANH),
+    "gradient.hidden_activation=missing_in_third": ("missing", _of_layers("linear", "linear", "tanh", "softmax"), TANH),
+    "update.layers=only_first": ("not_last", TANH[-2:], TANH[-3:]),
+    "update.layers=only_last": ("not_first", TANH[-2:], TANH[-3:]),
+    "l2.layers=only_first": ("not_last", TANH[-2:], TANH[-3:]),
+    "l2.layers=only_last": ("not_first", TANH[-2:], TANH[-3:]),
+    "adam.step=per_tensor_backwards": ("per_tensor", TANH[-1:], TANH[-2:]),
+    "adam.step=per_tensor_kernels_first": ("per_tensor", [one | {"use_bias": False} for one in TANH], TANH[-2:]),
+}
+
+
+@pytest.mark.parametrize("choice", WHERE_FEW)
+def test_of_few_layers_it_is_the_same_in_other_words(choice):
+    code, _, name = choice.partition("=")
+    better, few, more = WHERE_FEW[choice]
+    assert (frozenset({(code, name)}), frozenset({(code, better)})) in REWORDED
+    optimizer = {"optimizer": ADAM} if code == "adam.step" else {}
+    for layers, same in ((few, True), (more, False)):
+        on = bench("everything", layers=layers, **optimizer)
+        one, other = (on.told({code: choice}).pieces[0].arrays for choice in (name, better))
+        equal = [np.array_equal(array, other[key]) for key, array in one.items()]
+        assert all(equal) == same
+
+
+def test_of_three_layers_two_of_which_have_a_penalty_the_first_alone_is_all_but_the_other():
+    for penalized, only, better in (((0, 1), "first", "not_second"), ((1, 2), "last", "not_second")):
+        on = bench("everything", layers=_of_layers("tanh", "tanh", "softmax", penalized=penalized))
+        one, other = (on.told({"l2.layers": choice}).pieces[0].arrays for choice in (f"only_{only}", better))
+        assert all(np.array_equal(array, other[key]) for key, array in one.items())
+
+
+IN_SOME_NETWORKS = [*WHERE_ALONE, *(row for row in REWORDED if {"=".join(one) for one in row[0]} <= set(WHERE_FEW))]
+
+
+@pytest.mark.parametrize(("said", "better"), [row for row in REWORDED if row not in IN_SOME_NETWORKS], ids=in_words)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_what_is_told_in_other_words_is_the_same_but_where_a_run_knows_them_apart(name, said, better):
     # outputs' penalties, which change with the loss as well; an l1; an output whose own derivative is taken

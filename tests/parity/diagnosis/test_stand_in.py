@@ -10,7 +10,7 @@ import pytest
 
 from parity.asking import replay, start_side
 from parity.diagnosis.search import Search
-from parity.diagnosis.stand_in import MARGIN, MEMBERS, SIZE, apart
+from parity.diagnosis.stand_in import MARGIN, MEMBERS, SIZE, apart, largest
 from parity.protocol import Key
 from parity.selftest.experiments import likely_experiment
 from parity.sides import LoadedSide
@@ -198,6 +198,21 @@ def test_no_step_s_drift_counts_for_less_than_the_median_step_s():
         drift = np.concatenate([budget[key] for budget in budgets]) / (MARGIN * 2.0**-53) - np.concatenate(sizes)
         least = drift <= drift.min() * (1 + 1e-6)  # the budget has rounded it
         assert least.sum() >= len(drift) / 2, key
+
+
+def test_what_stands_beside_a_nan_has_the_size_and_the_drift_that_it_has_alone():
+    beside = np.array([[[1.0, np.nan], [-3.0, 2.0]], [[np.nan, np.nan], [np.nan, np.nan]], [[0.5, 1.0], [-2.0, 0.0]]])
+    assert largest(beside).tolist() == [3.0, 0.0, 2.0]
+    assert np.isinf(largest(np.array([[np.inf, np.nan]]))).all()
+    layers = [{"units": 9, "activation": "tanh"}, {"units": 3, "activation": "softmax"}]
+    layers[1]["kernel_initializer"] = {"class_name": "RandomNormal", "stddev": 300.0, "seed": 3}
+    on, choices = bench(layers=layers), {"forward.softmax": "unshifted"}
+    evidence = on.told(choices).first(1)
+    (told,), (budgets,) = on.stand_in.take(evidence, choices), on.stand_in.budgets(evidence, choices)
+    output = Key("forward", "dense_1/output")
+    assert np.isnan(told[output]).any()
+    assert np.isfinite(told[output]).any()
+    assert 0 < budgets[output][0] < 1e-9
 
 
 def test_budgets_are_of_the_precision_that_is_computed_in():

@@ -93,6 +93,10 @@ WRONG = {
     ("gradient.derivative=hidden_of_input", "probabilities"): {"dphi": lambda da, z, a: da * (1 - z**2)},
     ("gradient.hidden_activation=missing", "relu"): {"dphi": lambda da, z, a: da},
     ("gradient.hidden_activation=missing", "sigmoid"): {"dphi": lambda da, z, a: da},
+    ("gradient.hidden_activation=missing_in_first", "relu"): {"dphi_of": {0: lambda da, z, a: da}},
+    ("gradient.hidden_activation=missing_in_first", "sigmoid"): {"dphi_of": {0: lambda da, z, a: da}},
+    ("gradient.hidden_activation=missing_in_second", "relu"): {"dphi_of": {1: lambda da, z, a: da}},
+    ("gradient.hidden_activation=missing_in_second", "softmax"): {"dphi_of": {1: lambda da, z, a: da}},
     ("gradient.output_activation=missing", "sigmoid"): {"dlast": of_squares},
     ("gradient.softmax=diagonal", "probabilities"): {"dlast": lambda z, p, y: of_squares(z, p, y) * p * (1 - p)},
     ("gradient.shortcut=twice", "softmax"): {"dlast": lambda z, p, y: (p - y) / len(p) * p * (1 - p)},
@@ -135,7 +139,8 @@ def by_hand(x, y, weights, of):
         if index:
             da = of["dx"](dz, W, found[f"{layer}/kernel"])
             found[f"{LAYERS[index - 1]}/output"] = da
-            above, dz = dz, of["dphi"](da, z[index - 1], inputs[index])
+            dphi = of.get("dphi_of", {}).get(index - 1, of["dphi"])
+            above, dz = dz, dphi(da, z[index - 1], inputs[index])
     return found
 
 
@@ -169,7 +174,16 @@ def test_a_mistake_is_the_mistake_as_written(choice, name):
 
 def test_every_mistake_is_written_out():
     table = {f"{code}={choice}" for code, choices in CHOICES.items() for choice in choices}
-    assert {choice for choice, _ in WRONG} == table
+    below = {"gradient.hidden_activation=missing_in_third"}
+    assert {choice for choice, _ in WRONG} | below == table
+
+
+def test_of_three_hidden_layers_the_third_alone_has_no_derivative():
+    for one in steps("deep", {"gradient.hidden_activation": "missing_in_third"})[0]:
+        for layer in ("dense", "dense_1", "dense_2"):
+            da, dz = (one.arrays[Key("gradient", f"{layer}/{what}")][0] for what in ("output", "pre_activation"))
+            a = one.arrays[Key("forward", f"{layer}/output")][0]
+            assert dz.tobytes() == (da if layer == "dense_2" else da * (1 - a * a)).tobytes()
 
 
 def test_the_diagonal_of_labels_is_that_of_their_one_hot_targets():

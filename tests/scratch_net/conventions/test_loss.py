@@ -55,6 +55,14 @@ def log_of_softmax_of_softmax(y, p, z):
     return -(y * np.log(q)).sum(axis=1).mean(), p * (dp - (dp * p).sum(axis=1, keepdims=True))
 
 
+def log_of_softmax_of_softmax_told(y, p, z):
+    return log_of_softmax_of_softmax(y, p, z)[0], (p - y) / B
+
+
+def all_pairs_told(y, p, z):
+    return all_pairs(y, p, z)[0], 2 * (p - y) / B
+
+
 def all_pairs(y, p, z):
     pairs = y.reshape(1, -1) - p  # (B, B)
     return (pairs**2).mean(), -2 * pairs.sum(axis=1, keepdims=True) / B**2
@@ -77,6 +85,14 @@ FORMULAS = {
     ("loss.reported", "sum_outputs"): (REGRESSION, squares(1, C)),
     ("loss.reported", "mean_outputs"): (CLASSES, logs(1, 1 / C)),
     ("loss.reported", "sum_batch"): (CLASSES, logs(1, B)),
+    ("loss.reported", "softmax_twice"): (
+        CLASSES,
+        lambda: by_hand(weights(), *ONE_HOT, log_of_softmax_of_softmax_told, softmax=True),
+    ),
+    ("loss.reported", "all_pairs"): (
+        (MeanSquaredError, batch(1), {"outputs": 1}),
+        lambda: by_hand(weights(1), *batch(1), all_pairs_told),
+    ),
     ("loss.softmax", "twice"): (CLASSES, lambda: by_hand(weights(), *ONE_HOT, log_of_softmax_of_softmax, softmax=True)),
     ("loss.smoothing", "off_class"): (SMOOTHED, logs(targets=lambda y: y * (1 - S) + (1 - y) * S / (C - 1))),
     ("loss.smoothing", "ignored"): (SMOOTHED, logs()),
@@ -257,10 +273,59 @@ def test_a_told_logarithm_is_taken_in_the_precision_of_the_run():
     assert said["loss loss"] == pytest.approx(-(y * np.log(p + np.float32(1e-7))).sum(axis=1).mean(), rel=1e-6)
 
 
+@pytest.mark.parametrize("loss", [MeanSquaredError, BinaryCrossentropy])
+def test_beside_a_loss_of_all_pairs_there_is_nothing_more_to_tell(loss):
+    last = {"last": "sigmoid"} if loss is BinaryCrossentropy else {}
+    x, y = batch(1)
+    both = {"loss.pairs": "all_pairs", "loss.reported": "all_pairs"}
+    alone, beside = (
+        told(made(loss(), choices, outputs=1, **last), x, y > 0) for choices in ({"loss.pairs": "all_pairs"}, both)
+    )
+    assert_equal_but_for_rounding(beside, alone)
+
+
+def test_what_is_told_of_all_pairs_has_the_factors_of_the_loss():
+    x, y = batch(1)
+    for code, choice, factor in (("loss.factor", "half", 1 / 2), ("loss.batch", "sum", B)):
+        alone, beside = (
+            told(made(MeanSquaredError(), {"loss.reported": "all_pairs"} | more, outputs=1), x, y)
+            for more in ({}, {code: choice})
+        )
+        np.testing.assert_allclose(beside["loss loss"], factor * alone["loss loss"], rtol=1e-15)
+
+
+@pytest.mark.parametrize("loss", [CategoricalCrossentropy, SparseCategoricalCrossentropy])
+@pytest.mark.parametrize("size", [1.0, 1e4])
+def test_a_softmax_without_the_largest_z_subtracted(loss, size):
+    """As it is written by hand, NaN where an exponential overflows."""
+    y = LABELS if loss is SparseCategoricalCrossentropy else ONE_HOT[1]
+    rows = ROWS if loss is SparseCategoricalCrossentropy else y
+    said = of_logits(loss(), {"forward.softmax": "unshifted"}, y, size=size)
+    z = said["forward dense_1/pre_activation"]
+    with np.errstate(all="ignore"):
+        p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+        expected = -(rows * np.log(p)).sum(axis=1).mean()
+    np.testing.assert_array_equal(said["forward dense_1/output"], p)
+    np.testing.assert_allclose(said["gradient dense_1/pre_activation"], (p - rows) / B, rtol=1e-14, atol=1e-16)
+    np.testing.assert_allclose(said["loss loss (data)"], expected, rtol=1e-14)
+    assert np.isnan(p).any() == (size > 1)
+
+
+def test_a_softmax_without_the_largest_z_subtracted_under_another_loss():
+    for loss, last in ((MeanSquaredError, "softmax"), (BinaryCrossentropy, "softmax"), (BinaryCrossentropy, "sigmoid")):
+        ours, keras = (
+            of_logits(loss(), c, ONE_HOT[1], last=last, size=1) for c in ({"forward.softmax": "unshifted"}, {})
+        )
+        assert_equal_but_for_rounding(ours, keras)
+        assert (changed(ours, keras) == []) == (last == "sigmoid")
+
+
 def test_every_choice_is_tested():
     clips = {("loss.clip", choice) for choice in CLIPPED if choice != "1e-7"}
     others = {("loss.probabilities", "as_given"), ("loss.input", "probabilities"), ("loss.smoothing", "scaled")}
-    others |= {("loss.soft_labels", "fused")} | {("loss.log", choice) for choice in LOGS}
+    others |= {("loss.soft_labels", "fused"), ("forward.softmax", "unshifted")} | {
+        ("loss.log", choice) for choice in LOGS
+    }
     tables = losses.CHOICES | crossentropy.CHOICES
     assert clips | others | set(FORMULAS) == {(code, choice) for code, choices in tables.items() for choice in choices}
 

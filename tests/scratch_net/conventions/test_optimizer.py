@@ -126,6 +126,12 @@ WRONG = {
     ("adam.bias_correction=no_power", "adam"): changed(adam, rate=lambda o, t, k: alpha(o, 1)),
     ("adam.step=ahead", "adam"): changed(adam, rate=lambda o, t, k: alpha(o, t + 1)),
     ("adam.step=per_tensor", "adam"): changed(adam, rate=lambda o, t, k: alpha(o, (t - 1) * len(WEIGHTS) + k)),
+    **{
+        (f"adam.step=per_tensor{order}", "amsgrad"): changed(
+            adam, rate=lambda o, t, k, position=position: alpha(o, (t - 1) * len(WEIGHTS) + position.index(k) + 1)
+        )
+        for order, position in (("_backwards", [5, 6, 3, 4, 1, 2]), ("_kernels_first", [1, 3, 5, 2, 4, 6]))
+    },
     ("momentum.factor=ignored", "momentum"): unused_momentum,
     ("momentum.factor=ignored", "nesterov"): unused_momentum,
     ("momentum.dampening=dampened", "momentum"): changed(momentum, rate=1 - 0.9),
@@ -206,6 +212,8 @@ def test_a_rate_over_the_batch_is_over_the_very_batch():
         ("update.layers=not_second", WEIGHTS[2:4]),
         ("update.layers=not_third", []),
         ("update.layers=not_last", WEIGHTS[-2:]),
+        ("update.layers=only_first", WEIGHTS[2:]),
+        ("update.layers=only_last", WEIGHTS[:-2]),
         ("update.layers=no_biases", WEIGHTS[1::2]),
         ("update.biases=not_first", WEIGHTS[1:2]),
         ("update.biases=not_second", WEIGHTS[3:4]),

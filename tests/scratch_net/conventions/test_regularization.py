@@ -63,6 +63,8 @@ FORMULAS = {
     ("l2.layers", "not_first"): (lambda: hand(names=("W2",)), Key("loss", "dense/kernel", "penalty")),
     ("l2.layers", "not_second"): (hand, None),  # it is the last: see below for one that is not
     ("l2.layers", "not_last"): (lambda: hand(names=("W1",)), Key("loss", "dense_1/kernel", "penalty")),
+    ("l2.layers", "only_first"): (lambda: hand(names=("W1",)), Key("loss", "dense_1/kernel", "penalty")),
+    ("l2.layers", "only_last"): (lambda: hand(names=("W2",)), Key("loss", "dense/kernel", "penalty")),
     ("l2.bias", "in_gradient"): (
         lambda: hand(names=KERNELS + BIASES, told_lam={"b1": 0.0, "b2": 0.0}),
         Key("gradient", "dense_1/bias", "whole"),
@@ -79,11 +81,57 @@ FORMULAS = {
     ("l2.constant", "exact"): (hand, None),  # lambda is a float32 number: see below for one that is not
     ("activity.batch", "sum"): (hand, None),  # no activity is penalized: see below
 }
+
+
+def hand_l1(lam=LAM, told_lam=None):
+    """A network whose gradient has `lam sign(w)` of its kernels and whose loss says `told_lam sum(|w|)`."""
+    w, told_lam = weights(), lam if told_lam is None else told_lam
+    slopes, told_ = ({name: of(w[name]) for name in KERNELS} for of in (np.sign, lambda w: np.abs(w).sum()))
+    return by_hand(
+        w,
+        X,
+        Y,
+        squared_error,
+        {name: lam * slope for name, slope in slopes.items()},
+        {name: told_lam * size for name, size in told_.items()},
+    )
+
+
+def hand_of_outputs(lam=LAM, told_lam=None):
+    """A network whose backpropagation has `2 lam a / B` of its hidden outputs and whose loss says `told_lam`'s."""
+    found = by_hand(weights(), X, Y, squared_error, activity=lam / B)
+    told_lam, key = lam if told_lam is None else told_lam, "loss dense/output (penalty)"
+    penalty = told_lam / B * (np.tanh(X @ weights()["W1"] + weights()["b1"]) ** 2).sum()
+    return found | {key: penalty, "loss loss": found["loss loss (data)"] + penalty}
+
+
+# The same of an l1 of kernels, of an l2 that biases have of their own, and of an l2 of the hidden outputs.
+OF_L1 = {
+    ("l1.penalty", "half"): lambda: hand_l1(LAM / 2),
+    ("l1.penalty", "absent"): lambda: hand_l1(0.0),
+    ("l1.scale", "over_batch"): lambda: hand_l1(LAM / B),
+    ("l1.scale", "over_dataset"): lambda: hand_l1(LAM / N),
+    ("l1.gradient", "absent"): lambda: hand_l1(0.0, LAM),
+    ("l1.reported", "absent"): lambda: hand_l1(LAM, 0.0),
+    ("l1.constant", "exact"): hand_l1,  # as for an l2
+}
+OF_BIASES = {
+    ("bias.penalty", "absent"): lambda: hand(0.0, names=BIASES),
+    ("bias.penalty", "in_loss"): lambda: hand(0.0, LAM, names=BIASES),
+    ("bias.penalty", "in_gradient"): lambda: hand(LAM, 0.0, names=BIASES),
+}
+OF_OUTPUTS = {
+    ("activity.penalty", "half"): lambda: hand_of_outputs(LAM / 2),
+    ("activity.penalty", "absent"): lambda: hand_of_outputs(0.0),
+    ("activity.gradient", "absent"): lambda: hand_of_outputs(0.0, LAM),
+    ("activity.reported", "absent"): lambda: hand_of_outputs(LAM, 0.0),
+}
 ROUNDED = 1e-15  # of numbers of size one: what rounding may differ by, and no choice here does
 
 
 def test_every_choice_is_here():
-    assert set(FORMULAS) == {(code, choice) for code, choices in CHOICES.items() for choice in choices}
+    table = [*FORMULAS, *OF_L1, *OF_BIASES, *OF_OUTPUTS]
+    assert sorted(table) == sorted((code, choice) for code, choices in CHOICES.items() for choice in choices)
 
 
 @pytest.mark.parametrize("choice", FORMULAS, ids="=".join)
@@ -105,6 +153,60 @@ def test_the_forward_phase_and_the_data_agree_and_the_catalogue_s_place_is_first
         return
     assert str(first) in differ
     assert any(key.startswith("loss") for key in told_by_both) == (first.phase == "loss")
+
+
+@pytest.mark.parametrize("choice", OF_L1, ids="=".join)
+def test_of_an_l1(choice):
+    assert_equal_but_for_rounding(
+        told(made(MeanSquaredError(), dict([choice]), kernel=lambda: L1(LAM)), X, Y), OF_L1[choice]()
+    )
+
+
+@pytest.mark.parametrize("choice", OF_BIASES, ids="=".join)
+def test_of_the_biases_own(choice):
+    said = told(made(MeanSquaredError(), dict([choice]), bias=lambda: L2(LAM)), X, Y)
+    assert_equal_but_for_rounding(said, OF_BIASES[choice]())
+    kernels = [told(made(MeanSquaredError(), c, kernel=lambda: L2(LAM)), X, Y) for c in ({}, dict([choice]))]
+    assert changed(*kernels) == []
+
+
+def hidden_only(choices, regularizer=lambda: L2(LAM)):
+    """A network with a penalty of its hidden outputs."""
+    network = made(MeanSquaredError(), choices, activity=regularizer)
+    network.layers[-1].activity_regularizer = None
+    return network
+
+
+@pytest.mark.parametrize("choice", OF_OUTPUTS, ids="=".join)
+def test_of_the_outputs(choice):
+    assert_equal_but_for_rounding(told(hidden_only(dict([choice])), X, Y), OF_OUTPUTS[choice]())
+
+
+@pytest.mark.parametrize("choice", [*OF_BIASES, *OF_OUTPUTS], ids="=".join)
+def test_of_an_l1_and_an_l2_in_one_both(choice):
+    place = {"bias": "bias", "activity": "activity"}[choice[0].partition(".")[0]]
+    both, of_l1, of_l2, neither = (
+        told(made(MeanSquaredError(), dict([choice]), **{place: regularizer}), X, Y)
+        for regularizer in (lambda: L1L2(0.25, LAM), lambda: L1(0.25), lambda: L2(LAM), None)
+    )
+    for key in ("loss loss", "gradient dense/bias"):
+        expected = of_l1[key] + of_l2[key] - neither[key]
+        np.testing.assert_allclose(both[key], expected, rtol=0, atol=ROUNDED * 10)
+
+
+@pytest.mark.parametrize("choice", OF_L1, ids="=".join)
+def test_an_l2_is_no_business_of_what_is_about_an_l1(choice):
+    ours, theirs = (told(made(MeanSquaredError(), c, kernel=lambda: L2(LAM)), X, Y) for c in ({}, dict([choice])))
+    assert changed(ours, theirs) == []
+
+
+def test_what_is_told_of_an_l1_and_of_an_l2_is_told_together():
+    both = {"l1.reported": "absent", "l2.reported": "half", "l1.penalty": "half"}
+    said = told(made(MeanSquaredError(), both, kernel=lambda: L1L2(0.25, LAM)), X, Y)
+    w = weights()["W1"]
+    assert said["loss dense/kernel (penalty)"] == pytest.approx(LAM / 2 * (w**2).sum(), rel=ROUNDED, abs=0)
+    slope = 0.125 * np.sign(w) + 2 * LAM * w
+    np.testing.assert_allclose(said["gradient dense/kernel (penalty)"], slope, rtol=0, atol=ROUNDED)
 
 
 def test_half_of_what_is_told_goes_on_past_the_slots_as_well():
@@ -129,9 +231,13 @@ def test_a_bias_penalized_in_the_gradient_alone_follows_its_kernel_s_penalty():
 @pytest.mark.parametrize("central", ["forward", "central"])
 def test_an_engine_of_differences_finds_the_slopes_of_what_no_loss_tells(central):
     engine = {"gradient.engine": central, "gradient.step": "1e-6"}
-    for choice in (("l2.bias", "in_gradient"), ("l2.gradient", "half")):
-        said = told(made(MeanSquaredError(), engine | dict([choice]), kernel=lambda: L2(LAM)), X, Y)
-        for key, slope in FORMULAS[choice][0]().items():
+    biased, penalized = {"bias": lambda: L2(LAM)}, {"kernel": lambda: L2(LAM)}
+    of = {("l2.bias", "in_gradient"): penalized, ("l2.gradient", "half"): penalized}
+    of |= {("bias.penalty", "in_loss"): biased, ("bias.penalty", "in_gradient"): biased}
+    for choice, settings in of.items():
+        said = told(made(MeanSquaredError(), engine | dict([choice]), **settings), X, Y)
+        expected = (OF_BIASES[choice] if choice in OF_BIASES else FORMULAS[choice][0])()
+        for key, slope in expected.items():
             if key.startswith("gradient") and "penalty" in key:
                 # Off by half the step times the curvature, 2 lam; and by rounding, 1e-16 of the loss over the step.
                 np.testing.assert_allclose(said[key], slope, rtol=0, atol=1e-6, err_msg=key)
@@ -149,11 +255,12 @@ def test_over_batch_follows_a_smaller_batch():
     assert told(network, X[:2], Y[:2])["loss dense/kernel (penalty)"] == LAM * np.vdot(w["W1"], w["W1"]) / 2
 
 
-def test_lambda_as_it_is():
+@pytest.mark.parametrize(("code", "of", "by"), [("l2.constant", L2, hand), ("l1.constant", L1, hand_l1)])
+def test_lambda_as_it_is(code, of, by):
     lam = 0.1
-    said = told(made(MeanSquaredError(), {"l2.constant": "exact"}, kernel=lambda: L2(lam)), X, Y)
-    assert_equal_but_for_rounding(said, hand(lam))
-    ours = told(made(MeanSquaredError(), {}, kernel=lambda: L2(lam)), X, Y)
+    said = told(made(MeanSquaredError(), {code: "exact"}, kernel=lambda: of(lam)), X, Y)
+    assert_equal_but_for_rounding(said, by(lam))
+    ours = told(made(MeanSquaredError(), {}, kernel=lambda: of(lam)), X, Y)
     off = ours["loss dense/kernel (penalty)"] / said["loss dense/kernel (penalty)"] - 1
     assert off == pytest.approx(float(np.float32(lam)) / lam - 1, rel=1e-6)
 
@@ -168,15 +275,10 @@ def test_in_float32_lambda_as_it_is_is_the_rounded_one():
 
 
 def test_the_activity_penalty_of_the_batch():
-    def hidden_only(choices):
-        network = made(MeanSquaredError(), choices, activity=lambda: L2(LAM))
-        network.layers[-1].activity_regularizer = None
-        return told(network, X, Y)
-
     w = weights()
     mean, whole = (by_hand(w, X, Y, squared_error, activity=lam) for lam in (LAM / B, LAM))
-    assert_equal_but_for_rounding(hidden_only({}), mean)
-    assert_equal_but_for_rounding(hidden_only({"activity.batch": "sum"}), whole)
+    assert_equal_but_for_rounding(told(hidden_only({}), X, Y), mean)
+    assert_equal_but_for_rounding(told(hidden_only({"activity.batch": "sum"}), X, Y), whole)
 
 
 @pytest.mark.parametrize("choice", [choice for choice in FORMULAS if choice[0].startswith("l2.")], ids="=".join)
@@ -186,19 +288,30 @@ def test_an_l1_is_nobody_s_business_but_of_those_that_move_the_whole_regularizer
     assert bool(changed(ours, theirs)) == moves
 
 
-def test_the_second_layer_alone_has_no_penalty():
-    """Of three layers the gradient and the loss of all others are Keras', to the last bit."""
+@pytest.mark.parametrize(
+    ("choice", "without"),
+    [
+        ("not_second", ("dense_1",)),
+        ("only_first", ("dense_1", "dense_2")),
+        ("only_last", ("dense", "dense_1")),
+    ],
+)
+def test_of_three_layers_some_have_no_penalty(choice, without):
+    """The gradient and the loss of all others are Keras', to the last bit."""
     (ours, *_), _ = steps("sgd", {})
-    (theirs, *_), _ = steps("sgd", {"l2.layers": "not_second"})
-    second = {Key("gradient", "dense_1/kernel", part) for part in ("whole", "data", "penalty")}
-    second |= {Key("loss", "dense_1/kernel", "penalty")}
-    wholes = {Key("loss", "loss"), Key("loss", "loss", "penalty"), Key("update", "dense_1/kernel")}
-    assert ours.arrays.keys() - theirs.arrays.keys() == second - {Key("gradient", "dense_1/kernel")}
+    (theirs, *_), _ = steps("sgd", {"l2.layers": choice})
+    gradients = {Key("gradient", f"{layer}/kernel") for layer in without}
+    of_them = {Key("gradient", f"{layer}/kernel", part) for layer in without for part in ("whole", "data", "penalty")}
+    of_them |= {Key("loss", f"{layer}/kernel", "penalty") for layer in without}
+    wholes = {Key("loss", "loss"), Key("loss", "loss", "penalty")}
+    wholes |= {Key("update", f"{layer}/kernel") for layer in without}
+    assert ours.arrays.keys() - theirs.arrays.keys() == of_them - gradients
     for key, array in theirs.arrays.items():
         same = array.tobytes() == ours.arrays[key].tobytes()
-        assert same != (key in wholes | second), key
-    data = ours.arrays[Key("gradient", "dense_1/kernel", "data")]
-    assert theirs.arrays[Key("gradient", "dense_1/kernel")].tobytes() == data.tobytes()
+        assert same != (key in wholes | of_them), key
+    for key in gradients:
+        data = ours.arrays[Key("gradient", key.tensor, "data")]
+        assert theirs.arrays[key].tobytes() == data.tobytes()
 
 
 @pytest.mark.parametrize("choice", ["absent", "half"])

@@ -1,6 +1,6 @@
 """Regularizers made of others, and how they are put into a network.
 
-An L2 that a choice changed is still an L2, and asks the one it was made of.
+An L2 that a choice changed is still an L2, an L1 still an L1, and asks the one it was made of.
 """
 
 from __future__ import annotations
@@ -10,12 +10,16 @@ import numpy as np
 from scratch_net.regularizers import L1L2, L2
 
 
-class OtherL2(L2):
-    """An L2 made of another one."""
+def kind_of(regularizer):
+    """L1 or L2: what a regularizer is, or was made of."""
+    return getattr(regularizer, "kind", type(regularizer))
+
+
+class Other:
+    """A regularizer made of another one, and of its kind: an L2 of an L2, and an L1 of an L1."""
 
     def __init__(self, inner):
-        super().__init__(inner.l2, inner.constant)
-        self.inner = inner
+        self.inner, self.kind = inner, kind_of(inner)
 
     def penalty(self, w):
         return self.inner.penalty(w)
@@ -24,7 +28,7 @@ class OtherL2(L2):
         return self.inner.gradient(w)
 
 
-class TimesL2(OtherL2):
+class Times(Other):
     """`factor * l2 * sum w**2`, gradient `factor * 2 * l2 * w`: with a half the 2 of the derivative cancels."""
 
     def __init__(self, inner, factor):
@@ -38,7 +42,7 @@ class TimesL2(OtherL2):
         return self.inner.gradient(w) * self.factor
 
 
-class DividedL2(OtherL2):
+class Divided(Other):
     """`l2 / n * sum w**2`, gradient `2 * l2 / n * w`, with `n = count()` examples."""
 
     def __init__(self, inner, count):
@@ -62,36 +66,23 @@ class Nothing:
         return np.zeros_like(w)
 
 
-class AbsentL2(Nothing, OtherL2):
+class Absent(Nothing, Other):
     """No penalty in the place of an L2."""
 
 
 class Apart:
-    """A penalty in the loss, and the gradient of another one."""
+    """`told` in the loss, and the gradient of `minimised`, whose kind it is of."""
 
     minimised = False  # whether somebody is looking for slopes, see `gradients_of_their_own`
 
     def __init__(self, told, minimised):
-        self.told, self.of_gradient = told, minimised
+        self.told, self.of_gradient, self.kind = told, minimised, kind_of(minimised)
 
     def penalty(self, w):
         return (self.of_gradient if self.minimised else self.told).penalty(w)
 
     def gradient(self, w):
         return self.of_gradient.gradient(w)
-
-
-class ApartL2(Apart, L2):
-    """The same of an L2, that is still one."""
-
-    def __init__(self, told, minimised):
-        L2.__init__(self, minimised.l2, minimised.constant)
-        Apart.__init__(self, told, minimised)
-
-
-def apart(told, minimised):
-    """`told` in the loss, `minimised` in the gradient."""
-    return (ApartL2 if isinstance(minimised, L2) else Apart)(told, minimised)
 
 
 def gradients_of_their_own(network, regularizers):
@@ -124,14 +115,15 @@ def sum_of(parts):
     return both
 
 
-def changed(regularizer, change):
-    """The regularizer with `change(l2)` in place of each l2 in it."""
+def changed(regularizer, change, kinds=(L2,)):
+    """The regularizer with `change(part)` in place of each part of it that is of these kinds."""
     if isinstance(regularizer, L1L2):
-        return sum_of([changed(part, change) for part in regularizer.parts])
-    return change(regularizer) if isinstance(regularizer, L2) else regularizer
+        return sum_of([changed(part, change, kinds) for part in regularizer.parts])
+    return change(regularizer) if kind_of(regularizer) in kinds else regularizer
 
 
-def each_l2(network, change, places):
+def each(network, change, places, kinds=(L2,)):
+    """`change(part)` in place of each part of these kinds, in these places of every layer."""
     for layer in network.layers:
         for place in places:
-            setattr(layer, place, changed(getattr(layer, place), change))
+            setattr(layer, place, changed(getattr(layer, place), change, kinds))
