@@ -16,6 +16,11 @@ from tests.parity.diagnosis.benches import bench, searched
 
 NO_PENALTY = {"layers": [{"units": 9, "activation": "tanh"}, {"units": 3, "activation": "softmax"}]}
 SQUARED = {"loss": "mse", "layers": [{"units": 9, "activation": "tanh"}, {"units": 3, "activation": "sigmoid"}]}
+L2 = {"kernel_regularizer": {"l2": 0.01}}
+PENALTIES = {
+    "l1.penalty": {"kernel_regularizer": {"l1": 0.02, "l2": 0.01}},
+    "activity.penalty": {"activity_regularizer": {"l1": 0.01}},
+}
 ADAM = {"optimizer": {"class_name": "Adam", "learning_rate": 0.01}}
 
 
@@ -31,8 +36,12 @@ def said(level, planted, **settings):
 @pytest.mark.parametrize(("level", "number"), list(zip(LEVELS, ["0.7", "-1", "1/7", "31.4"], strict=True)))
 @pytest.mark.parametrize("code", load_side("scratch").side.factors())
 def test_it_is_named_where_it_shows(code, level, number):
+    layers = [
+        {"units": 9, "activation": "tanh", **PENALTIES.get(code, L2)},
+        {"units": 3, "activation": "softmax", **L2},
+    ]
     shows = level != "weights" or not code.endswith(".reported")  # what is told of a loss
-    assert ({code: number} in said(level, {code: number})) is shows
+    assert ({code: number} in said(level, {code: number}, layers=layers)) is shows
 
 
 @pytest.mark.parametrize("optimizer", [{}, ADAM], ids=["sgd", "adam"])
