@@ -13,7 +13,7 @@ from parity import lockstep
 from parity.config import validate
 from parity.held import FIRST_SHOWN, Asked, Shown, within
 from parity.ledger import Ledger
-from parity.measure import measure
+from parity.measure import measure, sizes, used_of_each
 from parity.protocol import Key
 from parity.report import measures_for, parse_targets, terminal
 from parity.run import diff
@@ -211,6 +211,30 @@ def test_within_tells_what_each_step_uses():
     (used,) = within([asked(ONES, NEAR, 1e-2)])
     assert np.array_equal(used, measure(ONES, NEAR, 1e-2)["used"]["value"])
     assert within([asked(ONES, NEAR, 1e-2), asked(ONES, NEAR, None, lane="free")])[1] is None
+
+
+@pytest.mark.parametrize("which", [[0], [3, 4], [0, 2, 4], [1, 2, 3, 4], [0, 1, 2, 3, 4], [1, 4]])
+@pytest.mark.parametrize("block", [1, 4, 6, 100])
+@pytest.mark.parametrize("scale", [1.0, 0.0])
+def test_what_is_used_is_what_is_measured(which, block, scale, monkeypatch):
+    """To the last bit, whichever steps differ, and however much is looked at at once."""
+    monkeypatch.setattr(sizes, "BLOCK", block)
+    random = np.random.default_rng(block)
+    reference, budget = random.normal(size=(5, 3)), np.float32(random.uniform(1, 2, (5, 3)))
+    candidate = reference.copy()
+    candidate[which] -= scale * random.uniform(-0.9, 0.9, (len(which), 3))
+    for allowed in (budget, lambda rows: budget[rows], 5.0, np.where(candidate == reference, 0, budget)):
+        wanted = measure(reference, candidate, allowed)["used"]["value"]
+        assert np.array_equal(used_of_each(reference, candidate, allowed), wanted)
+    for more in (1.5, 2.5):
+        candidate[which[-1], 2] = reference[which[-1], 2] - more * budget[which[-1], 2]
+        assert used_of_each(reference, candidate, budget) is None
+    candidate[which[-1], 2] = reference[which[-1], 2] - 1
+    assert used_of_each(reference, candidate, 1.0 + 1e-12)[which[-1]] == pytest.approx(1)
+
+
+def test_all_of_a_budget_may_be_used():
+    assert used_of_each(np.zeros((1, 1)), np.ones((1, 1)), 1.0).tolist() == [1]
 
 
 @pytest.mark.parametrize(
