@@ -245,7 +245,7 @@ def test_all_of_a_budget_may_be_used():
         asked(ONES, ONES[:, :1], 1.0),
         asked(ONES, ONES.astype("float32"), 1.0),
         asked([[np.nan]], [[np.nan]], 1.0),
-        asked([[np.inf]], [[np.inf]], None),
+        asked([[1.0, np.inf]], [[1.0, np.inf]], None),
         asked([[1.0]], [[np.inf]], 1.0),
     ],
 )
@@ -266,8 +266,16 @@ def test_shown_are_copies():
     array[...] = np.nan
     shown.finish(ledger)
     shown.finish(ledger)
-    assert [int(entries["step"][0]) for entries in ledger] == [8]
+    assert [entries["step"].tolist() for entries in ledger] == [[8]]
     assert [float(entries["measures"]["nonfinite_both"][0]) for entries in ledger] == [0]
+
+
+@pytest.mark.parametrize(("first", "steps", "wanted"), [(1, 3, [1, 2, 3]), (1, 5, [1, 2, 3, 5]), (2, 3, [2, 3, 4])])
+def test_no_step_is_shown_twice(first, steps, wanted):
+    ledger, shown, array = Ledger(), Shown(), np.ones((steps, 2))
+    shown.take([dataclasses.replace(asked(array, array, None, lane="free"), first_step=first)], ledger)
+    shown.finish(ledger)
+    assert [step for entries in ledger for step in entries["step"].tolist()] == wanted
 
 
 def test_a_verdict_needs_no_measures(monkeypatch):
