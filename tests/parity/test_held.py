@@ -5,14 +5,18 @@ from __future__ import annotations
 import dataclasses
 import io
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from parity import lockstep
 from parity.config import validate
+from parity.data import load_dataset
 from parity.held import FIRST_SHOWN, Asked, Shown, within
+from parity.judge import Judge
 from parity.ledger import Ledger
+from parity.lockstep import draw_weights, start_weights
 from parity.measure import measure, sizes, used_of_each
 from parity.protocol import Key
 from parity.report import measures_for, parse_targets, terminal
@@ -76,6 +80,12 @@ class Alone:
         return self.side.weights()
 
 
+def telling():
+    """A candidate that tells everything and cannot be asked again: it is audited."""
+    side = load_side("scratch").side
+    return LoadedSide("telling", SimpleNamespace(start=side.start, steps=side.steps, weights=side.weights))
+
+
 def add(array):
     array += 1e-3
 
@@ -93,6 +103,7 @@ CANDIDATES = {
     "a NaN of its own": lambda: later(14, spoil),
     "the last step": lambda: later(15, add, replayed=True),
     "one that only trains": lambda: Alone,
+    "one that tells all and cannot be asked again": telling,
 }
 EXPERIMENTS = {
     "usual": {},
@@ -276,6 +287,18 @@ def test_no_step_is_shown_twice(first, steps, wanted):
     shown.take([dataclasses.replace(asked(array, array, None, lane="free"), first_step=first)], ledger)
     shown.finish(ledger)
     assert [step for entries in ledger for step in entries["step"].tolist()] == wanted
+
+
+def test_steps_that_are_not_numbered_as_they_are_counted_are_all_measured():
+    """A table shows the step by whose number they were counted: in a recording without its first steps, any."""
+    described = experiment(precision="float64", steps=4)
+    sides = load_side("scratch"), load_side("scratch")
+    dataset = load_dataset(described).astype("float64")
+    weights = start_weights(described, [draw_weights(sides[0], described, 3, "float64")], 3, "float64")
+    (pair,) = lockstep.lockstep(described, *sides, dataset, weights, ("local", "free"))
+    judge = Judge(described, "float64", measures="shown")
+    judge.take(dataclasses.replace(pair, reference=dataclasses.replace(pair.reference, first_step=5)))
+    assert {entry for entries in judge.ledger for entry in entries["step"].tolist()} == {5, 6, 7, 8}
 
 
 def test_a_verdict_needs_no_measures(monkeypatch):
