@@ -1,11 +1,17 @@
 """What a whole `parity diff` costs beside plain `model.fit`.
 
-The diff trains both networks, captures everything they compute, replays the local lane, measures and judges every
-tensor of every step; no report files. `fit` trains the same Keras model on the same batches, in the same process and
-with the same TensorFlow settings (one thread, oneDNN off, deterministic operations).
+The diff trains both networks, captures everything they compute, replays each operation, and holds every tensor of every
+step against its budget, as the command does where no report is asked for that tells more than is printed: of a step in
+which nothing is beyond its budget it works out how much of each was used, and no more. `--measures all` works out all
+measures of both lanes, as the other reports (html, json, csv, parquet) and `parity.diff` of Python do. No report files.
+
+`fit` trains the same Keras model on the same batches, in the same process and with the same TensorFlow settings (one
+thread, oneDNN off, deterministic operations). With `--precision both` the diff is that in float32 and that in float64,
+one after the other; `fit` is in float32 alone.
 
 `steady` counts the steps after the first chunk of the diff and after the first epoch of fit: what a further step costs.
-`whole` is everything from building the models on, graph tracing included, over all steps. Bar: diff / fit <= 0.5.
+`whole` is everything from building the models on, graph tracing included, over all steps. Bars: diff / fit <= 0.5; for
+both precisions 1.0.
 """
 
 from __future__ import annotations
@@ -55,18 +61,23 @@ def experiments(steps: int) -> dict[str, Any]:
     }
 
 
-def time_diff(experiment: Any, lanes: tuple[str, ...]) -> tuple[float, float]:
-    """Seconds a step: after the first chunk, and all in all."""
+def time_diff(experiment: Any, **options: Any) -> tuple[float, float]:
+    """Seconds a step: after the first chunk of each precision, and all in all."""
     from parity.run import diff
 
-    marks: list[tuple[int, float]] = []
+    marks: dict[str, list[tuple[int, float]]] = {precision: [] for precision in experiment.precisions}
     began = time.perf_counter()
-    result = diff(experiment, lanes=lanes, progress=lambda _, done, __: marks.append((done, time.perf_counter())))
+    result = diff(
+        experiment,
+        progress=lambda precision, done, _: marks[precision].append((done, time.perf_counter())),
+        **options,
+    )
     ended = time.perf_counter()
-    if result.runs[0].judge.steps != experiment.steps:
-        raise RuntimeError(f"compared {result.runs[0].judge.steps} steps of {experiment.steps}")
-    (first, start), (last, end) = marks[0], marks[-1]
-    return (end - start) / (last - first), (ended - began) / experiment.steps
+    if result.verdict != "PARITY" or result.steps_compared != experiment.steps:
+        raise RuntimeError(f"{result.verdict}: compared {result.steps_compared} steps of {experiment.steps}")
+    ends = ((each[0], each[-1]) for each in marks.values())
+    steady = sum((end - start) / (last - first) for (first, start), (last, end) in ends)
+    return steady, (ended - began) / experiment.steps
 
 
 def time_fit(experiment: Any) -> tuple[float, float]:
@@ -91,19 +102,23 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1984, help="steps of each run, a multiple of 64")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--lane", choices=["local", "free", "both"], default="both")
+    parser.add_argument("--precision", choices=["float32", "float64", "both"], default="float32", help="of the diff")
+    parser.add_argument("--measures", choices=["shown", "all"], default="shown")
     arguments = parser.parse_args()
     if arguments.steps % 64 or arguments.steps < 128:
         parser.error("--steps: expected a multiple of 64 from 128 on, so that fit runs whole epochs")
     lanes = ("local", "free") if arguments.lane == "both" else (arguments.lane,)
 
-    print(f"784-30-10, batch 32, float32, {arguments.steps} steps, medians of {arguments.repeats} runs, ms a step")
+    precision = "both precisions" if arguments.precision == "both" else arguments.precision
+    print(f"784-30-10, batch 32, {precision}, {arguments.steps} steps, medians of {arguments.repeats} runs, ms a step")
     print(f"{'':26}{'fit':>8}{'diff':>8}{'ratio':>8}    {'fit':>8}{'diff':>8}{'ratio':>8}")
     print(f"{'':26}{'------- steady --------':>24}    {'-------- whole --------':>24}")
     for name, experiment in experiments(arguments.steps).items():
         fits, diffs = [], []
         for _ in range(arguments.repeats):
             fits.append(time_fit(experiment))
-            diffs.append(time_diff(experiment, lanes))
+            asked = experiment.model_copy(update={"precision": arguments.precision})
+            diffs.append(time_diff(asked, lanes=lanes, measures=arguments.measures))
         row = ""
         for fit, diff in zip(zip(*fits, strict=True), zip(*diffs, strict=True), strict=True):
             a, b = median(fit) * 1e3, median(diff) * 1e3

@@ -23,6 +23,7 @@ from parity.data import load_dataset
 from parity.declared import diff_declared
 from parity.elsewhere import diff_elsewhere
 from parity.errors import UsageError, nearest
+from parity.held import Measures
 from parity.protocol import Lane
 from parity.recording import Recorded, first_divergence, record as run_record
 from parity.report import notebook
@@ -71,6 +72,7 @@ def diff(
     reference_python: str | PathLike[str] | None = None,
     keep_traces: str | PathLike[str] | None = None,
     progress: bool = True,
+    measures: Measures = "all",
     command: str = "",
 ) -> Comparison:
     """Train both sides in lockstep on the same batches from the same weights, and say where they part.
@@ -101,6 +103,7 @@ def diff(
         reference_python: the same for the reference.
         keep_traces: a folder for the traces that are recorded so; without it they are removed.
         progress: show a bar, where somebody can see it.
+        measures: `all` of every step; or those that are `shown` where the result is printed, which takes less time.
         command: what to say in reports how this was run.
 
     Returns:
@@ -113,6 +116,7 @@ def diff(
     """
     overrides = _overrides(changes, epochs, steps, batch_size, shuffle, precision, declare)
     lanes = _lanes(lane)
+    _check("measures", measures, ("all", "shown"))
     arrays = _arrays(x, y)
     model, checked = _understood(experiment, arrays, overrides)
     if rules := tolerances(tolerance):  # after the experiment's own: the last one holds
@@ -151,6 +155,7 @@ def diff(
                 envelope=envelope,
                 gradcheck=gradcheck,
                 timeout=timeout,
+                measures=measures,
                 **given,
             )
     for what, why in model.left_out if model else ():
@@ -269,6 +274,11 @@ def compare(
     return _shown(result)
 
 
+def _check(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise UsageError(f"{name} = {value!r}; allowed: {', '.join(allowed)}{nearest(value, allowed)}")
+
+
 def _shown(result: Result) -> Comparison:
     return Comparison(**{field.name: getattr(result, field.name) for field in fields(result)})
 
@@ -281,9 +291,7 @@ def _path(name: str, given: Any) -> Path:
 
 
 def _lanes(lane: str) -> tuple[Lane, ...]:
-    if lane not in {*BOTH_LANES, "both"}:
-        msg = f"lane = {lane!r}; allowed: local, free, both{nearest(lane, (*BOTH_LANES, 'both'))}"
-        raise UsageError(msg)
+    _check("lane", lane, (*BOTH_LANES, "both"))
     return tuple(one for one in BOTH_LANES if lane in {one, "both"})
 
 

@@ -73,7 +73,7 @@ def diff_declared(
     def verdict(experiment: Experiment, **sides: Any) -> Verdict | None:
         """None where the comparison did not come to its end."""
         if not any(result.interrupted for result in done):
-            done.append(diff(experiment, explain=False, **sides))
+            done.append(diff(experiment, explain=False, measures="shown", **sides))
         return None if done[-1].interrupted or done[-1].crash else done[-1].verdict
 
     if trusted is None:

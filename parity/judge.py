@@ -13,12 +13,13 @@ from parity.budget import LocalBudget, Overflow
 from parity.config import Experiment, Precision
 from parity.coverage import Coverage
 from parity.data import Schedule
+from parity.held import Asked, Measures, Shown, within
 from parity.ledger import Ledger
 from parity.measure import Largest, Rows, Steps, identical, largest, largest_of_each, measure_all
 from parity.protocol import Array, Key, Lane, Pair, Phase, Records, execution_order
 from parity.sensitivity import Sensitivity
 from parity.tolerance import Needed, Tolerances
-from parity.unbounded import Derived, Unbounded, set_aside
+from parity.unbounded import Derived, set_aside
 from parity.untold import untold
 from parity.verdict import Divergence, Evidence, Kind, NotCompared, Summary, Verdict
 
@@ -45,22 +46,6 @@ PROMOTED = (
     "Python floats, and give new arrays the dtype of the weights"
 )
 FIXED = "held against the fixed tolerance {}, not against what rounding can explain"
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A tensor of some steps of the candidate's, and what it is held against."""
-
-    key: Key
-    lane: Lane
-    first_step: int
-    reference: Array
-    candidate: Array
-    derived: float | Derived | None
-    """Its budget."""
-    unbounded: Unbounded | None = None
-    about: str = ""
-    """What else is told of a divergence."""
 
 
 @dataclass
@@ -92,6 +77,9 @@ class Judge:
     """Whether that is by its own recorded inputs, since it cannot be asked again."""
     evidence: Evidence | None = None
     """Of the first divergence, where it is one between the two sides."""
+    measures: Measures = "all"
+    """Which are taken; the verdict and what it is founded on are the same."""
+    shown: Shown = field(default_factory=Shown)
 
     def __post_init__(self) -> None:
         self._budget = LocalBudget(self.experiment, self.precision)
@@ -177,9 +165,13 @@ class Judge:
                 asked.append(Asked(key, lane, records.first_step, of_key, array, derived, unbounded))
             if key not in untold_keys:
                 self._note_missing(key, pair, lanes)
-        self.hold(*asked)
+        used = within(asked) if self._suffices(records, pair, drift) else None
+        if used is None:
+            self.hold(*asked)
         self.hold_to_itself(pair)
         self._audit(pair)
+        if used is not None:  # the steps of a divergence are shown
+            self._pass(asked, used) if self.first is None else self.hold(*asked)
         self.coverage.take(records)
         judged = {key: array for key, array in pair.audited.items() if key in pair.free}
         self.sensitivity.take(*((own, judged) if judged else (records, pair.local)), self._allowed)
@@ -187,7 +179,25 @@ class Judge:
         for key in (pair.free.keys() | pair.local.keys()) - records.arrays.keys():
             self.missing.setdefault(str(key), "the reference does not record it")
         if self.first is not known and self.first is not None:
-            self.evidence = _evidence(self.first, pair)
+            self.evidence = Evidence.of(self.first, pair)
+
+    def close(self) -> None:
+        """There are no more steps."""
+        self.shown.finish(self.ledger)
+
+    def _suffices(self, records: Records, pair: Pair, drift: Allowed | None) -> bool:
+        """Whether it is enough to know what is used of each budget, as long as nothing is beyond it."""
+        ordinary = drift is None and not pair.audited and not self.tolerances.rules
+        counted = records.last_step == self.steps  # a table shows steps by how many were compared
+        return self.measures == "shown" and self.first is None and ordinary and counted
+
+    def _pass(self, asked: list[Asked], used: list[Array | None]) -> None:
+        """Take in steps in which all is within its budget."""
+        for one, share in zip(asked, used, strict=True):
+            self._summary(one).take_used(one.first_step, len(one.reference), share)
+            if share is not None:
+                self.judged.add(one.key)
+        self.shown.take(asked, self.ledger)
 
     def _hold_beginning(self, pair: Pair) -> None:
         """Both sides were given the same weights and slots: one that begins with others trains differently. Step 0."""
@@ -301,7 +311,7 @@ class Judge:
     def _comparable(self, one: Asked) -> bool:
         """Of one type and shape; tensors that are not have parted as far as can be."""
         reference, candidate = one.reference, one.candidate
-        if reference.shape == candidate.shape and reference.dtype == candidate.dtype:
+        if one.alike:
             return True
         note = (
             f"the candidate gave {candidate.dtype} of shape {candidate.shape[1:]}, "
@@ -315,13 +325,16 @@ class Judge:
         self._diverge(Divergence(one.first_step, one.key, one.lane, self.precision, (), *nothing, note, kind))
         return False
 
+    def _summary(self, one: Asked) -> Summary:
+        if (summary := self.summaries.get((one.lane, one.key))) is None:
+            summary = self.summaries[one.lane, one.key] = Summary(one.key, one.lane, one.reference.shape[1:])
+            summary.rule = self.tolerances.rule(one.key)
+        return summary
+
     def _take_in(self, one: Asked, rows: Rows, seen: Largest) -> None:
         """What the measures of a tensor mean for its summary and for the verdict."""
         key, lane, first_step = one.key, one.lane, one.first_step
-        if (summary := self.summaries.get((lane, key))) is None:
-            summary = self.summaries[lane, key] = Summary(key, lane, one.reference.shape[1:])
-            summary.rule = self.tolerances.rule(key)
-        summary.take(first_step, rows, seen, self.precision)
+        self._summary(one).take(first_step, rows, seen, self.precision)
         if first_step and not math.isnan(seen.used):
             self.judged.add(key)
         if (same := rows["nonfinite_both"].nonzero()[0]).size:
@@ -380,16 +393,3 @@ def _noted(found: Divergence, note: str, kind: Kind) -> Divergence:
 def _audited_records(pair: Pair) -> Records:
     """The candidate's own run; what it does not tell (a part of a sum) has the size of what the network made of it."""
     return Records(pair.reference.first_step, {**pair.audited, **pair.free}, pair.free_before)
-
-
-def _evidence(first: Divergence, pair: Pair) -> Evidence | None:
-    """Copies: the sides use their arrays again."""
-    said = pair.lanes[first.lane]
-    if first.key not in said or first.kind in (Kind.REPLAY, Kind.DTYPE) or not first.step:
-        return None
-    at = first.step - pair.reference.first_step
-    arrays = {key: np.array(array[at : at + 1]) for key, array in pair.reference.arrays.items()}
-    before = pair.reference.before if at == 0 else {k: array[at - 1] for k, array in pair.reference.arrays.items()}
-    kept = {key: np.array(array) for key, array in before.items() if key.phase == "update"}
-    told = {key: np.array(array[at : at + 1]) for key, array in said.items()}
-    return Evidence(Records(first.step, arrays, kept), first.lane, told, first.key)

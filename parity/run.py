@@ -18,6 +18,7 @@ from parity.data import Dataset, Schedule, load_dataset
 from parity.diagnosis import Diagnosis, Kept, diagnose
 from parity.errors import SideError, UsageError
 from parity.gradcheck import GradCheck, check_gradients
+from parity.held import Measures
 from parity.judge import Judge
 from parity.lockstep import common_spans, draw_weights, given_weights, lockstep, start_weights
 from parity.one_thread import one_thread
@@ -54,6 +55,7 @@ def diff(
     dataset: Dataset | None = None,
     weights: Mapping[str, Array] | None = None,
     timeout: float | None = None,
+    measures: Measures = "all",
 ) -> Result:
     """Train both sides side by side and compare everything they compute.
 
@@ -72,6 +74,7 @@ def diff(
         dataset: what to train on, in place of the experiment's data.
         weights: the initial weights, where the experiment's are in memory.
         timeout: seconds that one call of a side which is not built in may take.
+        measures: all of every step, or those that are shown where the result is printed.
 
     Returns:
         The result; on Ctrl-C, or where a side fails, what was compared until then, with `interrupted` or `crash` set.
@@ -92,7 +95,7 @@ def diff(
     interrupted, crash = False, None
     for precision in experiment.precisions:
         schedule = Schedule.of(experiment, len(dataset))
-        judge = Judge(experiment, precision, schedule=schedule, replays=sides[1].can("replay"))
+        judge = Judge(experiment, precision, schedule=schedule, replays=sides[1].can("replay"), measures=measures)
         judge.missing |= left_out
         planned = _compared_steps(schedule, sides, judge)
         watch: Watch | None = None
@@ -373,18 +376,21 @@ def train(
     planned: int,
 ) -> None:
     """The path of the data: lockstep, judge."""
+
+    def told(judged: Future[None]) -> None:
+        judged.result()
+        progress(watch.judge.precision, watch.judge.steps, planned)
+
     # A chunk is judged while the sides train the next one: most of both runs without holding Python's lock.
-    with ThreadPoolExecutor(1, "judge") as thread:
+    with closing(watch.judge), ThreadPoolExecutor(1, "judge") as thread:
         judged: Future[None] | None = None
         with closing(lockstep(experiment, *sides, dataset, weights, lanes)) as pairs:
             for pair in pairs:
                 if judged is not None:
-                    judged.result()
-                    progress(watch.judge.precision, watch.judge.steps, planned)
+                    told(judged)
                 judged = thread.submit(watch.take, pair)
         if judged is not None:
-            judged.result()
-            progress(watch.judge.precision, watch.judge.steps, planned)
+            told(judged)
     watch.finish()
 
 

@@ -13,7 +13,7 @@ from parity.config import Precision
 from parity.config.tolerances import Tolerance
 from parity.errors import ExitCode
 from parity.measure import Largest, Rows
-from parity.protocol import Array, Key, Lane, Records
+from parity.protocol import Array, Key, Lane, Pair, Records
 from parity.tolerance import Needed
 
 
@@ -89,7 +89,7 @@ class Summary:
     shape: tuple[int, ...]
     steps: int = 0
     differing: int = 0
-    absolute: float = 0.0
+    absolute: float = 0.0  # NaN where not every step was measured
     absolute_step: int = 0
     used: float = math.nan  # NaN as long as nothing was judged
     used_step: int = 0
@@ -117,6 +117,13 @@ class Summary:
             if self.first_beyond is None:
                 self.first_beyond = first_step + int(over[0])
 
+    def take_used(self, first_step: int, steps: int, used: Array | None) -> None:
+        """Take in steps of which nothing was measured but what they use of the budget, at most all of it."""
+        self.steps += steps
+        self.absolute = math.nan
+        if used is not None and not self.used >= used.max():
+            self.used, self.used_step = float(used.max()), first_step + int(used.argmax())
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -132,6 +139,19 @@ class Evidence:
     def candidate(self) -> Array:
         """The tensor that diverged."""
         return self.said[self.key]
+
+    @staticmethod
+    def of(first: Divergence, pair: Pair) -> Evidence | None:
+        """Copies: the sides use their arrays again. None where it is not one between the two sides."""
+        said = pair.lanes[first.lane]
+        if first.key not in said or first.kind in (Kind.REPLAY, Kind.DTYPE) or not first.step:
+            return None
+        at = first.step - pair.reference.first_step
+        arrays = {key: np.array(array[at : at + 1]) for key, array in pair.reference.arrays.items()}
+        before = pair.reference.before if at == 0 else {k: array[at - 1] for k, array in pair.reference.arrays.items()}
+        kept = {key: np.array(array) for key, array in before.items() if key.phase == "update"}
+        told = {key: np.array(array[at : at + 1]) for key, array in said.items()}
+        return Evidence(Records(first.step, arrays, kept), first.lane, told, first.key)
 
 
 @dataclass(frozen=True)

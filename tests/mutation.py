@@ -39,9 +39,17 @@ from tests.mutants import Mutant, mutants_of
 
 HERE = Path(__file__).parent
 MODULES = (
-    *("measure.block", "measure.equal", "measure.measuring", "measure.rows", "measure.sizes", "measure.table"),
+    *(
+        "measure.block",
+        "measure.equal",
+        "measure.measuring",
+        "measure.rows",
+        "measure.share",
+        "measure.sizes",
+        "measure.table",
+    ),
     *("unbounded", "budget.local", "budget.losses", "budget.overflow", "budget.rounding"),
-    *("judge", "verdict", "tolerance"),
+    *("held", "judge", "verdict", "tolerance"),
 )
 TESTS = (
     "test_measure.py",
@@ -50,6 +58,7 @@ TESTS = (
     "budget/test_local.py",
     "budget/test_overflow.py",
     "test_unbounded.py",
+    "test_held.py",
     "test_judge.py",
     "test_verdict.py",
     "test_traps.py",

@@ -12,6 +12,7 @@ Shapes: every array has the steps as its first axis; x (steps, batch, inputs), k
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -37,6 +38,8 @@ class Operands:
         self.records, self.rows = records, rows
         self._all = len(rows) == len(records)
         self._sizes: dict[Key | str, Array] = {}  # several budgets need the same
+        self.kept: dict[Key, Array] = {}
+        """Budgets that are parts of others."""
 
     def are(self, records: Records, rows: Rows) -> bool:
         """Whether these are the operands of just those steps."""
@@ -45,6 +48,10 @@ class Operands:
     def __call__(self, phase: Phase, tensor: str, part: Part = "whole") -> Array:
         array = self.records.arrays[Key(phase, tensor, part)]
         return array if self._all else array[self.rows]
+
+    def elements(self, phase: Phase, tensor: str) -> int:
+        """How many there are in a step."""
+        return math.prod(self.records.arrays[Key(phase, tensor)].shape[1:])
 
     def size(self, phase: Phase, tensor: str) -> Array:
         """The absolute values."""
@@ -99,14 +106,24 @@ class LocalBudget:
         Rounding has no bound where an operand is infinite or not a number: such elements must be the same. Nor has it
         where finite operands may overflow, see `parity.budget.overflow`: of those the budget says the same.
         """
-        if self._operands is None or not self._operands.are(records, rows):
-            self._operands = Operands(records, rows)
+        # Of most of the steps as of all of them: the next budget's are others, and the operands the same.
+        taken = np.arange(len(records)) if len(rows) > len(records) // 2 else rows
+        if self._operands is None or not self._operands.are(records, taken):
+            self._operands = Operands(records, taken)
         try:
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 found = self._phases[key.phase](key, self._operands)
         except KeyError:
             return None
+        if len(taken) != len(rows) and np.ndim(found):
+            found = np.asarray(found)[rows]
         return found if np.isfinite(np.max(found)) else np.where(np.isfinite(found), found, 0)
+
+    def _once(self, key: Key, of: Operands, budget: Callable[[], Array]) -> Array:
+        """What several budgets are made of."""
+        if (found := of.kept.get(key)) is None:
+            found = of.kept[key] = budget()
+        return found
 
     def _product(self, a: Array, b: Array, added: Array | None = None) -> Array:
         """Both sides' error of `a @ b + added`, given the absolute values: inner products of n terms.
@@ -144,8 +161,10 @@ class LocalBudget:
 
     def _penalty(self, tensor: str, of: Operands) -> Array:
         """What a regularizer adds to the loss: terms of one sign, so the error is relative to the sum."""
-        values = of("forward", tensor) if tensor.endswith("/output") else of("update", tensor)
-        size, n = np.abs(of("loss", tensor, "penalty")), int(np.prod(values.shape[1:]))
+        size, n = (
+            np.abs(of("loss", tensor, "penalty")),
+            of.elements("forward" if tensor.endswith("/output") else "update", tensor),
+        )
         return np.asarray(2 * (gamma(n, self.u) + 6 * self.u) * size + 2 * (n + 6) * self.tiny)
 
     def penalized(self) -> list[str]:
@@ -178,11 +197,15 @@ class LocalBudget:
         return of("batch", "y"), of("forward", f"{last}/pre_activation") if self.loss.skips_activation else p, p
 
     def _data_loss(self, of: Operands) -> Array:
-        return self.loss.value(*self.top(of), of("loss", "loss", "data"))
+        return self._once(
+            Key("loss", "loss", "data"), of, lambda: self.loss.value(*self.top(of), of("loss", "loss", "data"))
+        )
 
     def _regularizer_gradient(self, regularizer: Any, size: Array) -> Array:
         l1, l2 = getattr(regularizer, "l1", 0.0), getattr(regularizer, "l2", 0.0)
-        return np.asarray(l1 + 2 * l2 * size, size.dtype)
+        found = np.asarray(2 * l2 * size, size.dtype)
+        found += l1
+        return found
 
     def _gradient(self, key: Key, of: Operands) -> Array | float:
         layer = self.layers[key.layer]
@@ -192,21 +215,30 @@ class LocalBudget:
         if name == "pre_activation":
             return self._delta(key.layer, of)
         regularizer = getattr(layer, f"{name}_regularizer")
-        penalty: Array | float = 0.0
-        if regularizer is not None:
-            penalty = (
-                2 * 3 * self.u * self._regularizer_gradient(regularizer, of.size_before(key.tensor)) + 6 * self.tiny
-            )
         if key.part == "penalty":
-            return penalty
-        dz = of.size("gradient", f"{key.layer}/pre_activation")
-        if name == "kernel":
-            data = self._product(self.input_size(key.layer, of).mT, dz)
-        else:
-            data = 2 * gamma(dz.shape[1], self.u) * dz.sum(axis=1) + 2 * dz.shape[1] * self.tiny
+            return 0.0 if regularizer is None else self._weight_penalty_gradient(key.tensor, regularizer, of)
+        data = self._once(key._replace(part="data"), of, lambda: self._weight_data_gradient(key.layer, name, of))
         if key.part == "data" or regularizer is None:
-            return np.asarray(data)
-        return np.asarray(data + penalty + 2 * self.u * np.abs(of("gradient", key.tensor)) + 2 * self.tiny)
+            return data
+        found = data + self._weight_penalty_gradient(key.tensor, regularizer, of)
+        of_sum = np.abs(of("gradient", key.tensor))
+        of_sum *= 2 * self.u
+        found += of_sum
+        found += 2 * self.tiny
+        return found
+
+    def _weight_data_gradient(self, layer: str, name: str, of: Operands) -> Array:
+        """x.T @ dz of a kernel, the sum of dz over the batch of a bias."""
+        dz = of.size("gradient", f"{layer}/pre_activation")
+        if name == "kernel":
+            return self._product(self.input_size(layer, of).mT, dz)
+        return np.asarray(2 * gamma(dz.shape[1], self.u) * dz.sum(axis=1) + 2 * dz.shape[1] * self.tiny)
+
+    def _weight_penalty_gradient(self, tensor: str, regularizer: Any, of: Operands) -> Array:
+        found = self._regularizer_gradient(regularizer, of.size_before(tensor))
+        found *= 2 * 3 * self.u
+        found += 6 * self.tiny
+        return found
 
     def _output_gradient(self, name: str, of: Operands) -> Array:
         """dL/da: from the loss for the last layer, `dz @ kernel.T` of the layer above for the others."""

@@ -109,7 +109,7 @@ def diff(
     from parity import api  # noqa: PLC0415
     from parity.cli.aside import prints_aside  # noqa: PLC0415
     from parity.config.tolerances import from_options  # noqa: PLC0415
-    from parity.report import parse_targets, write_reports  # noqa: PLC0415
+    from parity.report import measures_for, parse_targets, write_reports  # noqa: PLC0415
     from parity.report.terminal import show  # noqa: PLC0415
 
     targets = parse_targets(reports)
@@ -132,6 +132,7 @@ def diff(
             reference_python=reference_python,
             keep_traces=keep_traces,
             progress=not quiet,
+            measures=measures_for(targets),
             command=shlex.join(["parity", *sys.argv[1:]]),
         )
     show(result, quiet=quiet, verbose=verbose, to_stderr=any(target.path == "-" for target in targets))

@@ -25,7 +25,8 @@ from parity.data.schedule import Chunk
 from parity.diagnosis import Diagnosis, diagnose
 from parity.gate.baseline import BaselineError, Kept, Recorded, Series, described, digest
 from parity.gate.recording import stand_in_for, told
-from parity.judge import Asked, Judge
+from parity.held import Asked
+from parity.judge import Judge
 from parity.lockstep import chunk_length, draw_weights, start_weights
 from parity.measure import Steps
 from parity.protocol import Array, Key, Pair, Records

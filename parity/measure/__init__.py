@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from parity.measure.equal import identical
 from parity.measure.measuring import Budget, measure, measure_all
+from parity.measure.share import used_of_each
 from parity.measure.table import MEASURES, Largest, Rows, Steps, largest, largest_of_each, words
 
 __all__ = [
@@ -35,5 +36,6 @@ __all__ = [
     "largest_of_each",
     "measure",
     "measure_all",
+    "used_of_each",
     "words",
 ]

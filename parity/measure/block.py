@@ -112,13 +112,7 @@ def measure_block(r: Array, c: Array, allowed: Array | None) -> Found:
         peaks.append(quotient[rows, at[2]])
 
         if allowed is not None:
-            least = allowed.min()
-            refuse_negative(least)
-            used = np.divide(
-                d, allowed, out=quotient if allowed.dtype == d.dtype else None
-            )  # infinite out of infinite is NaN, which argmax takes for the largest
-            if least == 0:  # zero out of a budget of zero, of either sign, is within it; all else is beyond
-                np.abs(used, out=used)[d == 0] = 0
+            used = shares(d, allowed, quotient)
             at.append(used.argmax(axis=1))
             peaks.append(used[rows, at[3]])
             peaks[3][np.isnan(peaks[3])] = np.inf
@@ -128,6 +122,16 @@ def measure_block(r: Array, c: Array, allowed: Array | None) -> Found:
             at.append(np.zeros_like(at[0]))
             peaks.append(np.full(len(r), np.nan))
     return Found(np.array(at), np.array(peaks, np.float64), sums, counts)
+
+
+def shares(d: Array, allowed: Array, out: Array) -> Array:
+    """|d| / budget of each element; infinite out of infinite is NaN, which argmax and max take for the largest."""
+    least = allowed.min()
+    refuse_negative(least)
+    used = np.divide(d, allowed, out=out if allowed.dtype == d.dtype else None)
+    if least == 0:  # zero out of a budget of zero, of either sign, is within it; all else is beyond
+        np.abs(used, out=used)[d == 0] = 0
+    return used
 
 
 def _squares(*arrays: Array) -> Array:

@@ -64,6 +64,15 @@ class _Look:
 
 
 def _look(reference: Array, candidate: Array, budget: Budget | float | None) -> _Look:
+    r, c = flat(reference, candidate)
+    look = _Look(r, c, differing(r, c), budget is not None)
+    if look.differing.size:
+        look.found = measure_rows(r, c, limit_of(budget, look.differing, reference.shape), look.differing)
+    return look
+
+
+def flat(reference: Array, candidate: Array) -> tuple[Array, Array]:
+    """Both as (steps, elements) of floating numbers."""
     if reference.shape != candidate.shape or reference.dtype != candidate.dtype:
         msg = (
             f"expected {candidate.dtype} of shape {candidate.shape} to be {reference.dtype} of shape {reference.shape}"
@@ -73,15 +82,11 @@ def _look(reference: Array, candidate: Array, budget: Budget | float | None) -> 
     if reference.dtype.kind != "f":  # integers and booleans: exact in float64 up to 2**53
         reference, candidate = reference.astype(np.float64), candidate.astype(np.float64)
     elements = math.prod(reference.shape[1:])
-    r = np.ascontiguousarray(reference).reshape(steps, elements)
-    c = np.ascontiguousarray(candidate).reshape(steps, elements)
-    look = _Look(r, c, differing(r, c), budget is not None)
-    if look.differing.size:
-        look.found = measure_rows(r, c, _limit(budget, look.differing, reference.shape), look.differing)
-    return look
+    r, c = (np.ascontiguousarray(array).reshape(steps, elements) for array in (reference, candidate))
+    return r, c
 
 
-def _limit(budget: Budget | float | None, differing: Steps, shape: tuple[int, ...]) -> Array | None:
+def limit_of(budget: Budget | float | None, differing: Steps, shape: tuple[int, ...]) -> Array | None:
     """The budget of the steps that differ, (steps, elements)."""
     found = budget(differing) if callable(budget) else budget
     if found is None:

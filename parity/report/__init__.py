@@ -23,6 +23,7 @@ from parity.paths import is_folder
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from parity.held import Measures
     from parity.report.entries import Entry
     from parity.result import Result
 
@@ -37,6 +38,8 @@ class Format:
     """Whether it is added to what the file holds already."""
     pages: bool = False
     """Whether several results are several files: `write_entries` takes a path, and that may be a folder."""
+    measures: bool = False
+    """Whether it tells what is measured of every step, not only of those that are printed."""
     needs: str = ""
     """A package that is an extra, and the extra of the same name as the format."""
 
@@ -44,10 +47,10 @@ class Format:
 FORMATS = {
     "terminal": Format("parity.report.terminal"),
     "markdown": Format("parity.report.markdown"),
-    "html": Format("parity.report.html", pages=True),
-    "json": Format("parity.report.as_json"),
-    "csv": Format("parity.report.as_csv"),
-    "parquet": Format("parity.report.as_parquet", binary=True, needs="pyarrow"),
+    "html": Format("parity.report.html", pages=True, measures=True),
+    "json": Format("parity.report.as_json", measures=True),
+    "csv": Format("parity.report.as_csv", measures=True),
+    "parquet": Format("parity.report.as_parquet", binary=True, measures=True, needs="pyarrow"),
     "junit": Format("parity.report.junit"),
     "github": Format("parity.report.github", adds=True),
 }
@@ -99,6 +102,11 @@ def parse_targets(texts: Iterable[str], *, several: bool = False) -> list[Target
             raise UsageError(msg)
         targets.append(Target(form, path))
     return targets
+
+
+def measures_for(targets: Iterable[Target]) -> Measures:
+    """What has to be measured for these reports, and for what is printed."""
+    return "all" if any(FORMATS[target.format].measures for target in targets) else "shown"
 
 
 def write_reports(result: Result, targets: Iterable[Target]) -> None:

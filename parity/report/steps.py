@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from parity.config import Precision
+from parity.held import FIRST_SHOWN
 from parity.protocol import Key, Lane, execution_order
 from parity.report.facts import Figure, is_small, number, of_rounding, times
 from parity.result import Result, Run
@@ -48,7 +49,7 @@ class Table:
 def shown_steps(run: Run) -> tuple[int, ...]:
     """The first steps, those around the first divergence, and the last."""
     last = run.judge.steps
-    chosen = {1, 2, 3, last}
+    chosen = {*range(1, FIRST_SHOWN + 1), last}
     if run.first is not None:
         chosen |= {run.first.step, run.first.step + 1}
     return tuple(sorted(step for step in chosen if 1 <= step <= last))[:SHOWN_STEPS]

@@ -14,7 +14,8 @@ from parity.config import validate
 from parity.config.tolerances import Tolerance
 from parity.data import load_dataset
 from parity.errors import ExitCode, UsageError
-from parity.judge import AGAIN, ALONE, AUDITED, BEGINS, BEGINS_STATE, FIXED, OUTSIDE, PROMOTED, Asked, Judge
+from parity.held import Asked
+from parity.judge import AGAIN, ALONE, AUDITED, BEGINS, BEGINS_STATE, FIXED, OUTSIDE, PROMOTED, Judge
 from parity.lockstep import Pair, draw_weights, lockstep, start_weights
 from parity.measure import measure
 from parity.protocol import Key, Records, execution_order
