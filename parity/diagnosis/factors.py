@@ -9,7 +9,8 @@ told is approached from where a set of conventions leads,
 which is exact where nothing but one factor is missing, since a gradient, a penalty and an update are linear in theirs.
 Two of them multiply (a loss, and the rate), so the fit is repeated from where it led (Gauss-Newton). A fit is no proof:
 a number counts when the steps repeated with it are the candidate's, like any other choice, and of all numbers that do
-the simplest is told.
+the simplest is told. One of many digits is none that anybody wrote down, and is told only where no names explain it:
+half a penalty whose lambda was not rounded is 0.5000000111759804 of Keras'.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from parity.conventions import convention
 from parity.conventions.entries import is_factor
 from parity.diagnosis.evidence import Evidence
 from parity.diagnosis.stand_in import Told, largest
@@ -42,12 +44,18 @@ DENOMINATORS = (1, 10, 100, 1000)
 
 
 def fitted(search: Search, base: Set, on: Evidence, most: int) -> list[Set]:
-    """The set with the fewest numbers beside it that explain this evidence: every such set of that size."""
+    """The set with the fewest numbers beside it that explain this evidence: all of that size, brief ones first."""
     fit = _Fit(search, base, on)
     for size in range(1, most + 1):
-        if found := sorted(filter(None, map(fit.simplest, fit.best(size))), key=sorted):
-            return found
+        if found := list(filter(None, map(fit.simplest, fit.best(size)))):
+            return sorted(found, key=lambda choices: (not brief(choices), sorted(choices)))
     return []
+
+
+def brief(choices: Set) -> bool:
+    """Whether every number is one that somebody may have written down."""
+    numbers = (Fraction(choice) for code, choice in choices if convention(code).is_number(choice))
+    return all(number.limit_denominator(DENOMINATORS[-1]) == number for number in numbers)
 
 
 class _Fit:

@@ -26,7 +26,7 @@ import numpy as np
 from parity.config import Experiment
 from parity.diagnosis.direction import Fit, Fitting
 from parity.diagnosis.evidence import Evidence
-from parity.diagnosis.factors import fitted
+from parity.diagnosis.factors import brief, fitted
 from parity.diagnosis.own_regularizers import EVERYWHERE, factors
 from parity.diagnosis.stand_in import IN_FLOAT32, StandIn, Told, Used, apart, computes_in_float32
 from parity.protocol import Key, execution_order
@@ -227,7 +227,8 @@ class Search:
             explained = [tried for tried in grown if tried.explains]
             if proved := self._proved(explained):
                 return self._smallest(map(self._needed, self._smallest(proved))), []
-            if beam[0].choices == frozenset() and (found := self._with_numbers(frozenset(), on, 1)):
+            numbers = self._with_numbers([frozenset()], on, 1) if not beam[0].choices else []
+            if found := [one for one in numbers if brief(one.choices)]:
                 return found, []
             if explained and on is self.quick:  # enough for the first steps, not for all
                 on = self.evidence
@@ -242,10 +243,8 @@ class Search:
             if not beam or stale > PATIENCE or self.stopped:
                 break
         plain = self.try_set(frozenset(), on)
-        for base in _bases(followed):
-            self.stopped = self.stopped or time.thread_time() > until
-            if not self.stopped and (found := self._with_numbers(base, on)):
-                return self._smallest(map(self._needed, found)), []
+        if found := self._with_numbers(_bases(followed), on, MOST_NUMBERS, until):
+            return self._smallest(map(self._needed, found)), []
         return [], [plain, *(tried for tried in best if tried.choices and tried.score < plain.score - LEAST)]
 
     def _grown(self, beam: list[Tried], on: Evidence, until: float) -> list[Tried]:
@@ -319,9 +318,18 @@ class Search:
                         return self._needed(held)
         return proved
 
-    def _with_numbers(self, base: Set, on: Evidence, most: int = MOST_NUMBERS) -> list[Tried]:
-        """What explains everything with a few numbers more than a set has."""
-        return self._proved(self.try_set(choices, on) for choices in fitted(self, base, on, most))
+    def _with_numbers(self, bases: Iterable[Set], on: Evidence, most: int, until: float = np.inf) -> list[Tried]:
+        """What explains everything with a few numbers more than one of these sets has; brief numbers, if any are."""
+        first: list[Tried] = []
+        for base in bases:
+            self.stopped = self.stopped or time.thread_time() > until
+            if self.stopped:
+                break
+            found = self._proved(self.try_set(choices, on) for choices in fitted(self, base, on, most))
+            if found and brief(found[0].choices):
+                return found
+            first = first or found
+        return first
 
     def _proved(self, tried: Iterable[Tried]) -> list[Tried]:
         """Those that explain the steps they were tried on, and all others."""

@@ -73,6 +73,21 @@ def test_what_has_a_name_is_no_number():
     assert said("everything", {"loss.factor": "0.5"}) == [{"loss.factor": "half"}]
 
 
+def test_a_number_of_many_digits_waits_for_what_has_names():
+    """Half a penalty whose lambda is not rounded to float32 is 0.5000000111759804 of Keras'."""
+    planted = {"l2.penalty": "half", "l2.constant": "exact"}
+    assert said("loss and weights", planted)[0] == planted
+    assert said("loss and weights", {"l2.penalty": "0.5000000111759804", "gradient.bias": "mean"})[0] == {
+        **planted,
+        "gradient.bias": "mean",
+    }
+
+
+def test_a_number_of_many_digits_is_better_than_nothing():
+    ((code, number),) = said("everything", {"loss.factor": "0.43429448190325176"}, **NO_PENALTY)[0].items()
+    assert (code, float(number)) == ("loss.factor", pytest.approx(0.43429448190325176, rel=1e-14))
+
+
 @given(
     st.fractions(min_value=-50, max_value=50, max_denominator=30).filter(bool),
     st.floats(min_value=-1e-14, max_value=1e-14),
