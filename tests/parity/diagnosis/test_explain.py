@@ -451,6 +451,29 @@ class Once(ScratchSide):
         raise RuntimeError("used up")
 
 
+@pytest.mark.parametrize("sparse", [False, True], ids=["one-hot", "labels"])
+def test_a_product_is_told_with_its_factors_and_the_run_that_knows_them_apart(sparse):
+    """Twice the mean over three outputs is 2/3 of a sum; with a fourth output, that no example has, it is 1/2."""
+    planted, loss = {"loss.outputs": "mean", "loss.factor": "double"}, "categorical_crossentropy"
+    data = bench().experiment.data.model_dump(exclude_none=True) | ({"one_hot": None} if sparse else {})
+    settings = {"data": data, "loss": f"sparse_{loss}" if sparse else loss}
+    found = said(bench(**settings), LoadedSide("scratch", ScratchSide(planted)))
+    (reading,) = found.readings
+    more = "--set layers.1.units=4" + ("" if sparse else " --set data.one_hot=4")
+    assert reading.choices == ("loss.factor=2/3",)
+    assert reading.separate_by == f"run it with {more}"
+    product = "loss.factor=2/3: of loss.factor=double and loss.outputs=mean only the product shows, 2/3"
+    assert list(sections(found))[-1] == ("Other readings", [("or", f"{product}; to tell: run it with {more}")])
+
+    table = bench(**settings).experiment.model_dump(mode="json", exclude={"examples"})
+    four = {"layers": [table["layers"][0], table["layers"][1] | {"units": 4}]}
+    four["data"] = settings["data"] | ({} if sparse else {"one_hot": 4})
+    wider = bench(**settings | four)
+    for choices, named in ((planted, "loss.factor=half"), ({"loss.factor": "2/3"}, "loss.factor=2/3")):
+        (cause,) = said(wider, LoadedSide("scratch", ScratchSide(choices))).causes
+        assert str(cause) == named
+
+
 def test_a_side_that_does_not_run_again():
     found = said(bench(), LoadedSide("candidate", Once()))
     assert not found.explained
