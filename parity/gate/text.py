@@ -7,7 +7,7 @@ from itertools import groupby
 
 from parity.gate.changes import Change, Moved, Renewed
 from parity.gate.suite import Outcome, State
-from parity.report import facts
+from parity.report import causes, facts
 from parity.result import Result
 from parity.verdict import Verdict
 
@@ -91,7 +91,9 @@ def result_facts(result: Result) -> Iterator[tuple[str, str]]:
     if (diagnosis := result.diagnosis) is None:
         return
     for cause in diagnosis.causes[:_CAUSES]:
-        yield "cause", f"{cause}: {cause.candidate_formula}; reference: {cause.reference_formula}"
+        named = ", ".join(filter(None, (str(cause), causes.ambiguous(cause))))
+        yield "cause", f"{named}: {cause.candidate_formula}; reference: {cause.reference_formula}"
+        yield from causes.alternatives(cause)
         yield "fix", cause.fix_candidate
     if len(diagnosis.causes) > _CAUSES:
         yield "cause", f"and {len(diagnosis.causes) - _CAUSES} more"

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,7 +17,10 @@ from threadpoolctl import threadpool_limits
 
 from parity.data.sources import MNIST_VARIABLE
 from parity.gate.suite import Gate, State, jobs
+from parity.gate.text import result_facts
+from parity.run import diff
 from parity.verdict import Kind
+from tests.parity.diagnosis.benches import bench
 
 ROOT = Path(__file__).parents[3]
 REPORTS = ROOT / "reports"
@@ -120,6 +124,20 @@ def test_verdicts_count_both_ways(book, old, new, word):
     assert code == 1
     assert word in said
     assert "parity gate" in said.splitlines()[-2]
+
+
+def test_of_a_cause_that_is_one_of_several_readings_that_is_said():
+    result = diff(bench().experiment, reference="scratch", candidate="scratch[l2.penalty=half]")
+    assert result.diagnosis is not None
+    (cause,) = result.diagnosis.causes
+    one = replace(cause, among=2, alternatives=("l2.gradient=half",), separate_by="let the candidate tell its loss")
+    said = list(result_facts(replace(result, diagnosis=replace(result.diagnosis, causes=(one,)))))
+    at = [label for label, _ in said].index("cause")
+    assert said[at][1].startswith("l2.penalty=half, in one of 2 readings: lam / 2 * sum(W**2)")
+    assert said[at + 1 : at + 3] == [
+        ("or", "l2.gradient=half: this run cannot tell them apart"),
+        ("to tell them apart", "let the candidate tell its loss"),
+    ]
 
 
 def test_a_failure_says_why_and_what_to_change(book):
