@@ -19,9 +19,10 @@ from parity.diagnosis.kept import Kept
 from parity.diagnosis.nearest import Left, nearest
 from parity.diagnosis.own_words import own_words, together
 from parity.diagnosis.readings import readings, reworded
-from parity.diagnosis.search import Search, Set, Tried
+from parity.diagnosis.search import Search
 from parity.diagnosis.separate import separate
 from parity.diagnosis.stand_in import StandIn
+from parity.diagnosis.tried import Set, Tried
 from parity.errors import SideError
 from parity.lockstep import common_spans, draw_weights
 from parity.protocol import Array, Key

@@ -26,10 +26,11 @@ from parity.conventions import convention
 from parity.conventions.entries import is_factor
 from parity.diagnosis.evidence import Evidence
 from parity.diagnosis.stand_in import Told, largest
+from parity.diagnosis.tried import Set
 from parity.protocol import Array
 
 if TYPE_CHECKING:
-    from parity.diagnosis.search import Search, Set
+    from parity.diagnosis.search import Search
 
 KEPT = 3
 """Of so many fits, the best at first sight, more than the first step is taken."""
@@ -146,10 +147,8 @@ def _least_squares(slopes: Sequence[Array], apart: Array) -> tuple[Array, float]
 
 
 def _simpler(factor: float) -> Iterator[str]:
-    """Fractions near a number, the simplest first, as decimals where they are."""
-    for bound in DENOMINATORS:
-        near = Fraction(factor).limit_denominator(bound)
-        if near:
-            yield (
-                repr(float(near)) if (near * DENOMINATORS[-1]).denominator == 1 and near.denominator > 1 else str(near)
-            )
+    """Fractions near a number, the simplest first; as a decimal where that has few digits."""
+    nearest = (Fraction(factor).limit_denominator(bound) for bound in DENOMINATORS)
+    for near in dict.fromkeys(filter(None, nearest)):
+        short = near.denominator > 1 and (near * DENOMINATORS[-1]).denominator == 1
+        yield repr(float(near)) if short else str(near)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from parity.config import Experiment, Precision
-from parity.diagnosis.search import Set
+from parity.diagnosis.tried import Set
 from parity.lockstep import draw_weights
 from parity.protocol import Array
 from parity.sides import LoadedSide

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from parity.diagnosis.search import Search, Set, Tried
+from parity.diagnosis.search import Search
+from parity.diagnosis.tried import Set, Tried
 from parity.protocol import Key
 
 NEARER = 10**0.5

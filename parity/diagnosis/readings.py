@@ -19,8 +19,9 @@ import numpy as np
 
 from parity.conventions import is_number
 from parity.diagnosis.factors import fitted
-from parity.diagnosis.search import FACTORS, Search, Set
+from parity.diagnosis.search import FACTORS, Search
 from parity.diagnosis.stand_in import Told
+from parity.diagnosis.tried import Set
 from parity.protocol import Array
 
 MOST = 12

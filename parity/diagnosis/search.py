@@ -3,14 +3,11 @@
 Hand-written networks differ in several places at once, and each place hides behind the others. The search therefore
 adds one convention at a time to the sets that explain most so far (a beam, so that a wrong first step is left behind),
 and goes on until a set explains everything: every tensor that the candidate tells, at every step, within its budget.
-How much is left unexplained is measured by
-
-    score = sum over tensors of the mean over steps of log10(used), where used > 1
-
-in which a cause counts when it brings any tensor nearer, even if another cause still keeps it apart. Where only weights
-are told, every tensor waits for every cause. So sets are also ranked by what they leave over whatever their factors are
-(`parity.diagnosis.direction`), and the best of both rankings are followed; and factors, of which one alone may lead
-away from a product, are exchanged two at a time.
+How much a set leaves unexplained is its score (`parity.diagnosis.tried`). Where only weights are told, every tensor waits
+for every cause. So sets are also ranked by what they leave over whatever their factors are (`parity.diagnosis.direction`),
+and the best of both rankings are followed; and factors, of which one alone may lead away from a product, are exchanged two
+at a time. Factors that have no name are fitted (`parity.diagnosis.factors`): numbers of few digits after single names, and
+any numbers where names explain nothing.
 """
 
 from __future__ import annotations
@@ -18,23 +15,21 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from parity.config import Experiment
-from parity.diagnosis.direction import Fit, Fitting
+from parity.diagnosis.direction import Fitting
 from parity.diagnosis.evidence import Evidence
 from parity.diagnosis.factors import brief, fitted
 from parity.diagnosis.own_regularizers import EVERYWHERE, factors
-from parity.diagnosis.stand_in import IN_FLOAT32, StandIn, Told, Used, apart, computes_in_float32
+from parity.diagnosis.stand_in import IN_FLOAT32, StandIn, Told, apart, computes_in_float32
+from parity.diagnosis.tried import BEAM, LEAST, Set, Tried, any_less, beam_of, first_over, rank
 from parity.protocol import Key, execution_order
 
 QUICK = 2
 """Steps on which sets are tried; one that explains them must explain all of the evidence."""
-BEAM = 4
-"""Sets that are followed of each ranking."""
 RESCALED = 2
 """Of how many sets, the best of each ranking, factors are exchanged."""
 THIN = 16
@@ -44,17 +39,13 @@ MANY = 256
 MOST_CAUSES = 7
 MOST_NUMBERS = 2
 """Factors without a name that are fitted at once."""
-LEAST = 0.5
-"""What a larger set must take from the score to count as nearer; rounding and chance take less."""
 PATIENCE = 1
 """How many times in a row no larger set may be nearer: two causes can hide each other, not three."""
 SECONDS = 60.0
 """After so long no larger sets are tried; the report says so."""
 ENGINE_PARAMETERS = 30
 """Finite differences take a step's time for each parameter: they are thought of for networks up to this size."""
-WORST = 1e30  # what an infinite difference counts for
 
-Set = frozenset[tuple[str, str]]
 
 # Conventions that are factors of the update, of what the data gives to it, of what a penalty gives, of both, and of the
 # penalty that is told: an update may look right for being twice wrong, and a loss as well.
@@ -88,43 +79,6 @@ _LAST = ("softmax", "sigmoid")  # activations that a cross-entropy skips
 # Conventions of which none shows without the first: where the loss is taken from logits nothing is clipped, and a loss
 # from probabilities that are clipped as Keras clips them is the same.
 NEEDED_FIRST = {("loss.input", "probabilities"): "loss.clip"}
-
-
-@dataclass(frozen=True, eq=False)
-class Tried:
-    """A set of conventions, and what it leaves unexplained."""
-
-    choices: Set
-    used: Used = field(repr=False)
-    fit: Fit = field(repr=False, default=Fit({}, 0.0))
-    """What is left whatever the factors are, and how far these are from 1; see `parity.diagnosis.direction`."""
-
-    @property
-    def score(self) -> float:
-        return _score(self.used)
-
-    @property
-    def nearness(self) -> tuple[float, float]:
-        """What is left as it is, and with other factors: the less, the nearer."""
-        return self.score, _score(self.fit.used) + self.fit.factors
-
-    @property
-    def explains(self) -> bool:
-        return bool(self.used) and all((used <= 1).all() for used in self.used.values())
-
-    @property
-    def first(self) -> tuple[int, Key] | None:
-        """The first step, counted from 0, and in it the first tensor that is left unexplained."""
-        return _first(self.used)
-
-    def has_explained(self, key: Key) -> bool:
-        """Whether nothing is left to explain of one tensor, at any step."""
-        return key in self.used and bool((self.used[key] <= 1).all())
-
-    @property
-    def worst(self) -> float:
-        """The largest share of a budget."""
-        return max((float(used.max(initial=0.0)) for used in self.used.values()), default=np.nan)
 
 
 class Search:
@@ -172,7 +126,7 @@ class Search:
             if not choices:
                 self._plain[evidence.steps] = taken
             elif len(choices) == 1 and evidence.steps in self._plain:
-                self._begins[key] = _first(apart(taken, self._plain[evidence.steps], budgets, self.keys))
+                self._begins[key] = first_over(apart(taken, self._plain[evidence.steps], budgets, self.keys))
             self.tell(len(self._tried))
         return self._tried[key]
 
@@ -233,13 +187,13 @@ class Search:
             if explained and on is self.quick:  # enough for the first steps, not for all
                 on = self.evidence
                 self.try_set(frozenset(), on)
-                grown = [self.try_set(tried.choices, on) for tried in explained + sorted(grown, key=_rank)[:BEAM]]
-            beam = _best([tried for tried in grown if not tried.explains])
+                grown = [self.try_set(tried.choices, on) for tried in explained + sorted(grown, key=rank)[:BEAM]]
+            beam = beam_of([tried for tried in grown if not tried.explains])
             followed += beam
             nearer = [tried.nearness for tried in beam]
-            stale = 0 if _any_less(nearer, nearest) else stale + 1
+            stale = 0 if any_less(nearer, nearest) else stale + 1
             nearest += nearer
-            best = sorted({tried.choices: tried for tried in best + beam}.values(), key=_rank)[:BEAM]
+            best = sorted({tried.choices: tried for tried in best + beam}.values(), key=rank)[:BEAM]
             if not beam or stale > PATIENCE or self.stopped:
                 break
         plain = self.try_set(frozenset(), on)
@@ -371,12 +325,12 @@ class Search:
 
         One that begins before spoils what was explained, and one that begins later leaves that over.
         """
-        thin, where = on.thin(THIN), _first(tried.used)
+        thin, where = on.thin(THIN), first_over(tried.used)
         taken = self.stand_in.take(thin, dict(tried.choices))
         budgets = self.stand_in.budgets(thin, dict(tried.choices), taken)
         for choices in sets:
             used = apart(self.stand_in.take(thin, dict(choices)), taken, budgets, self.keys)
-            if _first(used) == where or _lost_by_thinning(choices ^ tried.choices, on):
+            if first_over(used) == where or _lost_by_thinning(choices ^ tried.choices, on):
                 yield choices
 
     def _budgets_of(self, evidence: Evidence, choices: Set, taken: Told) -> Told:
@@ -421,48 +375,7 @@ def _possible(single: tuple[str, str], evidence: Evidence, parameters: int) -> b
     return dict([single]) != IN_FLOAT32 or (evidence.dtype == "float64" and evidence.in_float32)
 
 
-def _first(used: Used) -> tuple[int, Key] | None:
-    """The first step, and in it the first tensor, that is beyond its budget."""
-    over = {key: int((of_key > 1).argmax()) for key, of_key in used.items() if (of_key > 1).any()}
-    return min(((step, key) for key, step in over.items()), key=lambda found: found[0], default=None)
-
-
 def _bases(followed: list[Tried]) -> Iterable[Set]:
     """What numbers may be missing beside: nothing, what was followed without its factors, and each of these alone."""
     without = [frozenset(one for one in tried.choices if one[0] not in FACTORS) for tried in followed]
     return dict.fromkeys([frozenset(), *without, *(tried.choices for tried in followed if len(tried.choices) == 1)])
-
-
-def _score(used: Used) -> float:
-    return float(sum(np.log10(np.clip(of_key, 1, WORST)).mean() for of_key in used.values()))
-
-
-def _any_less(nearer: list[tuple[float, float]], nearest: list[tuple[float, float]]) -> bool:
-    """Whether one of these is nearer than all before, in either way, by what is more than chance."""
-    ways = zip(zip(*nearer, strict=True), zip(*nearest, strict=True), strict=False)  # no way at all where none is new
-    return any(min(new) < min(old) - LEAST for new, old in ways)
-
-
-def _best(tried: Iterable[Tried]) -> list[Tried]:
-    """Those nearest as they are, and those nearest but for their factors."""
-    found = _distinct(sorted(tried, key=_rank))
-    near, fitted = found[:BEAM], sorted(found, key=_rank_of_fit)[:BEAM]
-    both = itertools.chain.from_iterable(zip(near, fitted, strict=True))
-    return list(dict.fromkeys(both))
-
-
-def _distinct(ranked: Iterable[Tried]) -> list[Tried]:
-    """The first of those that leave the same over."""
-    found: dict[tuple[tuple[Key, bytes], ...], Tried] = {}
-    for tried in ranked:
-        left = tuple((key, np.log10(np.clip(used, 1, WORST)).round(6).tobytes()) for key, used in tried.used.items())
-        found.setdefault(left, tried)
-    return list(found.values())
-
-
-def _rank_of_fit(tried: Tried) -> tuple[float, float, int, list[tuple[str, str]]]:
-    return round(_score(tried.fit.used), 1), round(tried.fit.factors, 3), len(tried.choices), sorted(tried.choices)
-
-
-def _rank(tried: Tried) -> tuple[float, int, list[tuple[str, str]]]:
-    return tried.score, len(tried.choices), sorted(tried.choices)

@@ -16,7 +16,7 @@ from parity.data import Schedule
 from parity.diagnosis import Diagnosis, diagnose
 from parity.diagnosis.effect import effect_of
 from parity.diagnosis.explain import _nearest
-from parity.diagnosis.search import Tried
+from parity.diagnosis.tried import Tried
 from parity.protocol import Key
 from parity.report.causes import sections
 from parity.run import diff

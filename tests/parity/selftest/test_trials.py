@@ -12,7 +12,8 @@ import pytest
 from parity.config import validate
 from parity.conventions import catalogue
 from parity.diagnosis.evidence import Evidence
-from parity.diagnosis.search import Search, Tried
+from parity.diagnosis.search import Search
+from parity.diagnosis.tried import Tried
 from parity.protocol import Key, Records
 from parity.selftest import LEVELS, outside, run_outside, run_trials, trials
 from parity.selftest.experiments import likely_experiment
