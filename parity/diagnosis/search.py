@@ -3,11 +3,11 @@
 Hand-written networks differ in several places at once, and each place hides behind the others. The search therefore
 adds one convention at a time to the sets that explain most so far (a beam, so that a wrong first step is left behind),
 and goes on until a set explains everything: every tensor that the candidate tells, at every step, within its budget.
-How much a set leaves unexplained is its score (`parity.diagnosis.tried`). Where only weights are told, every tensor waits
-for every cause. So sets are also ranked by what they leave over whatever their factors are (`parity.diagnosis.direction`),
-and the best of both rankings are followed; and factors, of which one alone may lead away from a product, are exchanged two
-at a time. Factors that have no name are fitted (`parity.diagnosis.factors`): numbers of few digits after single names, and
-any numbers where names explain nothing.
+How much a set leaves unexplained is its score (`parity.diagnosis.tried`). Where only weights are told, every tensor
+waits for every cause. So sets are also ranked by what they leave over whatever their factors are
+(`parity.diagnosis.direction`), and the best of both rankings are followed; and factors, of which one alone may lead
+away from a product, are exchanged two at a time. Factors that have no name are fitted (`parity.diagnosis.factors`):
+numbers of few digits after single names, and any numbers where names explain nothing.
 """
 
 from __future__ import annotations

@@ -182,7 +182,7 @@ def test_evidence_runs_into_a_smaller_batch():
     ("defect", "step", "key"),
     [
         ("scaled_tanh", 1, "forward dense/output"),
-        ("over_one_less", 1, "loss loss (data)"),
+        ("first_counts_double", 1, "loss loss (data)"),
         ("bias_sign", 1, "gradient dense_1/bias"),
         ("decaying_rate", 2, "update dense/kernel"),
     ],

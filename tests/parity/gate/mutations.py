@@ -86,12 +86,69 @@ def l2(penalty: str, gradient: str) -> list[Edit]:
     ]
 
 
-LAM = "self.constant(self.l2, w.dtype)"
+def l1(penalty: str, gradient: str) -> list[Edit]:
+    return [
+        (R, "return self.constant(self.l1, w.dtype) * np.abs(w).sum()", f"return {penalty}"),
+        (R, "return self.constant(self.l1, w.dtype) * np.sign(w)", f"return {gradient}"),
+    ]
+
+
+def of_layers(layers: str) -> list[Edit]:
+    """The penalties of these layers alone."""
+    return [(N, text, text.replace("self.layers", layers)) for text in (_PENALTIES, _PENALTY_GRADIENTS)]
+
+
+def of_outputs(penalty: str, gradient: str) -> list[Edit]:
+    """What penalties of outputs are multiplied by."""
+    return [
+        (
+            D,
+            "(self.activity_regularizer, a, 2) / a.shape[-2]",
+            f"(self.activity_regularizer, a, 2) / a.shape[-2]{penalty}",
+        ),
+        (
+            D,
+            "activity_regularizer.gradient(a) / a.shape[-2]",
+            f"activity_regularizer.gradient(a) / a.shape[-2]{gradient}",
+        ),
+    ]
+
+
+def reported_without(penalties: str) -> list[Edit]:
+    """The loss without the penalties of which that is true."""
+    left = f"{{k: 0 * r if {penalties} else r for k, r in loss.penalties.items()}}"
+    return reported(f"Loss(loss.data + sum({left}.values()), loss.data, {left})")
+
+
+def hidden(layers: str) -> list[Edit]:
+    """No derivative in these layers."""
+    call = "layer.backward_activation(da, layer.z, layer.a)"
+    return [(N, f"through = {call}", f"through = da if layer in {layers} else {call}")]
+
+
+def per_tensor(order: str) -> list[Edit]:
+    """Adam's counter, weight by weight in this order of `weights.items()`."""
+    return [
+        *CONVENTIONS["adam.step=per_tensor"],
+        (
+            O,
+            "            for name, w in weights.items():\n                self._take",
+            f"            for name, w in {order}:\n                self._take",
+        ),
+    ]
+
+
+LAM, LAM_1 = "self.constant(self.l2, w.dtype)", "self.constant(self.l1, w.dtype)"
 
 CONVENTIONS: dict[str, list[Edit]] = {
     "init.normal=plain": [
         (I, "return random.truncated_normal(shape, 0.0, stddev)", "return random.normal(shape, 0.0, stddev)")
     ],
+    "init.uniform=stddev": [(I, "math.sqrt(3 * variance(mode, shape))", "math.sqrt(variance(mode, shape))")],
+    "init.initializers=pytorch": [
+        (S, "asked = conventions.asked_for(choices,", "asked = conventions.asked_for({'init.initializers': 'pytorch'},")
+    ],
+    "init.seed=shared": [(S, "conventions.seeds(choices,", "conventions.seeds({'init.seed': 'shared'},")],
     "init.fan=swapped": [(I, "return (shape[0], shape[-1])", "return (shape[-1], shape[0])")],
     "precision.compute=float32": [
         (
@@ -125,6 +182,9 @@ CONVENTIONS: dict[str, list[Edit]] = {
     ),
     "gradient.derivative=hidden_of_input": through("layer.z, layer.a if layer is top else layer.z"),
     "gradient.hidden_activation=missing": [(A, "da * (1 - a * a)", "da")],
+    "gradient.hidden_activation=missing_in_first": hidden("self.layers[:-1][:1]"),
+    "gradient.hidden_activation=missing_in_second": hidden("self.layers[1:-1][:1]"),
+    "gradient.hidden_activation=missing_in_third": hidden("self.layers[2:3]"),
     "gradient.output_activation=missing": [(A, "(da - (da * a).sum(axis=-1, keepdims=True)) * a", "da")],
     "gradient.softmax=diagonal": [(A, "(da - (da * a).sum(axis=-1, keepdims=True)) * a", "da * (a * (1 - a))")],
     "gradient.shortcut=twice": [
@@ -191,6 +251,8 @@ CONVENTIONS: dict[str, list[Edit]] = {
     "loss.reported=sum_outputs": reported("Loss(loss.whole * 4, loss.data * 4, loss.penalties)"),
     "loss.reported=mean_outputs": reported("Loss(loss.whole / 4, loss.data / 4, loss.penalties)"),
     "loss.reported=sum_batch": reported("Loss(loss.whole * 8, loss.data * 8, loss.penalties)"),
+    "loss.reported=softmax_twice": [(N, "(y, z if self.skips_activation else output)", "(y, output)")],
+    "loss.reported=all_pairs": mse("mean(mean((y - (p.mT if p.shape[-1] == 1 else p)) ** 2))"),
     "l2.constant=exact": [
         (
             R,
@@ -200,26 +262,37 @@ CONVENTIONS: dict[str, list[Edit]] = {
     ],
     "l2.scale=over_batch": l2(f"{LAM} * np.vdot(w, w) / 8", f"2 * {LAM} * w / 8"),
     "l2.scale=over_dataset": l2(f"{LAM} * np.vdot(w, w) / 22", f"2 * {LAM} * w / 22"),
-    "l2.layers=not_first": [
-        (N, _PENALTIES, _PENALTIES.replace("self.layers", "self.layers[1:]")),
-        (N, _PENALTY_GRADIENTS, _PENALTY_GRADIENTS.replace("self.layers", "self.layers[1:]")),
+    "l2.layers=not_first": of_layers("self.layers[1:]"),
+    "l2.layers=not_second": of_layers("(*self.layers[:1], *self.layers[1:-1][1:], *self.layers[-1:])"),
+    "l2.layers=not_last": of_layers("self.layers[:-1]"),
+    "l2.layers=only_first": of_layers("self.layers[:1]"),
+    "l2.layers=only_last": of_layers("self.layers[-1:]"),
+    "l1.constant=exact": [
+        (
+            R,
+            "def __init__(self, l1, constant=keras_constant)",
+            "def __init__(self, l1, constant=lambda v, t: t.type(v))",
+        )
     ],
-    "l2.layers=not_second": [
+    "l1.scale=over_batch": l1(f"{LAM_1} * np.abs(w).sum() / 8", f"{LAM_1} * np.sign(w) / 8"),
+    "l1.scale=over_dataset": l1(f"{LAM_1} * np.abs(w).sum() / 22", f"{LAM_1} * np.sign(w) / 22"),
+    "l1.penalty=half": l1(f"{LAM_1} * np.abs(w).sum() / 2", f"{LAM_1} * np.sign(w) / 2"),
+    "l1.penalty=absent": l1("0 * np.abs(w).sum()", "0 * w"),
+    "l1.gradient=absent": l1(f"{LAM_1} * np.abs(w).sum()", "0 * w"),
+    "l1.reported=absent": reported_without("'L1' in type(self.regularizers.get(k)).__name__"),
+    "bias.penalty=absent": [(D, "if self.bias_regularizer is not None and", "if False and")],
+    "bias.penalty=in_loss": [
         (
             N,
-            _PENALTIES,
-            _PENALTIES.replace("self.layers", "(*self.layers[:1], *self.layers[1:-1][1:], *self.layers[-1:])"),
-        ),
-        (
-            N,
-            _PENALTY_GRADIENTS,
-            _PENALTY_GRADIENTS.replace("self.layers", "(*self.layers[:1], *self.layers[1:-1][1:], *self.layers[-1:])"),
-        ),
+            "r.gradient(layer.weights[name]) for layer",
+            "r.gradient(layer.weights[name]) * ('b' not in name[-4:]) for layer",
+        )
     ],
-    "l2.layers=not_last": [
-        (N, _PENALTIES, _PENALTIES.replace("self.layers", "self.layers[:-1]")),
-        (N, _PENALTY_GRADIENTS, _PENALTY_GRADIENTS.replace("self.layers", "self.layers[:-1]")),
-    ],
+    "bias.penalty=in_gradient": reported_without("k.endswith('bias')"),
+    "activity.penalty=half": of_outputs(" / 2", " / 2"),
+    "activity.penalty=absent": of_outputs(" * 0", " * 0"),
+    "activity.gradient=absent": of_outputs("", " * 0"),
+    "activity.reported=absent": reported_without("k.endswith('output')"),
     "l2.bias=included": [
         (D, "if self.bias_regularizer is not None and", "if self.kernel_regularizer is not None and"),
         (D, "named[self.bias_name] = self.bias_regularizer", "named[self.bias_name] = self.kernel_regularizer"),
@@ -324,6 +397,8 @@ CONVENTIONS: dict[str, list[Edit]] = {
     "update.layers=not_second": without("name in list(weights)[2:4]"),
     "update.layers=not_third": without("name in list(weights)[4:6]"),
     "update.layers=not_last": without("name in list(weights)[-2:]"),
+    "update.layers=only_first": without("name not in list(weights)[:2]"),
+    "update.layers=only_last": without("name not in list(weights)[-2:]"),
     "update.layers=no_biases": without("name.endswith('bias')"),
     "update.biases=not_first": without("name in list(weights)[1:2]"),
     "update.biases=not_second": without("name in list(weights)[3:4]"),
@@ -352,7 +427,14 @@ CONVENTIONS: dict[str, list[Edit]] = {
     ],
 }
 
+_BIASES_LAST = "sorted(weights.items(), key=lambda one: one[0].endswith('bias'))"
+CONVENTIONS |= {
+    "adam.step=per_tensor_kernels_first": per_tensor(_BIASES_LAST),
+    "adam.step=per_tensor_backwards": per_tensor("reversed(list(weights.items()))"),
+}
+
 NO_MISTAKES = {
+    "forward.softmax=unshifted": "but for rounding the same until it overflows, and nothing in the case book does",
     "gradient.engine=forward": "another way to the gradient, no mistake: the selftest does not plant it",
     "gradient.engine=central": "the same",
     "gradient.engine=per_example": "the same",
@@ -361,6 +443,22 @@ NO_MISTAKES = {
 
 _AFTER = "{}\nfor name, w in self.weights.items():\n    {}"
 _WHOLE = "self.optimizer.update(self.weights, gradients.whole)"
+
+NUMBERS: dict[str, list[Edit]] = {
+    "loss.factor=8/7": mse(
+        "((y - p) ** 2).mean(axis=-1).sum(axis=-1) / max(p.shape[-2] - 1, 1)",
+        "(p - y) * (2 / (max(p.shape[-2] - 1, 1) * p.shape[-1]))",
+    ),
+    "loss.factor=1.4426950408889634": [
+        (
+            L,
+            _LOG_SUM,
+            f"{_LOG_SUM} / np.log(2)",
+        )
+    ],
+    "l2.gradient=-1": [(N, _PENALTY_GRADIENTS, f"-{_PENALTY_GRADIENTS}")],
+}
+"""Choices that are numbers: one less than the batch, logarithms to the base 2, a sign."""
 
 DEFECTS: dict[str, list[Edit]] = {
     "hard_sigmoid": [(A, "return sigmoid(z)", "return np.clip(0.2 * z + 0.5, 0, 1)")],
@@ -385,17 +483,6 @@ DEFECTS: dict[str, list[Edit]] = {
     "swapped_units": [(D, _FORWARD, "self.a = np.roll(self.activation.forward(self.z), 1, axis=-1)")],
     "dead_unit": [(D, _FORWARD, "self.a = self.activation.forward(self.z) * (np.arange(self.z.shape[-1]) > 0)")],
     "centred_outputs": [(D, _FORWARD, f"{_FORWARD}\n        self.a = self.a - self.a.mean(axis=-2, keepdims=True)")],
-    "over_one_less": mse(
-        "((y - p) ** 2).mean(axis=-1).sum(axis=-1) / max(p.shape[-2] - 1, 1)",
-        "(p - y) * (2 / (max(p.shape[-2] - 1, 1) * p.shape[-1]))",
-    ),
-    "logarithm_of_two": [
-        (
-            L,
-            _LOG_SUM,
-            f"{_LOG_SUM} / np.log(2)",
-        )
-    ],
     "first_counts_double": mse(f"{_MSE} + ((y - p) ** 2)[..., 0, :].mean(axis=-1) / p.shape[-2]"),
     "huber": mse(
         "mean(mean(np.where(np.abs(y - p) < 0.1, (y - p) ** 2, 0.2 * np.abs(y - p) - 0.01)))",
@@ -446,7 +533,6 @@ DEFECTS: dict[str, list[Edit]] = {
         ),
         (D, _BACK, "product(dz, self.first.mT,"),
     ],
-    "penalty_sign": [(N, _PENALTY_GRADIENTS, f"-{_PENALTY_GRADIENTS}")],
     "frozen_element": [
         *update(
             f"kernel = self.layers[-1].kernel\nbefore = kernel[..., 0, 0].copy()\n{_WHOLE}\nkernel[..., 0, 0] = before"
@@ -482,7 +568,7 @@ DEFECTS: dict[str, list[Edit]] = {
     "accuracy_without_last": [(M, "return right.mean(", "return right[..., :-1].mean(")],
 }
 
-EDITS = {**CONVENTIONS, **{f"defect {name}": edits for name, edits in DEFECTS.items()}}
+EDITS = {**CONVENTIONS, **NUMBERS, **{f"defect {name}": edits for name, edits in DEFECTS.items()}}
 
 
 def planted(edits: list[Edit], place: Path) -> None:
