@@ -175,6 +175,7 @@ CONVENTIONS: dict[str, list[Edit]] = {
     "forward.kernel=transposed": [
         (D, "product(x, self.kernel)", f"product(x, self.kernel.mT if {_SQUARE} else self.kernel)")
     ],
+    "forward.softmax=unshifted": [(A, "shifted = z - z.max(axis=-1, keepdims=True)", "shifted = z")],
     "gradient.derivative=at_output": [(A, _SLOPE, "slope = self.forward(a) * (1 - self.forward(a))")],
     "gradient.derivative=of_input": [(A, _SLOPE, "slope = z * (1 - z)")],
     "gradient.derivative=hidden_at_output": through(
@@ -434,7 +435,6 @@ CONVENTIONS |= {
 }
 
 NO_MISTAKES = {
-    "forward.softmax=unshifted": "but for rounding the same until it overflows, and nothing in the case book does",
     "gradient.engine=forward": "another way to the gradient, no mistake: the selftest does not plant it",
     "gradient.engine=central": "the same",
     "gradient.engine=per_example": "the same",
