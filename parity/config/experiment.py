@@ -143,6 +143,7 @@ class Experiment(Frozen):
         dict[str, Annotated[str, BeforeValidator(_choice_said)]],
         Strict(False),
         BeforeValidator(_said_of_codes, json_schema_input_type=dict[str, str | float | dict[str, str | float]]),
+        Field(json_schema_extra={"propertyNames": {"pattern": r"^[a-z0-9_]+(\.[a-z0-9_]+)?$"}}),
     ] = {}  # noqa: RUF012  # pydantic copies it
     """Conventions in which the candidate is meant to differ: `l2.penalty = "half"`."""
     tolerance: Listed[Tolerance] = ()

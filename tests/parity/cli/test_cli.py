@@ -171,7 +171,7 @@ def test_a_convention_is_shown_whole_and_its_code_unbroken(code, capsys):
     words, lines = " ".join(said.split()), [line.strip() for line in said.splitlines()]
     entry = catalogue()[code].general()
     assert said.startswith(f"{code}: {entry.title}\n")
-    for choice in entry.choices:
+    for choice in entry.listed:
         assert {choice.fix_candidate, *choice.sources} <= set(lines)
         assert choice.fix_reference in lines or choice.no_fix_reference in words
         assert choice.made_by in words
@@ -186,7 +186,7 @@ def test_the_conventions_as_json(arguments, capsys):
     chosen = select(*arguments) if arguments else tuple(catalogue().values())
     assert [Convention.model_validate(entry) for entry in said["conventions"]] == [entry.general() for entry in chosen]
     for entry in said["conventions"]:
-        assert set(entry) == {"code", "title", "keras", "choices"}
+        assert set(entry) == {"code", "title", "keras", "choices", "factor"}
 
 
 # In a process of its own ------------------------------------------------------------------------------------------

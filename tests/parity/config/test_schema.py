@@ -156,6 +156,8 @@ def test_it_refuses_what_is_refused(change):
 
 
 def test_a_code_that_is_declared_may_be_written_without_quotes():
-    for declare in ({"l2.penalty": "half"}, {"l2": {"penalty": "half"}}):
-        assert valid({**SMALL, "declare": declare})
-    assert not valid({**SMALL, "declare": {"l2": {"penalty": 1}}})
+    for choice in ("half", 3, 0.3):
+        for declare in ({"l2.penalty": choice}, {"l2": {"penalty": choice}}):
+            assert valid({**SMALL, "declare": declare})
+    for declare in ({"l2": {"penalty": True}}, {"l2.penalty": None}, {"l2/penalty": "half"}):
+        assert not valid({**SMALL, "declare": declare})
