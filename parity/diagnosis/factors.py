@@ -40,6 +40,9 @@ SAMPLE = 1000
 """Elements of a tensor that are looked at in each step: all are when it comes to the proof."""
 STEP = 2.0**-10
 """Relative change of a factor that tells its slope."""
+NAMED = {"absent": 0.0, "half": 0.5, "double": 2.0}
+NEAR = 1e-3
+"""So near to a factor with a name that name is tried."""
 DENOMINATORS = (1, 10, 100, 1000)
 """A number is told as the fraction with the smallest of these as a bound that does as well."""
 
@@ -48,7 +51,8 @@ def fitted(search: Search, base: Set, on: Evidence, most: int) -> list[Set]:
     """The set with the fewest numbers beside it that explain this evidence: all of that size, brief ones first."""
     fit = _Fit(search, base, on)
     for size in range(1, most + 1):
-        if found := list(filter(None, map(fit.simplest, fit.best(size)))):
+        if any(map(fit.simplest, fit.best(size, KEPT))):  # then every other that does as well is a reading of it
+            found = set(filter(None, map(fit.simplest, fit.best(size))))
             return sorted(found, key=lambda choices: (not brief(choices), sorted(choices)))
     return []
 
@@ -73,8 +77,8 @@ class _Fit:
     def _free(self, code: str) -> bool:
         return code not in dict(self.base) and any(single[0] == code for single in self.search.singles)
 
-    def best(self, size: int) -> list[dict[str, float]]:
-        """Which so many factors leave least, and what they are."""
+    def best(self, size: int, kept: int | None = None) -> list[dict[str, float]]:
+        """Which so many factors leave least, and what they are; the best of them at first sight, or all."""
         if not np.isfinite(self.told).all():
             return []
         fits = []
@@ -82,7 +86,7 @@ class _Fit:
             moved, rest = _least_squares([self.slopes[code] for code in codes], self.told - self.plain)
             fits.append((rest, dict(zip(codes, (1 + moved).tolist(), strict=True))))
         fits.sort(key=lambda one: one[0])
-        return [self._repeated(factors) for _, factors in fits[:KEPT] if _are_some(factors)]
+        return [self._repeated(factors) for _, factors in fits[:kept] if _are_some(factors)]
 
     def _repeated(self, factors: dict[str, float]) -> dict[str, float]:
         """The fit from where it led, as long as that leads nearer."""
@@ -107,9 +111,17 @@ class _Fit:
         if not self._explains(exact := {code: repr(factor) for code, factor in factors.items()}):
             return None
         for code, factor in factors.items():
-            simple = next((text for text in _simpler(factor) if self._explains(exact | {code: text})), exact[code])
+            simple = next(
+                (text for text in self._told(code, factor) if self._explains(exact | {code: text})), exact[code]
+            )
             exact |= {code: simple}
         return self.base.union(exact.items())
+
+    def _told(self, code: str, factor: float) -> Iterator[str]:
+        """The name of a choice where that is a factor, and else the number, the simplest first."""
+        named = {choice for of, choice in self.search.singles if of == code}
+        yield from (name for name, of in NAMED.items() if name in named and abs(factor - of) < NEAR)
+        yield from _simpler(factor)
 
     def _explains(self, numbers: dict[str, str]) -> bool:
         return self.search.try_set(self.base.union(numbers.items()), self.on).explains

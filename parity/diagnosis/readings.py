@@ -124,7 +124,7 @@ def readings(search: Search, found: Sequence[Set]) -> list[Set]:
 
 def _told(choices: Set) -> float:
     """How much there is to tell: a number, which is fitted, is more than two names."""
-    return sum(FOR_A_NUMBER if is_number(f"{code}={choice}") else 1 for code, choice in choices)
+    return sum(FOR_A_NUMBER if is_number("=".join(one)) else 1 for one in choices)
 
 
 def reworded(sets: Sequence[Set]) -> list[Set]:
@@ -237,10 +237,14 @@ def _other_products(search: Search, choices: Set, scales: _Scales) -> Iterator[S
         yield from (rest | one for one in products if size <= len(choices - rest) + 1 or scales.show(one))
 
 
-def _number(search: Search, choices: Set) -> list[Set]:
-    """One number in place of several factors, which is their product."""
+def _number(search: Search, choices: Set) -> Iterator[Set]:
+    """One number in place of several factors, which is their product; and numbers in place of a number and a factor."""
     rest = _others(choices)
-    return fitted(search, rest, search.quick, 1) if len(choices - rest) > 1 else []
+    numbers = frozenset(one for one in choices if is_number("=".join(one)))
+    if not numbers and len(choices - rest) > 1:
+        yield from fitted(search, rest, search.quick, 1)
+    for factor in sorted(choices - rest - numbers) if numbers else ():
+        yield from fitted(search, choices - numbers - {factor}, search.quick, len(numbers) + 1)
 
 
 def _products(search: Search, size: int) -> list[Set]:

@@ -376,6 +376,6 @@ def _possible(single: tuple[str, str], evidence: Evidence, parameters: int) -> b
 
 
 def _bases(followed: list[Tried]) -> Iterable[Set]:
-    """What numbers may be missing beside: nothing, what was followed without its factors, and each of these alone."""
+    """What numbers may be missing beside: nothing, what was followed without its factors, and what was followed."""
     without = [frozenset(one for one in tried.choices if one[0] not in FACTORS) for tried in followed]
-    return dict.fromkeys([frozenset(), *without, *(tried.choices for tried in followed if len(tried.choices) == 1)])
+    return dict.fromkeys([frozenset(), *without, *(tried.choices for tried in followed)])
