@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 from math import isfinite
 from typing import Annotated, Self
 
@@ -79,8 +78,9 @@ _F = re.compile(rf"\b{FACTOR}\b")
 def is_factor(text: str) -> bool:
     """Whether a text is a number that something can be multiplied by: `3`, `0.037`, `-1`, `1/3`; none that is 0."""
     try:
-        return isfinite(factor := float(Fraction(text))) and factor != 0
-    except (ValueError, ZeroDivisionError, OverflowError):
+        numerator, _, denominator = text.partition("/")
+        return isfinite(factor := float(numerator) / float(denominator or 1)) and factor != 0
+    except (ValueError, ZeroDivisionError):
         return False
 
 

@@ -96,9 +96,9 @@ def _times(ratio: float) -> str:
 
 def _reading(one: Reading, made: set[str]) -> str:
     said = ", ".join(one.choices)
-    if product := [choice for choice in one.choices if choice not in made and is_number(choice)]:
-        factors = " and ".join(sorted(made.difference(one.choices)))
-        said += f": of {factors} only the product shows, {product[0].partition('=')[2]}"
+    factors, instead = sorted(made.difference(one.choices)), [choice for choice in one.choices if choice not in made]
+    if len(factors) > 1 and not any(map(is_number, factors)) and [is_number(choice) for choice in instead] == [True]:
+        said += f": of {' and '.join(factors)} only the product shows, {instead[0].partition('=')[2]}"
     return said + (f"; to tell: {one.separate_by}" if one.separate_by else "")
 
 

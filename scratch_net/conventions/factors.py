@@ -7,7 +7,6 @@ it is `l2.penalty=1/3`.
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 
 
 def factor_of(text):
@@ -17,8 +16,9 @@ def factor_of(text):
         ValueError: it says none, or one that is 0 or not finite.
     """
     try:
-        factor = float(Fraction(text))
-    except (ValueError, ZeroDivisionError, OverflowError):
+        numerator, _, denominator = text.partition("/")
+        factor = float(numerator) / float(denominator or 1)
+    except (ValueError, ZeroDivisionError):
         factor = math.nan
     if not math.isfinite(factor) or not factor:
         msg = f"{text!r} is no factor: a finite number other than 0 is, for example 3, 0.5 or 1/3"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from parity.conventions.entries import is_factor
 from scratch_net.conventions import CHOICES, FACTORS, check
 from scratch_net.conventions.factors import factor_of
 from tests.scratch_net.conventions.networks import NETWORKS, steps
@@ -37,13 +38,15 @@ def test_one_time_is_keras_choice(code):
 )
 def test_what_is_a_number(text, number):
     assert factor_of(text) == number
+    assert is_factor(text)
     check({"loss.factor": text})
 
 
-@pytest.mark.parametrize("text", ["0", "nan", "inf", "-inf", "1/0", "third", "", "3x", "1e999"])
+@pytest.mark.parametrize("text", ["0", "nan", "inf", "-inf", "1/0", "third", "", "3x", "1e999", "1e999999999"])
 def test_what_is_none(text):
     with pytest.raises(ValueError, match=r"loss\.factor has no choice .* and any number, for example 3 or 1/3"):
         check({"loss.factor": text})
+    assert not is_factor(text)
     with pytest.raises(ValueError, match="a finite number other than 0"):
         factor_of(text)
 
