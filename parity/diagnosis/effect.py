@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from parity.diagnosis.stand_in import Told
+from parity.diagnosis.evidence import Told
 from parity.protocol import Array, Key
 
 SAME_RATIO = 1e-4

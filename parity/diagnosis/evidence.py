@@ -7,7 +7,7 @@ began, so that nothing is inherited from step to step: only what is carried and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,9 @@ LARGE = 10**8
 MOST = 100
 """Steps recorded at most: a partial batch that comes later is not looked for, and of a divergence that comes later the
 steps around it are recorded."""
+
+OfPiece = Mapping[Key, Array]
+Told = Sequence[OfPiece]  # a mapping for each piece of the evidence
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class Evidence:
         return [key for key in self.pieces[0].arrays if key.phase != "batch"]
 
     @property
-    def told(self) -> list[Mapping[Key, Array]]:
+    def told(self) -> list[OfPiece]:
         """What the candidate tells, piece by piece."""
         return [piece.arrays for piece in self.pieces]
 

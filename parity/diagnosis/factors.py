@@ -16,7 +16,7 @@ half a penalty whose lambda was not rounded is 0.5000000111759804 of Keras'.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -24,9 +24,9 @@ import numpy as np
 
 from parity.conventions import convention
 from parity.conventions.entries import is_factor
-from parity.diagnosis.evidence import Evidence
-from parity.diagnosis.stand_in import Told, largest
-from parity.diagnosis.tried import Set
+from parity.diagnosis.evidence import Evidence, Told
+from parity.diagnosis.stand_in import largest
+from parity.diagnosis.tried import LEAST, Set, Tried, rank
 from parity.protocol import Array
 
 if TYPE_CHECKING:
@@ -49,21 +49,22 @@ DENOMINATORS = (1, 10, 100, 1000)
 
 def fitted(search: Search, base: Set, on: Evidence, most: int) -> list[Set]:
     """The set with the fewest numbers beside it that explain this evidence: all of that size, brief ones first."""
-    fit = _Fit(search, base, on)
-    for size in range(1, most + 1):
-        if any(map(fit.simplest, fit.best(size, KEPT))):  # then every other that does as well is a reading of it
-            found = set(filter(None, map(fit.simplest, fit.best(size))))
-            return sorted(found, key=lambda choices: (not brief(choices), sorted(choices)))
-    return []
+    return Fit(search, base, on).explaining(most)
+
+
+def numbers_of(choices: Set) -> list[Fraction]:
+    """The numbers among some choices."""
+    return [Fraction(choice) for code, choice in choices if convention(code).is_number(choice)]
 
 
 def brief(choices: Set) -> bool:
     """Whether every number is one that somebody may have written down."""
-    numbers = (Fraction(choice) for code, choice in choices if convention(code).is_number(choice))
-    return all(number.limit_denominator(DENOMINATORS[-1]) == number for number in numbers)
+    return all(number.limit_denominator(DENOMINATORS[-1]) == number for number in numbers_of(choices))
 
 
-class _Fit:
+class Fit:
+    """Numbers beside one set of conventions."""
+
     def __init__(self, search: Search, base: Set, on: Evidence) -> None:
         self.search, self.base, self.on = search, base, on
         taken = search.stand_in.take(on, dict(base))
@@ -73,12 +74,35 @@ class _Fit:
         self.told, self.plain = self._vector(on.told), self._vector(taken)
         slopes = {code: self._taken({code: 2.0}) - self.plain for code in search.stand_in.factors if self._free(code)}
         self.slopes = {code: slope for code, slope in slopes.items() if slope.any() and np.isfinite(slope).all()}
+        self._best: dict[tuple[int, int | None], list[dict[str, float]]] = {}
 
     def _free(self, code: str) -> bool:
         return code not in dict(self.base) and any(single[0] == code for single in self.search.singles)
 
+    def explaining(self, most: int) -> list[Set]:
+        """The fewest numbers that explain everything: all sets of that size, brief ones first."""
+        for size in range(1, most + 1):
+            if any(map(self.simplest, self.best(size, KEPT))):  # then every other that does as well is a reading of it
+                found = set(filter(None, map(self.simplest, self.best(size))))
+                return sorted(found, key=lambda choices: (not brief(choices), sorted(choices)))
+        return []
+
+    def nearest(self, most: int) -> Tried:
+        """The set with the numbers that leave least, each of which is worth it."""
+        best = self.search.try_set(self.base, self.on)
+        for size in range(1, most + 1):
+            sets = [self.base.union(_exact(factors).items()) for factors in self.best(size, KEPT)]
+            near = min((self.search.try_set(choices, self.on) for choices in sets), key=rank, default=best)
+            best = near if near.score < best.score - LEAST else best
+        return best
+
     def best(self, size: int, kept: int | None = None) -> list[dict[str, float]]:
         """Which so many factors leave least, and what they are; the best of them at first sight, or all."""
+        if (size, kept) not in self._best:
+            self._best[size, kept] = list(self._fits(size, kept))
+        return self._best[size, kept]
+
+    def _fits(self, size: int, kept: int | None) -> list[dict[str, float]]:
         if not np.isfinite(self.told).all():
             return []
         fits = []
@@ -108,7 +132,7 @@ class _Fit:
 
     def simplest(self, factors: dict[str, float]) -> Set | None:
         """The set with the simplest numbers that do as well; None where these do not."""
-        if not self._explains(exact := {code: repr(factor) for code, factor in factors.items()}):
+        if not self._explains(exact := _exact(factors)):
             return None
         for code, factor in factors.items():
             simple = next(
@@ -127,8 +151,7 @@ class _Fit:
         return self.search.try_set(self.base.union(numbers.items()), self.on).explains
 
     def _taken(self, factors: dict[str, float]) -> Array:
-        numbers = {code: repr(factor) for code, factor in factors.items()}
-        return self._vector(self.search.stand_in.take(self.on, dict(self.base) | numbers))
+        return self._vector(self.search.stand_in.take(self.on, dict(self.base) | _exact(factors)))
 
     def _vector(self, told: Told) -> Array:
         """Some elements of each tensor that the candidate tells, in proportion to the largest of its step."""
@@ -142,6 +165,10 @@ class _Fit:
                     some = rows[:, :: max(1, rows.shape[1] // SAMPLE)].astype(np.float64)
                     with np.errstate(invalid="ignore", over="ignore"):
                         yield np.divide(some, scales[key], out=some, where=scales[key] > 0).ravel()
+
+
+def _exact(factors: Mapping[str, float]) -> dict[str, str]:
+    return {code: repr(factor) for code, factor in factors.items()}
 
 
 def _are_some(factors: dict[str, float]) -> bool:

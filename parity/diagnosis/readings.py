@@ -18,9 +18,9 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from parity.conventions import is_number
+from parity.diagnosis.evidence import Told
 from parity.diagnosis.factors import fitted
 from parity.diagnosis.search import FACTORS, Search
-from parity.diagnosis.stand_in import Told
 from parity.diagnosis.tried import Set
 from parity.protocol import Array
 

@@ -3,11 +3,11 @@
 Hand-written networks differ in several places at once, and each place hides behind the others. The search therefore
 adds one convention at a time to the sets that explain most so far (a beam, so that a wrong first step is left behind),
 and goes on until a set explains everything: every tensor that the candidate tells, at every step, within its budget.
-How much a set leaves unexplained is its score (`parity.diagnosis.tried`). Where only weights are told, every tensor
+How much a set leaves unexplained is its score (`parity.diagnosis.used`). Where only weights are told, every tensor
 waits for every cause. So sets are also ranked by what they leave over whatever their factors are
 (`parity.diagnosis.direction`), and the best of both rankings are followed; and factors, of which one alone may lead
-away from a product, are exchanged two at a time. Factors that have no name are fitted (`parity.diagnosis.factors`):
-numbers of few digits after single names, and any numbers where names explain nothing.
+away from a product, are exchanged two at a time. Beside them, names are sought where factors are numbers that have no
+name (`parity.diagnosis.numbered`).
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ import numpy as np
 
 from parity.config import Experiment
 from parity.diagnosis.direction import Fitting
-from parity.diagnosis.evidence import Evidence
-from parity.diagnosis.factors import brief, fitted
+from parity.diagnosis.evidence import Evidence, Told
+from parity.diagnosis.numbered import Numbered
 from parity.diagnosis.own_regularizers import EVERYWHERE, factors
-from parity.diagnosis.stand_in import IN_FLOAT32, StandIn, Told, apart, computes_in_float32
-from parity.diagnosis.tried import BEAM, LEAST, Set, Tried, any_less, beam_of, first_over, rank
+from parity.diagnosis.stand_in import IN_FLOAT32, StandIn, computes_in_float32
+from parity.diagnosis.tried import BEAM, LEAST, Progress, Set, Tried, beam_of, rank
+from parity.diagnosis.used import apart
 from parity.protocol import Key, execution_order
 
 QUICK = 2
@@ -37,8 +38,6 @@ THIN = 16
 MANY = 256
 """Examples of a batch from which on rescaled sets are looked at like that, too."""
 MOST_CAUSES = 7
-MOST_NUMBERS = 2
-"""Factors without a name that are fitted at once."""
 PATIENCE = 1
 """How many times in a row no larger set may be nearer: two causes can hide each other, not three."""
 SECONDS = 60.0
@@ -126,7 +125,7 @@ class Search:
             if not choices:
                 self._plain[evidence.steps] = taken
             elif len(choices) == 1 and evidence.steps in self._plain:
-                self._begins[key] = first_over(apart(taken, self._plain[evidence.steps], budgets, self.keys))
+                self._begins[key] = apart(taken, self._plain[evidence.steps], budgets, self.keys).first
             self.tell(len(self._tried))
         return self._tried[key]
 
@@ -152,7 +151,7 @@ class Search:
             taken = self.take(choices)
             nothing = [{key: np.zeros(len(array)) for key, array in told.items()} for told in taken]
             used = apart(self.evidence.told, taken, nothing, self.keys)
-            if any(of_key.any() for of_key in used.values()):  # the same to the last bit needs no budget
+            if used.shares.any():  # the same to the last bit needs no budget
                 budgets = self.stand_in.budgets(self.evidence, dict(choices), self._seen(taken))
                 used = apart(self.evidence.told, taken, budgets, self.keys)
             self._held[choices] = Tried(choices, used)
@@ -175,30 +174,28 @@ class Search:
                 return [nothing], []
             on, beam = self.evidence, [self.try_set(frozenset(), self.evidence)]
         best, stale, until = beam, 0, time.thread_time() + SECONDS
-        nearest, followed = [tried.nearness for tried in beam], list[Tried]()
-        for _ in range(MOST_CAUSES):
+        numbered, names, numbers = Numbered(self), Progress(beam), Progress(beam)
+        for causes in range(1, MOST_CAUSES + 1):
             grown = self._grown(beam, on, until)
             explained = [tried for tried in grown if tried.explains]
-            if proved := self._proved(explained):
+            if proved := self.proved(explained):
                 return self._smallest(map(self._needed, self._smallest(proved))), []
-            numbers = self._with_numbers([frozenset()], on, 1) if not beam[0].choices else []
-            if found := [one for one in numbers if brief(one.choices)]:
-                return found, []
-            if explained and on is self.quick:  # enough for the first steps, not for all
+            numbered.grow((tried.choices for tried in beam), on, until)
+            if found := numbered.told(causes):
+                return self._smallest(map(self._needed, found)), []
+            if (explained or numbered.disproved) and on is self.quick:  # enough for the first steps, not for all
                 on = self.evidence
                 self.try_set(frozenset(), on)
                 grown = [self.try_set(tried.choices, on) for tried in explained + sorted(grown, key=rank)[:BEAM]]
             beam = beam_of([tried for tried in grown if not tried.explains])
-            followed += beam
-            nearer = [tried.nearness for tried in beam]
-            stale = 0 if any_less(nearer, nearest) else stale + 1
-            nearest += nearer
+            nearer = [names.made_by(beam), numbers.made_by(numbered.beam)]
+            stale = 0 if any(nearer) else stale + 1
             best = sorted({tried.choices: tried for tried in best + beam}.values(), key=rank)[:BEAM]
             if not beam or stale > PATIENCE or self.stopped:
                 break
-        plain = self.try_set(frozenset(), on)
-        if found := self._with_numbers(_bases(followed), on, MOST_NUMBERS, until):
+        if found := numbered.told() or numbered.found:
             return self._smallest(map(self._needed, found)), []
+        plain = self.try_set(frozenset(), on)
         return [], [plain, *(tried for tried in best if tried.choices and tried.score < plain.score - LEAST)]
 
     def _grown(self, beam: list[Tried], on: Evidence, until: float) -> list[Tried]:
@@ -207,22 +204,25 @@ class Search:
         Where steps are large, no more of them than it takes to explain everything: what else does is for readings.
         """
         found: dict[Set, Tried] = {}
-        grown = (self._larger(tried, on) for tried in beam)
+        grown = (self.larger(tried, on) for tried in beam)
         # Factors of one product: each alone may lead away from it.
         rescaled = (self._rescaled(tried, on) for tried in beam[:RESCALED] if tried.choices)
         for sets in itertools.chain(grown, rescaled):
-            for tried in self._tried_until(until, (one for one in sets if one not in found), on):
+            for tried in self.tried_until(until, (one for one in sets if one not in found), on):
                 found[tried.choices] = tried
             if on.batch > MANY and any(tried.explains for tried in found.values()):
                 break
         return list(found.values())
 
-    def _tried_until(self, until: float, sets: Iterable[Set], on: Evidence) -> Iterator[Tried]:
+    def tried_until(self, until: float, sets: Iterable[Set], on: Evidence) -> Iterator[Tried]:
         for choices in sets:
-            if self.stopped or time.thread_time() > until:
-                self.stopped = True
+            if self.out_of_time(until):
                 return
             yield self.try_set(choices, on)
+
+    def out_of_time(self, until: float) -> bool:
+        self.stopped = self.stopped or time.thread_time() > until
+        return self.stopped
 
     def alike(self, choices: Set, sets: Iterable[Set]) -> Iterator[Set]:
         """Those of these sets that may do as well as one does: the first steps, with few of their examples, tell."""
@@ -231,8 +231,7 @@ class Search:
         budgets = self.stand_in.budgets(thin, dict(choices), taken)
         for other in sets:
             used = apart(self.stand_in.take(thin, dict(other)), taken, budgets, self.keys)
-            alike = all((of_key <= 1).all() for of_key in used.values())
-            if alike or _lost_by_thinning(choices ^ other, self.evidence):
+            if used.explained or _lost_by_thinning(choices ^ other, self.evidence):
                 yield other
 
     def _rescaled(self, tried: Tried, on: Evidence) -> Iterable[Set]:
@@ -272,20 +271,7 @@ class Search:
                         return self._needed(held)
         return proved
 
-    def _with_numbers(self, bases: Iterable[Set], on: Evidence, most: int, until: float = np.inf) -> list[Tried]:
-        """What explains everything with a few numbers more than one of these sets has; brief numbers, if any are."""
-        first: list[Tried] = []
-        for base in bases:
-            self.stopped = self.stopped or time.thread_time() > until
-            if self.stopped:
-                break
-            found = self._proved(self.try_set(choices, on) for choices in fitted(self, base, on, most))
-            if found and brief(found[0].choices):
-                return found
-            first = first or found
-        return first
-
-    def _proved(self, tried: Iterable[Tried]) -> list[Tried]:
+    def proved(self, tried: Iterable[Tried]) -> list[Tried]:
         """Those that explain the steps they were tried on, and all others."""
         return [held for one in tried if one.explains and (held := self.prove(one.choices)).explains]
 
@@ -295,7 +281,7 @@ class Search:
         least = min(map(len, found))
         return [held for choices, held in found.items() if len(choices) == least]
 
-    def _larger(self, tried: Tried, on: Evidence) -> Iterator[Set]:
+    def larger(self, tried: Tried, on: Evidence) -> Iterator[Set]:
         """Every set with one more convention than this one has, if that can explain any more; or two that need both."""
         codes = {code for code, _ in tried.choices}
         singles = [single for single in self.singles if single[0] not in codes]
@@ -325,12 +311,12 @@ class Search:
 
         One that begins before spoils what was explained, and one that begins later leaves that over.
         """
-        thin, where = on.thin(THIN), first_over(tried.used)
+        thin, where = on.thin(THIN), tried.first
         taken = self.stand_in.take(thin, dict(tried.choices))
         budgets = self.stand_in.budgets(thin, dict(tried.choices), taken)
         for choices in sets:
             used = apart(self.stand_in.take(thin, dict(choices)), taken, budgets, self.keys)
-            if first_over(used) == where or _lost_by_thinning(choices ^ tried.choices, on):
+            if used.first == where or _lost_by_thinning(choices ^ tried.choices, on):
                 yield choices
 
     def _budgets_of(self, evidence: Evidence, choices: Set, taken: Told) -> Told:
@@ -373,9 +359,3 @@ def _possible(single: tuple[str, str], evidence: Evidence, parameters: int) -> b
     if single[0] == "gradient.engine":
         return parameters <= ENGINE_PARAMETERS and single[1] != "per_example"
     return dict([single]) != IN_FLOAT32 or (evidence.dtype == "float64" and evidence.in_float32)
-
-
-def _bases(followed: list[Tried]) -> Iterable[Set]:
-    """What numbers may be missing beside: nothing, what was followed without its factors, and what was followed."""
-    without = [frozenset(one for one in tried.choices if one[0] not in FACTORS) for tried in followed]
-    return dict.fromkeys([frozenset(), *without, *(tried.choices for tried in followed)])

@@ -15,8 +15,9 @@ from parity.config import Experiment, validate
 from parity.data import Dataset
 from parity.diagnosis.evidence import Evidence, take_evidence
 from parity.diagnosis.search import Search
-from parity.diagnosis.stand_in import StandIn, apart
+from parity.diagnosis.stand_in import StandIn
 from parity.diagnosis.tried import Set
+from parity.diagnosis.used import apart
 from parity.lockstep import draw_weights, start_weights
 from parity.protocol import Key, execution_order
 from parity.sides import LoadedSide

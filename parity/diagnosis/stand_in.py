@@ -15,7 +15,7 @@ that null runs use a fraction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ import numpy as np
 from parity.asking import replay, start_side
 from parity.budget.rounding import unit_roundoff
 from parity.config import Experiment
-from parity.diagnosis.evidence import Evidence
+from parity.diagnosis.evidence import Evidence, OfPiece, Told
 from parity.protocol import Array, Key, Records
 from parity.sides import LoadedSide
 
@@ -33,9 +33,6 @@ MARGIN = 16.0
 IN_FLOAT32 = {"precision.compute": "float32"}
 
 Choices = Mapping[str, str]
-OfPiece = Mapping[Key, Array]
-Told = Sequence[OfPiece]  # a mapping for each piece of the evidence
-Used = dict[Key, Array]  # difference over budget at every step
 
 
 class StandIn:
@@ -108,21 +105,6 @@ def _budgets(drifts: Sequence[Mapping[Key, Array]], sizes: Sequence[Mapping[Key,
     ]
 
 
-def apart(candidate: Told, taken: Told, budgets: Told, keys: Iterable[Key]) -> Used:
-    """How much of its budget each of these tensors uses at every step; left out is what was never taken."""
-    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        return {
-            key: np.concatenate(
-                [
-                    _used(told[key], again.get(key), budget.get(key))
-                    for told, again, budget in zip(candidate, taken, budgets, strict=True)
-                ]
-            )
-            for key in keys
-            if any(key in again for again in taken) and all(key in told for told in candidate)
-        }
-
-
 def computes_in_float32(choices: Choices) -> bool:
     """Whether these choices make float32's rounding errors in any precision."""
     return IN_FLOAT32.items() <= choices.items()
@@ -148,19 +130,3 @@ def largest(array: Array) -> Array:
     if np.isnan(found).any():
         found = np.fmax.reduce(of_step, axis=1, initial=0.0)
     return found.astype(np.float64)
-
-
-def _used(candidate: Array, told: Array | None, budget: Array | None) -> Array:
-    """The largest difference at each step over its budget; infinite where there is a difference and no budget.
-
-    A budget that is not finite is none: where rounding can blow a step up without limit, nothing but equality is proof.
-    """
-    if told is None or budget is None or told.shape != candidate.shape:
-        return np.full(len(candidate), np.inf)
-    difference = np.abs(candidate - told)
-    if np.isnan(difference).any():  # the same NaN or infinity is no difference, any other is all of it
-        same = (candidate == told) | (np.isnan(candidate) & np.isnan(told))
-        difference = np.where(same, 0, np.nan_to_num(difference, nan=np.inf, posinf=np.inf))
-    apart = difference.reshape(len(candidate), -1).max(axis=1, initial=0.0).astype(np.float64)
-    used = np.divide(apart, budget, out=np.zeros(len(apart)), where=apart > 0)
-    return np.where((apart > 0) & ~np.isfinite(budget), np.inf, used)

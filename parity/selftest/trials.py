@@ -17,12 +17,13 @@ import numpy as np
 
 from parity.config import Experiment
 from parity.data import load_dataset
-from parity.diagnosis.evidence import Evidence, take_evidence
+from parity.diagnosis.evidence import Evidence, Told, take_evidence
 from parity.diagnosis.initial import initial_choices
 from parity.diagnosis.readings import readings, reworded
 from parity.diagnosis.search import Search
-from parity.diagnosis.stand_in import StandIn, Told, apart, largest
+from parity.diagnosis.stand_in import StandIn, largest
 from parity.diagnosis.tried import Set
+from parity.diagnosis.used import apart
 from parity.lockstep import draw_weights, start_weights
 from parity.protocol import Array, Key
 from parity.selftest.experiments import likely_experiment

@@ -17,6 +17,7 @@ from parity.diagnosis import Diagnosis, diagnose
 from parity.diagnosis.effect import effect_of
 from parity.diagnosis.explain import _nearest
 from parity.diagnosis.tried import Tried
+from parity.diagnosis.used import Used
 from parity.protocol import Key
 from parity.report.causes import sections
 from parity.run import diff
@@ -229,7 +230,7 @@ CHOICES = {name: frozenset({(f"l2.{name}", "half")}) for name in ("penalty", "gr
 
 def nearest(left, best):
     """What is told of sets that leave this much of the budgets of three tensors in two steps."""
-    used = {choices: dict(zip((A, B, C), np.array(rows, float), strict=True)) for choices, rows in left.items()}
+    used = {choices: Used((A, B, C), np.array(rows, float)) for choices, rows in left.items()}
 
     def tried(choices, _=None):
         return Tried(choices, used.get(choices, used[frozenset()]))

@@ -10,7 +10,8 @@ import pytest
 
 from parity.asking import replay, start_side
 from parity.diagnosis.search import Search
-from parity.diagnosis.stand_in import MARGIN, MEMBERS, SIZE, apart, largest
+from parity.diagnosis.stand_in import MARGIN, MEMBERS, SIZE, largest
+from parity.diagnosis.used import apart
 from parity.protocol import Key
 from parity.selftest.experiments import likely_experiment
 from parity.sides import LoadedSide
@@ -232,46 +233,6 @@ def test_budgets_are_of_the_precision_that_is_computed_in():
     assert told_wide == pytest.approx(2**29 * wide)
 
 
-A, B = Key("forward", "dense/output"), Key("update", "dense/kernel")
-CASES = {
-    "equal": ([1.0, 2.0], [1.0, 2.0], 0.0),
-    "half a budget": ([1.0, 2.0], [1.0, 2.5], 0.5),
-    "twice the budget": ([1.0, 2.0], [3.0, 2.0], 2.0),
-    "the largest, not the mean": ([1.0, 2.0, 3.0], [1.0, 2.0, 7.0], 4.0),
-    "NaN on one side": ([np.nan, 2.0], [1.0, 2.0], np.inf),
-    "NaN on the other": ([1.0, 2.0], [1.0, np.nan], np.inf),
-    "NaN on both": ([np.nan, 2.0], [np.nan, 2.0], 0.0),
-    "NaN on both and a difference": ([np.nan, 2.0], [np.nan, 4.0], 2.0),
-    "infinity on both": ([np.inf, 2.0], [np.inf, 2.0], 0.0),
-    "infinities of two signs": ([np.inf, 2.0], [-np.inf, 2.0], np.inf),
-    "infinity on one side": ([np.inf, 2.0], [1.0, 2.0], np.inf),
-    "another shape": ([1.0, 2.0], [1.0], np.inf),
-    "never taken": ([1.0, 2.0], None, np.inf),
-}
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_how_much_of_a_budget_is_used(case):
-    """At the second of two steps of a piece; at the first, and in the piece after it, both are equal."""
-    candidate, taken, used = CASES[case]
-    said = {A: np.array([candidate, candidate])}
-    other = {} if taken is None else {A: np.array([candidate, taken] if len(taken) == len(candidate) else [taken] * 2)}
-    found = apart([said, said], [other, {A: said[A]}], [{A: np.ones(2)}] * 2, [A])[A]
-    assert found[1] == used
-    assert found[2:].tolist() == [0, 0]
-
-
-def test_a_difference_where_nothing_may_differ_is_infinitely_much():
-    one = {A: np.array([[1.0], [1.0]])}
-    found = apart([one], [{A: np.array([[1.0], [1.5]])}], [{A: np.zeros(2)}], [A])
-    assert found[A].tolist() == [0, np.inf]
-
-
-def test_what_the_candidate_does_not_tell_is_not_held_against_it():
-    said, taken = {A: np.zeros((1, 1))}, {A: np.zeros((1, 1)), B: np.zeros((1, 1))}
-    assert set(apart([said], [taken], [{A: np.ones(1)}], [A, B])) == {A}
-
-
 def test_steps_are_taken_from_where_the_candidate_s_began():
     """A candidate that went astray at step 2 is not far off at step 3, if it takes that step as it should."""
     on = bench()
@@ -287,12 +248,3 @@ def test_steps_are_taken_from_where_the_candidate_s_began():
     assert over[Key("forward", "dense/pre_activation")][:3] == [False, False, True]
     assert TABLE["steps"] == len(over[kernel])
     assert all(one.first_step < other.first_step for one, other in pairwise(evidence.pieces))
-
-
-@pytest.mark.parametrize("limitless", [np.inf, np.nan])
-def test_a_budget_without_limit_explains_nothing_but_equality(limitless):
-    """Where members blow up, no difference may pass for rounding: a wrong name would be confirmed."""
-    key, told = Key("loss", "loss"), np.array([1.0, 2.0])
-    budgets = [{key: np.array([limitless, limitless])}]
-    used = apart([{key: told}], [{key: np.array([1.0, 2.5])}], budgets, [key])[key]
-    np.testing.assert_array_equal(used, [0, np.inf])

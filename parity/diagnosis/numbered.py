@@ -1,0 +1,73 @@
+"""Names beside factors that have none.
+
+A factor that is missing hides what has a name as that hides a factor: with 1.7 times the penalty every gradient is
+wrong, whatever else is right. So names are sought once more, one at a time as always, in steps that have the numbers
+which leave least over; and since a number that was fitted without a name is wrong, it is fitted anew beside every set
+that is followed. What explains everything is told when no set of as many names does: a number counts as two.
+One of many digits is none that anybody wrote down, and waits until names explain nothing: half a penalty whose lambda
+was not rounded is 0.5000000111759804 of Keras'.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from parity.diagnosis.evidence import Evidence
+from parity.diagnosis.factors import Fit, brief, numbers_of
+from parity.diagnosis.tried import BEAM, Set, Tried, beam_of, rank
+
+if TYPE_CHECKING:
+    from parity.diagnosis.search import Search
+
+MOST_NUMBERS = 2
+"""Factors without a name that are fitted at once."""
+
+
+class Numbered:
+    """Sets of names with the numbers that leave least beside them."""
+
+    def __init__(self, search: Search) -> None:
+        self.search = search
+        self.beam: list[Tried] = []
+        self.found: list[Tried] = []
+        """What explains everything."""
+        self.disproved = False
+        """Whether something explained all the steps that it was tried on, and not all others."""
+        self._fits: dict[tuple[int, Set], Fit] = {}
+
+    def grow(self, named: Iterable[Set], on: Evidence, until: float) -> None:
+        """Fit numbers beside these sets, and beside those that were followed with one name more."""
+        if any(brief(one.choices) for one in self.found):
+            return
+        larger = [tried for one in self.beam for tried in self.search.tried_until(until, self._larger(one, on), on)]
+        bases = dict.fromkeys(map(self._names, [*named, *(tried.choices for tried in beam_of(larger))]))
+        fits = [self._fit(base, on) for base in bases if not self.search.out_of_time(until)]
+        explaining = [self.search.try_set(choices, on) for fit in fits for choices in fit.explaining(MOST_NUMBERS)]
+        proved = self.search.proved(explaining)
+        self.found, self.disproved = self.found + proved, bool(explaining) and not proved
+        nearest = [fit.nearest(MOST_NUMBERS) for fit in fits]
+        self.beam = sorted((one for one in nearest if one.choices not in bases and not one.explains), key=rank)[:BEAM]
+
+    def told(self, names: float = math.inf) -> list[Tried]:
+        """What explains everything with brief numbers, and is not more to tell than one name more than so many."""
+        return [one for one in self.found if brief(one.choices) and _told(one.choices) <= names + 1]
+
+    def _larger(self, tried: Tried, on: Evidence) -> Iterator[Set]:
+        """One name more; what may be a number is fitted."""
+        for choices in self.search.larger(tried, on):
+            if self._names(choices) != self._names(tried.choices):
+                yield choices
+
+    def _fit(self, base: Set, on: Evidence) -> Fit:
+        if (on.steps, base) not in self._fits:
+            self._fits[on.steps, base] = Fit(self.search, base, on)
+        return self._fits[on.steps, base]
+
+    def _names(self, choices: Set) -> Set:
+        return frozenset(one for one in choices if one[0] not in self.search.stand_in.factors)
+
+
+def _told(choices: Set) -> int:
+    return len(choices) + len(numbers_of(choices))
