@@ -145,7 +145,7 @@ class Fit:
         """The name of a choice where that is a factor, and else the number, the simplest first."""
         named = {choice for of, choice in self.search.singles if of == code}
         yield from (name for name, of in NAMED.items() if name in named and abs(factor - of) < NEAR)
-        yield from _simpler(factor)
+        yield from simpler(factor)
 
     def _explains(self, numbers: dict[str, str]) -> bool:
         return self.search.try_set(self.base.union(numbers.items()), self.on).explains
@@ -185,7 +185,7 @@ def _least_squares(slopes: Sequence[Array], apart: Array) -> tuple[Array, float]
     return moved, float(np.linalg.norm(apart - columns @ moved))
 
 
-def _simpler(factor: float) -> Iterator[str]:
+def simpler(factor: float) -> Iterator[str]:
     """Fractions near a number, the simplest first; as a decimal where that has few digits."""
     nearest = (Fraction(factor).limit_denominator(bound) for bound in DENOMINATORS)
     for near in dict.fromkeys(filter(None, nearest)):

@@ -33,8 +33,8 @@ class Numbered:
         self.beam: list[Tried] = []
         self.found: list[Tried] = []
         """What explains everything."""
-        self.disproved = False
-        """Whether something explained all the steps that it was tried on, and not all others."""
+        self.disproved: list[Set] = []
+        """Names of what explained, with numbers, all the steps that it was tried on, and not all others."""
         self._fits: dict[tuple[int, Set], Fit] = {}
 
     def grow(self, named: Iterable[Set], on: Evidence, until: float) -> None:
@@ -42,11 +42,13 @@ class Numbered:
         if any(brief(one.choices) for one in self.found):
             return
         larger = [tried for one in self.beam for tried in self.search.tried_until(until, self._larger(one, on), on)]
-        bases = dict.fromkeys(map(self._names, [*named, *(tried.choices for tried in beam_of(larger))]))
+        followed = [*named, *self.disproved, *(tried.choices for tried in beam_of(larger))]
+        bases = dict.fromkeys(map(self._names, followed))
         fits = [self._fit(base, on) for base in bases if not self.search.out_of_time(until)]
         explaining = [self.search.try_set(choices, on) for fit in fits for choices in fit.explaining(MOST_NUMBERS)]
         proved = self.search.proved(explaining)
-        self.found, self.disproved = self.found + proved, bool(explaining) and not proved
+        self.found += proved
+        self.disproved = [] if proved else [self._names(one.choices) for one in explaining]
         nearest = [fit.nearest(MOST_NUMBERS) for fit in fits]
         self.beam = sorted((one for one in nearest if one.choices not in bases and not one.explains), key=rank)[:BEAM]
 

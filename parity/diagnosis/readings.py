@@ -5,6 +5,7 @@ A part of a set is exchanged for another:
     one convention for another
     one factor for two
     all factors for any few others, or for a number: only their product is seen
+    a number and up to two factors for another number, alone or beside a factor
 
 Each set that takes the candidate's steps, with nothing in it that explains nothing, is a reading of what was found; and
 so is what several such exchanges at once make of it.
@@ -13,13 +14,15 @@ so is what several such exchanges at once make of it.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
 
 import numpy as np
 
 from parity.conventions import is_number
 from parity.diagnosis.evidence import Told
-from parity.diagnosis.factors import fitted
+from parity.diagnosis.factors import fitted, simpler
 from parity.diagnosis.search import FACTORS, Search
 from parity.diagnosis.tried import Set
 from parity.protocol import Array
@@ -110,7 +113,11 @@ def readings(search: Search, found: Sequence[Set]) -> list[Set]:
     """The sets that were found and every other that does as well, what is told with the least first."""
     first, scales = found[0], _Scales(search, found[0])
     sets = itertools.chain(
-        _exchanged(search, first), _split(search, first), _other_products(search, first, scales), _number(search, first)
+        _exchanged(search, first),
+        _split(search, first),
+        _other_products(search, first, scales),
+        _number(search, first),
+        _beside_another_number(first, scales),
     )
     known = [first, *_as_good(search, first, [*found[1:], *filter(scales.allow, sets)])]
     exchanges = [(first - other, other - first) for other in known[1:]]
@@ -168,6 +175,7 @@ class _Scales:
         options = [one for of_code in search.factors(ALL_FACTORS).values() for one in of_code]
         self.of = {one: self._scale(self.rest | {one}) for one in (*options, *sorted(choices - self.rest))}
         self.needed = self._scale(choices)
+        self._slopes: dict[str, Array | None] = {}
 
     def allow(self, choices: Set) -> bool:
         """Whether a set may do as well; one that has other conventions beside its factors may."""
@@ -181,6 +189,27 @@ class _Scales:
         """Whether each of these is seen to scale something of which nothing but their product shows."""
         seen = ~np.isnan(self.needed + sum(self.of[one] for one in sorted(factors)))
         return all((np.abs(self.of[one][seen]) > SAME).any() for one in factors)
+
+    def number(self, code: str, beside: Set) -> str | None:
+        """Which number of this convention makes up what is needed beside others; None where none of few digits does."""
+        off = self.needed - sum(self.of[one] for one in sorted(beside - self.rest))
+        if (slope := self._slope(code)) is None or not (known := ~np.isnan(off) & ~np.isnan(slope)).any():
+            return None
+        off, slope = off[known], slope[known]
+        steepest = int(np.abs(slope).argmax())
+        if not slope[steepest]:
+            return None
+        power = float(off[steepest] / slope[steepest])
+        if not (np.abs(off - power * slope) < SAME).all() or abs(power) < SAME:
+            return None
+        return next((text for text in simpler(math.exp(power)) if abs(math.log(Fraction(text)) - power) < SAME), None)
+
+    def _slope(self, code: str) -> Array | None:
+        """How the scale goes with the logarithm of a number; None where no number may be chosen."""
+        if code not in self._slopes:
+            possible = any(single[0] == code for single in self.search.singles)
+            self._slopes[code] = self._scale(self.rest | {(code, "2")}) / math.log(2) if possible else None
+        return self._slopes[code]
 
     def _scale(self, choices: Set) -> Array:
         """The logarithm of the factor by which each tensor of each step is scaled; NaN where more has changed.
@@ -245,6 +274,20 @@ def _number(search: Search, choices: Set) -> Iterator[Set]:
         yield from fitted(search, rest, search.quick, 1)
     for factor in sorted(choices - rest - numbers) if numbers else ():
         yield from fitted(search, choices - numbers - {factor}, search.quick, len(numbers) + 1)
+
+
+def _beside_another_number(choices: Set, scales: _Scales) -> Iterator[Set]:
+    """Another number, alone or beside a factor, in place of a number and up to two factors."""
+    instead = [frozenset[tuple[str, str]](), *_products(scales.search, 1)]
+    factors = choices - scales.rest
+    for number in sorted(one for one in factors if is_number("=".join(one))):
+        others = sorted(factors - {number})
+        for replaced in itertools.chain.from_iterable(itertools.combinations(others, size) for size in range(3)):
+            kept = choices - {number, *replaced}
+            for beside, code in itertools.product(instead, scales.search.stand_in.factors):
+                codes = [code, *(of for of, _ in kept | beside)]
+                if len(set(codes)) == len(codes) and (text := scales.number(code, kept | beside)):
+                    yield kept | beside | {(code, text)}
 
 
 def _products(search: Search, size: int) -> list[Set]:

@@ -253,7 +253,8 @@ class Search:
 
     def factors(self, codes: Iterable[str] = FACTORS) -> dict[str, list[tuple[str, str]]]:
         """Code -> factors; those that were seen to make no difference by themselves make none beside others, mostly."""
-        idle = {single for (_, one), begins in self._begins.items() if begins is None for single in one}
+        shown = {one for (_, one), begins in self._begins.items() if begins is not None}
+        idle = {single for _, one in self._begins if one not in shown for single in one}
         return {code: [one for one in self.singles if one[0] == code and one not in idle] for code in codes}
 
     def _needed(self, proved: Tried) -> Tried:

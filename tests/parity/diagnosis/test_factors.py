@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from parity.conventions import catalogue
-from parity.diagnosis.factors import _simpler
+from parity.diagnosis.factors import simpler
 from parity.diagnosis.readings import readings
 from parity.selftest.trials import LEVELS
 from parity.sides import load_side
@@ -93,10 +93,10 @@ def test_a_number_of_many_digits_is_better_than_nothing():
     st.floats(min_value=-1e-14, max_value=1e-14),
 )
 def test_the_simplest_fraction_is_among_those_that_are_tried(fraction, error):
-    tried = [Fraction(text) for text in _simpler(float(fraction) * (1 + error))]
+    tried = [Fraction(text) for text in simpler(float(fraction) * (1 + error))]
     assert float(fraction) in map(float, tried)
     assert all(one.denominator <= fraction.denominator for one in tried[: tried.index(fraction) + 1])
 
 
 def test_a_number_is_told_as_one_would_write_it():
-    assert [list(_simpler(number))[-1] for number in (3.0, 0.25, -1 / 3, 0.037)] == ["3", "0.25", "-1/3", "0.037"]
+    assert [list(simpler(number))[-1] for number in (3.0, 0.25, -1 / 3, 0.037)] == ["3", "0.25", "-1/3", "0.037"]

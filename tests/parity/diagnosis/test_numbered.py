@@ -1,0 +1,83 @@
+"""Names are found beside factors that have none, and a number is told where names are not less to tell."""
+
+from __future__ import annotations
+
+import pytest
+
+from parity.diagnosis.numbered import Numbered
+from parity.diagnosis.readings import readings
+from parity.diagnosis.tried import Tried
+from tests.parity.diagnosis.benches import bench, searched
+
+BESIDE_NUMBERS = {
+    "two names that each hide the other": (
+        "weights",
+        {"gradient.hidden_activation": "missing", "gradient.weights": "after_update", "loss.factor": "1.7"},
+    ),
+    "three names": (
+        "loss and weights",
+        {
+            "gradient.bias": "missing",
+            "gradient.hidden_activation": "missing",
+            "report.when": "after_update",
+            "l2.gradient": "0.7",
+        },
+    ),
+    "a factor that has a name": (
+        "weights",
+        {"gradient.derivative": "hidden_of_input", "l2.gradient": "absent", "loss.factor": "1.7"},
+    ),
+    "two numbers": (
+        "loss and weights",
+        {"gradient.hidden_activation": "missing", "loss.factor": "1.7", "l2.penalty": "0.7"},
+    ),
+    "one that begins after the first steps": (
+        "everything",
+        {"data.partial_batch": "full_size", "loss.factor": "1.7"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BESIDE_NUMBERS)
+def test_names_are_found_beside_numbers(case):
+    level, planted = BESIDE_NUMBERS[case]
+    search, found = searched(bench(level), planted)
+    assert not search.stopped
+    assert frozenset(planted.items()) in readings(search, [frozenset(one.items()) for one in found])
+
+
+def test_names_are_told_where_they_are_less():
+    """Of either a number makes as much: the pair is told first all the same."""
+    planted = {"loss.outputs": "mean", "l2.penalty": "half"}
+    search, found = searched(bench("everything"), planted)
+    assert readings(search, [frozenset(one.items()) for one in found])[0] == frozenset(planted.items())
+
+
+@pytest.mark.parametrize(
+    ("choices", "names"),
+    [
+        ({"loss.factor": "1.7"}, 1),
+        ({"loss.factor": "half"}, 0),
+        ({"loss.factor": "1.7", "gradient.bias": "missing"}, 2),
+        ({"loss.factor": "1.7", "l2.penalty": "0.7"}, 3),
+        ({"loss.factor": "1.7000000000017"}, None),
+    ],
+)
+def test_a_number_is_told_after_sets_with_one_name_less_than_it_is_worth(choices, names):
+    numbered = Numbered(None)
+    numbered.found = [Tried(frozenset(choices.items()), {})]
+    told = [after for after in range(5) if numbered.told(after)]
+    assert told == ([] if names is None else list(range(names, 5)))
+    assert bool(numbered.told()) is (names is not None)
+
+
+def test_what_was_fitted_once_is_not_fitted_again(monkeypatch):
+    on = bench("weights")
+    search, _ = searched(on, {"gradient.hidden_activation": "missing"})
+    numbered = Numbered(search)
+    numbered.grow([frozenset()], search.quick, float("inf"))
+    takes = []
+    monkeypatch.setattr(search.stand_in, "take", takes.append)
+    numbered.beam = []
+    numbered.grow([frozenset()], search.quick, float("inf"))
+    assert takes == []
