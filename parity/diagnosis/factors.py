@@ -16,7 +16,7 @@ half a penalty whose lambda was not rounded is 0.5000000111759804 of Keras'.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -27,20 +27,29 @@ from parity.conventions.entries import is_factor
 from parity.diagnosis.evidence import Evidence, Told
 from parity.diagnosis.stand_in import largest
 from parity.diagnosis.tried import LEAST, Set, Tried, rank
-from parity.protocol import Array
+from parity.diagnosis.used import WORST
+from parity.protocol import Array, Key
 
 if TYPE_CHECKING:
     from parity.diagnosis.search import Search
 
 KEPT = 3
 """Of so many fits, the best at first sight, more than the first step is taken."""
-ROUNDS = 8
+ROUNDS = 12
 """Times that a fit is repeated from where it led; of two that multiply each repetition doubles the digits."""
+HALVES = 5
+"""Ways that are tried from there: the whole, half of it, a quarter and so on."""
 SAMPLE = 1000
 """Elements of a tensor that are looked at in each step: all are when it comes to the proof."""
+ONE_BY_ONE = 3
+"""Numbers that are looked for one after the other."""
+ALIKE = 6
+"""So many digits are the same of a number that several tensors ask for."""
 STEP = 2.0**-10
 """Relative change of a factor that tells its slope."""
 NAMED = {"absent": 0.0, "half": 0.5, "double": 2.0}
+ROUNDING = 1e-9
+"""So near to a number that somebody wrote down is that number, in a fit."""
 NEAR = 1e-3
 """So near to a factor with a name that name is tried."""
 DENOMINATORS = (1, 10, 100, 1000)
@@ -57,9 +66,12 @@ def numbers_of(choices: Set) -> list[Fraction]:
     return [Fraction(choice) for code, choice in choices if convention(code).is_number(choice)]
 
 
-def brief(choices: Set) -> bool:
-    """Whether every number is one that somebody may have written down."""
-    return all(number.limit_denominator(DENOMINATORS[-1]) == number for number in numbers_of(choices))
+def brief(choices: Set, rounding: float = 0.0) -> bool:
+    """Whether every number is one that somebody may have written down, but for rounding."""
+    return all(
+        abs(number.limit_denominator(DENOMINATORS[-1]) - number) <= rounding * abs(number)
+        for number in numbers_of(choices)
+    )
 
 
 class Fit:
@@ -72,9 +84,11 @@ class Fit:
             {key: largest(array)[:, None] for key, array in piece.items() if array.dtype.kind == "f"} for piece in taken
         ]
         self.told, self.plain = self._vector(on.told), self._vector(taken)
+        self.starts, self.allowed = self._rows(taken, search.budgets_of(on, base, taken))
         slopes = {code: self._taken({code: 2.0}) - self.plain for code in search.stand_in.factors if self._free(code)}
         self.slopes = {code: slope for code, slope in slopes.items() if slope.any() and np.isfinite(slope).all()}
         self._best: dict[tuple[int, int | None], list[dict[str, float]]] = {}
+        self._one_by_one: list[dict[str, float]] | None = None
 
     def _free(self, code: str) -> bool:
         return code not in dict(self.base) and any(single[0] == code for single in self.search.singles)
@@ -85,16 +99,63 @@ class Fit:
             if any(map(self.simplest, self.best(size, KEPT))):  # then every other that does as well is a reading of it
                 found = set(filter(None, map(self.simplest, self.best(size))))
                 return sorted(found, key=lambda choices: (not brief(choices), sorted(choices)))
-        return []
+        return list(filter(None, map(self.simplest, self.one_by_one())))
 
     def nearest(self, most: int) -> Tried:
         """The set with the numbers that leave least, each of which is worth it."""
         best = self.search.try_set(self.base, self.on)
         for size in range(1, most + 1):
-            sets = [self.base.union(_exact(factors).items()) for factors in self.best(size, KEPT)]
-            near = min((self.search.try_set(choices, self.on) for choices in sets), key=rank, default=best)
-            best = near if near.score < best.score - LEAST else best
-        return best
+            best = self._better(best, self.best(size, KEPT))
+        return self._better(best, self.one_by_one())
+
+    def _better(self, best: Tried, fits: Iterable[dict[str, float]]) -> Tried:
+        sets = [self.base.union(self._written(factors).items()) for factors in fits]
+        near = min((self.search.try_set(choices, self.on) for choices in sets), key=rank, default=best)
+        return near if near.score < best.score - LEAST else best
+
+    def _written(self, factors: Mapping[str, float]) -> dict[str, str]:
+        """These numbers, by the name of what they are but for rounding."""
+        named = [single for single in self.search.singles if single[0] in factors and single[1] in NAMED]
+        return _exact(factors) | {code: of for code, of in named if abs(factors[code] - NAMED[of]) < ROUNDING}
+
+    def one_by_one(self) -> list[dict[str, float]]:
+        """Numbers that each explain as many tensors as one number can: one of them, two and so on.
+
+        The least squares of all elements are no number that explains anything, where something else is wrong as well.
+        """
+        if self._one_by_one is None:
+            self._one_by_one = list(self._each_explaining_most())
+        return self._one_by_one
+
+    def _each_explaining_most(self) -> Iterator[dict[str, float]]:
+        factors: dict[str, float] = {}
+        for _ in range(ONE_BY_ONE):
+            taken = self._taken(factors) if factors else self.plain
+            steps = {code: self._taken(factors | {code: 2.0}) - taken for code in self.slopes.keys() - factors.keys()}
+            numbers = [(*self._most_explaining(steps[code], taken), code) for code in sorted(steps)]
+            if not numbers:
+                return
+            _, moved, code = min(numbers)
+            factors = factors | {code: 1 + moved}
+            if not _are_some(factors):
+                return
+            yield factors
+
+    def _most_explaining(self, slope: Array, taken: Array) -> tuple[float, float]:
+        """What is left, as a score, and by how much a factor moves that leaves so little: what one tensor asks for."""
+        left = self.told - taken
+        with np.errstate(all="ignore"):
+            moves = np.add.reduceat(slope * left, self.starts) / np.add.reduceat(slope * slope, self.starts)
+            moves = moves[np.isfinite(moves)]
+            asked = moves[np.unique(moves.round(ALIKE), return_index=True)[1]]
+            scores = [self._left(left - moved * slope) for moved in asked]
+        least = int(np.argmin(scores)) if scores else -1
+        return (scores[least], float(asked[least])) if scores else (np.inf, 0.0)
+
+    def _left(self, rest: Array) -> float:
+        """What a rest comes to, as `Used.score` has it."""
+        used = np.maximum.reduceat(np.abs(rest), self.starts) / self.allowed
+        return float(np.log10(np.clip(np.nan_to_num(used, nan=WORST), 1, WORST)).sum() / self.on.steps)
 
     def best(self, size: int, kept: int | None = None) -> list[dict[str, float]]:
         """Which so many factors leave least, and what they are; the best of them at first sight, or all."""
@@ -108,27 +169,36 @@ class Fit:
         fits = []
         for codes in itertools.combinations(sorted(self.slopes), size):
             moved, rest = _least_squares([self.slopes[code] for code in codes], self.told - self.plain)
-            fits.append((rest, dict(zip(codes, (1 + moved).tolist(), strict=True))))
+            fits.append((rest, codes, moved))
         fits.sort(key=lambda one: one[0])
-        return [self._repeated(factors) for _, factors in fits[:kept] if _are_some(factors)]
+        return [self._repeated(codes, moved) for _, codes, moved in fits[:kept]]
 
-    def _repeated(self, factors: dict[str, float]) -> dict[str, float]:
+    def _repeated(self, codes: Sequence[str], moved: Array) -> dict[str, float]:
         """The fit from where it led, as long as that leads nearer."""
-        taken = self._taken(factors)
+        factors, taken = np.ones(len(codes)), self.plain
         for _ in range(ROUNDS):
-            slopes = [
-                (self._taken(factors | {code: factor * (1 + STEP)}) - taken) / (factor * STEP)
-                for code, factor in factors.items()
-            ]
+            if (nearer := self._nearer(codes, factors, moved, taken)) is None:
+                break
+            factors, taken = nearer
+            slopes = []
+            for index, factor in enumerate(factors):
+                other = factors.copy()
+                other[index] *= 1 + STEP
+                slopes.append((self._taken(dict(zip(codes, other.tolist(), strict=True))) - taken) / (factor * STEP))
             moved, _ = _least_squares(slopes, self.told - taken)
-            nearer = dict(zip(factors, (np.array(list(factors.values())) + moved).tolist(), strict=True))
-            if not _are_some(nearer):
-                break
-            again = self._taken(nearer)
-            if not np.linalg.norm(self.told - again) < np.linalg.norm(self.told - taken):
-                break
-            factors, taken = nearer, again
-        return factors
+        return dict(zip(codes, factors.tolist(), strict=True))
+
+    def _nearer(self, codes: Sequence[str], factors: Array, moved: Array, taken: Array) -> tuple[Array, Array] | None:
+        """As far as it leads nearer: what is divided by its size leads too far at once."""
+        for halves in range(HALVES):
+            other = factors + moved / 2**halves
+            named = dict(zip(codes, other.tolist(), strict=True))
+            if not _are_some(named):
+                continue
+            again = self._taken(named)
+            if np.linalg.norm(self.told - again) < np.linalg.norm(self.told - taken):
+                return other, again
+        return None
 
     def simplest(self, factors: dict[str, float]) -> Set | None:
         """The set with the simplest numbers that do as well; None where these do not."""
@@ -158,13 +228,29 @@ class Fit:
         return np.concatenate(list(self._elements(told)) or [np.zeros(0)])
 
     def _elements(self, told: Told) -> Iterator[Array]:
+        for of_piece, scales in zip(self._some(told), self.scales, strict=True):
+            for key, some in of_piece:
+                with np.errstate(invalid="ignore", over="ignore"):
+                    yield np.divide(some, scales[key], out=some, where=scales[key] > 0).ravel()
+
+    def _rows(self, told: Told, budgets: Told) -> tuple[Array, Array]:
+        """Where in the vector each tensor of each step begins, and its budget in proportion to the same."""
+        lengths, allowed = [], []
+        for of_piece, scales, budget in zip(self._some(told), self.scales, budgets, strict=True):
+            for key, some in of_piece:
+                lengths += [some.shape[1]] * len(some)
+                allowed.append(budget[key] / np.where(scales[key] > 0, scales[key], 1)[:, 0])
+        return np.cumsum([0, *lengths[:-1]]), np.concatenate(allowed or [np.zeros(0)])
+
+    def _some(self, told: Told) -> Iterator[list[tuple[Key, Array]]]:
+        """Of each piece the tensors that the candidate tells: (steps, some elements)."""
         for piece, scales in zip(told, self.scales, strict=True):
-            for key in self.search.keys:
-                if key in piece and key in scales:
-                    rows = piece[key].reshape(len(piece[key]), -1)
-                    some = rows[:, :: max(1, rows.shape[1] // SAMPLE)].astype(np.float64)
-                    with np.errstate(invalid="ignore", over="ignore"):
-                        yield np.divide(some, scales[key], out=some, where=scales[key] > 0).ravel()
+            rows = {
+                key: piece[key].reshape(len(piece[key]), -1)
+                for key in self.search.keys
+                if key in piece and key in scales
+            }
+            yield [(key, of[:, :: max(1, of.shape[1] // SAMPLE)].astype(np.float64)) for key, of in rows.items()]
 
 
 def _exact(factors: Mapping[str, float]) -> dict[str, str]:

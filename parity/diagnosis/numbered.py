@@ -3,7 +3,7 @@
 A factor that is missing hides what has a name as that hides a factor: with 1.7 times the penalty every gradient is
 wrong, whatever else is right. So names are sought once more, one at a time as always, in steps that have the numbers
 which leave least over; and since a number that was fitted without a name is wrong, it is fitted anew beside every set
-that is followed. What explains everything is told when no set of as many names does: a number counts as two.
+that is followed. What explains everything is told when no set of as many names does: a number counts as one and a half.
 One of many digits is none that anybody wrote down, and waits until names explain nothing: half a penalty whose lambda
 was not rounded is 0.5000000111759804 of Keras'.
 """
@@ -11,18 +11,21 @@ was not rounded is 0.5000000111759804 of Keras'.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from parity.conventions import is_number
 from parity.diagnosis.evidence import Evidence
-from parity.diagnosis.factors import Fit, brief, numbers_of
-from parity.diagnosis.tried import BEAM, Set, Tried, beam_of, rank
+from parity.diagnosis.factors import ROUNDING, Fit, brief, numbers_of
+from parity.diagnosis.tried import BEAM, Progress, Set, Tried, beam_of, rank
 
 if TYPE_CHECKING:
     from parity.diagnosis.search import Search
 
 MOST_NUMBERS = 2
 """Factors without a name that are fitted at once."""
+AHEAD = 0.5
+"""Numbers of few digits that leave no more than that share of what names leave are not there by chance."""
 
 
 class Numbered:
@@ -42,25 +45,43 @@ class Numbered:
         if any(brief(one.choices) for one in self.found):
             return
         larger = [tried for one in self.beam for tried in self.search.tried_until(until, self._larger(one, on), on)]
-        followed = [*named, *self.disproved, *(tried.choices for tried in beam_of(larger))]
-        bases = dict.fromkeys(map(self._names, followed))
+        grown = [_without_numbers(tried.choices) for tried in beam_of(larger)]
+        bases = dict.fromkeys([*map(self._names, named), *self.disproved, *grown])
         fits = [self._fit(base, on) for base in bases if not self.search.out_of_time(until)]
+        if self.search.stopped:  # half a round says nothing; what was followed is gone on with
+            return
         explaining = [self.search.try_set(choices, on) for fit in fits for choices in fit.explaining(MOST_NUMBERS)]
         proved = self.search.proved(explaining)
         self.found += proved
-        self.disproved = [] if proved else [self._names(one.choices) for one in explaining]
+        self.disproved = [] if proved else [_without_numbers(one.choices) for one in explaining]
         nearest = [fit.nearest(MOST_NUMBERS) for fit in fits]
         self.beam = sorted((one for one in nearest if one.choices not in bases and not one.explains), key=rank)[:BEAM]
+
+    def ahead_of(self, named: Sequence[Tried]) -> bool:
+        """Whether numbers leave so much less that names alone will hardly do."""
+        written = [one.score for one in self.beam if numbers_of(one.choices) and brief(one.choices, ROUNDING)]
+        return bool(written and named) and min(written) < AHEAD * min(tried.score for tried in named)
+
+    def go_on(self, on: Evidence, until: float, rounds: int) -> None:
+        """Without names alone, as long as that leads nearer."""
+        progress = Progress([self.search.try_set(one.choices, on) for one in self.beam])
+        for _ in range(rounds):
+            self.grow((), on, until)
+            if self.disproved and on is not self.search.evidence:
+                on, progress = self.search.evidence, Progress([self.search.try_set(frozenset(), self.search.evidence)])
+            elif self.found or not progress.made_by(self.beam):
+                break
 
     def told(self, names: float = math.inf) -> list[Tried]:
         """What explains everything with brief numbers, and is not more to tell than one name more than so many."""
         return [one for one in self.found if brief(one.choices) and _told(one.choices) <= names + 1]
 
     def _larger(self, tried: Tried, on: Evidence) -> Iterator[Set]:
-        """One name more; what may be a number is fitted."""
-        for choices in self.search.larger(tried, on):
-            if self._names(choices) != self._names(tried.choices):
-                yield choices
+        """One name more, or one in place of a number: that is the same in batches of one size alone."""
+        yield from self.search.larger(tried, on)
+        for number in sorted(tried.choices - _without_numbers(tried.choices)):
+            named = (one for one in self.search.singles if one[0] == number[0])
+            yield from (tried.choices - {number} | {one} for one in named)
 
     def _fit(self, base: Set, on: Evidence) -> Fit:
         if (on.steps, base) not in self._fits:
@@ -68,8 +89,13 @@ class Numbered:
         return self._fits[on.steps, base]
 
     def _names(self, choices: Set) -> Set:
+        """What is no factor that may be a number: those with a name are but near to it, where there is one."""
         return frozenset(one for one in choices if one[0] not in self.search.stand_in.factors)
 
 
-def _told(choices: Set) -> int:
-    return len(choices) + len(numbers_of(choices))
+def _without_numbers(choices: Set) -> Set:
+    return frozenset(one for one in choices if not is_number("=".join(one)))
+
+
+def _told(choices: Set) -> float:
+    return len(choices) + len(numbers_of(choices)) / 2

@@ -5,7 +5,7 @@ A part of a set is exchanged for another:
     one convention for another
     one factor for two
     all factors for any few others, or for a number: only their product is seen
-    a number and up to two factors for another number, alone or beside a factor
+    a number and up to two factors for a simpler number, alone or beside a factor
 
 Each set that takes the candidate's steps, with nothing in it that explains nothing, is a reading of what was found; and
 so is what several such exchanges at once make of it.
@@ -22,7 +22,7 @@ import numpy as np
 
 from parity.conventions import is_number
 from parity.diagnosis.evidence import Told
-from parity.diagnosis.factors import fitted, simpler
+from parity.diagnosis.factors import fitted, numbers_of, simpler
 from parity.diagnosis.search import FACTORS, Search
 from parity.diagnosis.tried import Set
 from parity.protocol import Array
@@ -38,8 +38,11 @@ ENOUGH = 256
 SAME = 1e-4
 """So near are two factors that are one, in either precision."""
 
-FOR_A_NUMBER = 2.5
-"""Names that a number counts for."""
+LARGEST = math.log(1e6)
+"""The logarithm of what nobody multiplies by: larger is what rounding asks for, where nothing shows."""
+
+FOR_A_NUMBER = 1.5
+"""Names that a number counts for, beside its digits."""
 
 # Conventions that are factors, also of what is told beside the update, or of a smaller last batch alone.
 ALL_FACTORS = (*FACTORS, "loss.reported", "data.partial_batch")
@@ -130,8 +133,13 @@ def readings(search: Search, found: Sequence[Set]) -> list[Set]:
 
 
 def _told(choices: Set) -> float:
-    """How much there is to tell: a number, which is fitted, is more than two names."""
-    return sum(FOR_A_NUMBER if is_number("=".join(one)) else 1 for one in choices)
+    """How much there is to tell, in names: a number, which is fitted, is more than one, and the more the longer it is.
+
+    1/3 is less than 0.333, which is 333/1000.
+    """
+    numbers = numbers_of(choices)
+    digits = sum(math.log10(abs(number.numerator) * number.denominator) for number in numbers)
+    return len(choices) - len(numbers) + FOR_A_NUMBER * len(numbers) + digits
 
 
 def reworded(sets: Sequence[Set]) -> list[Set]:
@@ -197,10 +205,10 @@ class _Scales:
             return None
         off, slope = off[known], slope[known]
         steepest = int(np.abs(slope).argmax())
-        if not slope[steepest]:
+        if abs(slope[steepest]) < SAME:
             return None
         power = float(off[steepest] / slope[steepest])
-        if not (np.abs(off - power * slope) < SAME).all() or abs(power) < SAME:
+        if not (np.abs(off - power * slope) < SAME).all() or not SAME < abs(power) < LARGEST:
             return None
         return next((text for text in simpler(math.exp(power)) if abs(math.log(Fraction(text)) - power) < SAME), None)
 
@@ -277,7 +285,10 @@ def _number(search: Search, choices: Set) -> Iterator[Set]:
 
 
 def _beside_another_number(choices: Set, scales: _Scales) -> Iterator[Set]:
-    """Another number, alone or beside a factor, in place of a number and up to two factors."""
+    """Another number, alone or beside a factor, in place of a number and up to two factors, if that is no more to tell.
+
+    Any number is some other number times a factor.
+    """
     instead = [frozenset[tuple[str, str]](), *_products(scales.search, 1)]
     factors = choices - scales.rest
     for number in sorted(one for one in factors if is_number("=".join(one))):
@@ -286,8 +297,9 @@ def _beside_another_number(choices: Set, scales: _Scales) -> Iterator[Set]:
             kept = choices - {number, *replaced}
             for beside, code in itertools.product(instead, scales.search.stand_in.factors):
                 codes = [code, *(of for of, _ in kept | beside)]
-                if len(set(codes)) == len(codes) and (text := scales.number(code, kept | beside)):
-                    yield kept | beside | {(code, text)}
+                text = scales.number(code, kept | beside) if len(set(codes)) == len(codes) else None
+                if text and _told(other := kept | beside | {(code, text)}) <= _told(choices):
+                    yield other
 
 
 def _products(search: Search, size: int) -> list[Set]:

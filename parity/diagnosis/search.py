@@ -38,6 +38,8 @@ THIN = 16
 MANY = 256
 """Examples of a batch from which on rescaled sets are looked at like that, too."""
 MOST_CAUSES = 7
+ANYWAY = 2
+"""So many causes are sought among names alone, even where numbers leave much less."""
 PATIENCE = 1
 """How many times in a row no larger set may be nearer: two causes can hide each other, not three."""
 SECONDS = 60.0
@@ -119,7 +121,7 @@ class Search:
         key = (evidence.steps, choices)
         if key not in self._tried:
             taken = self.stand_in.take(evidence, dict(choices))
-            budgets = self._budgets_of(evidence, choices, taken)
+            budgets = self.budgets_of(evidence, choices, taken)
             used = apart(evidence.told, taken, budgets, self.keys)
             self._tried[key] = Tried(choices, used, self._fitting(evidence).fit(taken, budgets, used))
             if not choices:
@@ -176,6 +178,8 @@ class Search:
         best, stale, until = beam, 0, time.thread_time() + SECONDS
         numbered, names, numbers = Numbered(self), Progress(beam), Progress(beam)
         for causes in range(1, MOST_CAUSES + 1):
+            if causes > ANYWAY and numbered.ahead_of(beam):
+                break
             grown = self._grown(beam, on, until)
             explained = [tried for tried in grown if tried.explains]
             if proved := self.proved(explained):
@@ -185,7 +189,8 @@ class Search:
                 return self._smallest(map(self._needed, found)), []
             if (explained or numbered.disproved) and on is self.quick:  # enough for the first steps, not for all
                 on = self.evidence
-                self.try_set(frozenset(), on)
+                beam = [self.try_set(frozenset(), on)]
+                names, numbers, stale = Progress(beam), Progress(beam), 0
                 grown = [self.try_set(tried.choices, on) for tried in explained + sorted(grown, key=rank)[:BEAM]]
             beam = beam_of([tried for tried in grown if not tried.explains])
             nearer = [names.made_by(beam), numbers.made_by(numbered.beam)]
@@ -193,6 +198,10 @@ class Search:
             best = sorted({tried.choices: tried for tried in best + beam}.values(), key=rank)[:BEAM]
             if not beam or stale > PATIENCE or self.stopped:
                 break
+        if numbered.beam and (self.stopped or numbered.ahead_of(beam)):  # there is less to try than with names alone
+            stopped, self.stopped = self.stopped, False
+            numbered.go_on(on, time.thread_time() + SECONDS, MOST_CAUSES - causes)
+            self.stopped = self.stopped or stopped
         if found := numbered.told() or numbered.found:
             return self._smallest(map(self._needed, found)), []
         plain = self.try_set(frozenset(), on)
@@ -320,7 +329,7 @@ class Search:
             if used.first == where or _lost_by_thinning(choices ^ tried.choices, on):
                 yield choices
 
-    def _budgets_of(self, evidence: Evidence, choices: Set, taken: Told) -> Told:
+    def budgets_of(self, evidence: Evidence, choices: Set, taken: Told) -> Told:
         """Budgets for ranking: those of one set do for all that tell the same tensors in the same precision."""
         key = (evidence.steps, computes_in_float32(dict(choices)), frozenset(taken[0].keys() & set(self.keys)))
         if key not in self._budgets:

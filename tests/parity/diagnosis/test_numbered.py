@@ -59,7 +59,7 @@ def test_names_are_told_where_they_are_less():
         ({"loss.factor": "1.7"}, 1),
         ({"loss.factor": "half"}, 0),
         ({"loss.factor": "1.7", "gradient.bias": "missing"}, 2),
-        ({"loss.factor": "1.7", "l2.penalty": "0.7"}, 3),
+        ({"loss.factor": "1.7", "l2.penalty": "0.7"}, 2),
         ({"loss.factor": "1.7000000000017"}, None),
     ],
 )
