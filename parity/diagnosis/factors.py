@@ -66,12 +66,9 @@ def numbers_of(choices: Set) -> list[Fraction]:
     return [Fraction(choice) for code, choice in choices if convention(code).is_number(choice)]
 
 
-def brief(choices: Set, rounding: float = 0.0) -> bool:
-    """Whether every number is one that somebody may have written down, but for rounding."""
-    return all(
-        abs(number.limit_denominator(DENOMINATORS[-1]) - number) <= rounding * abs(number)
-        for number in numbers_of(choices)
-    )
+def brief(choices: Set) -> bool:
+    """Whether every number is one that somebody may have written down."""
+    return all(number.limit_denominator(DENOMINATORS[-1]) == number for number in numbers_of(choices))
 
 
 class Fit:
@@ -109,14 +106,17 @@ class Fit:
         return self._better(best, self.one_by_one())
 
     def _better(self, best: Tried, fits: Iterable[dict[str, float]]) -> Tried:
-        sets = [self.base.union(self._written(factors).items()) for factors in fits]
+        sets = [self.base | {(code, self._written(code, of)) for code, of in factors.items()} for factors in fits]
         near = min((self.search.try_set(choices, self.on) for choices in sets), key=rank, default=best)
         return near if near.score < best.score - LEAST else best
 
-    def _written(self, factors: Mapping[str, float]) -> dict[str, str]:
-        """These numbers, by the name of what they are but for rounding."""
-        named = [single for single in self.search.singles if single[0] in factors and single[1] in NAMED]
-        return _exact(factors) | {code: of for code, of in named if abs(factors[code] - NAMED[of]) < ROUNDING}
+    def _written(self, code: str, factor: float) -> str:
+        """The number as somebody writes what it is but for rounding: by a name, or in few digits."""
+        for text in self._told(code, factor):
+            of = NAMED[text] if text in NAMED else float(Fraction(text))
+            if abs(of - factor) <= ROUNDING * max(1, abs(factor)):
+                return text
+        return repr(factor)
 
     def one_by_one(self) -> list[dict[str, float]]:
         """Numbers that each explain as many tensors as one number can: one of them, two and so on.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from parity.conventions import is_number
 from parity.diagnosis.evidence import Evidence
-from parity.diagnosis.factors import ROUNDING, Fit, brief, numbers_of
+from parity.diagnosis.factors import Fit, brief, numbers_of
 from parity.diagnosis.tried import BEAM, Progress, Set, Tried, beam_of, rank
 
 if TYPE_CHECKING:
@@ -57,10 +57,15 @@ class Numbered:
         nearest = [fit.nearest(MOST_NUMBERS) for fit in fits]
         self.beam = sorted((one for one in nearest if one.choices not in bases and not one.explains), key=rank)[:BEAM]
 
+    @property
+    def written(self) -> list[Tried]:
+        """What is followed with numbers that somebody may have written down."""
+        return [one for one in self.beam if brief(one.choices)]
+
     def ahead_of(self, named: Sequence[Tried]) -> bool:
         """Whether numbers leave so much less that names alone will hardly do."""
-        written = [one.score for one in self.beam if numbers_of(one.choices) and brief(one.choices, ROUNDING)]
-        return bool(written and named) and min(written) < AHEAD * min(tried.score for tried in named)
+        numbers = [one.score for one in self.written if numbers_of(one.choices)]
+        return bool(numbers and named) and min(numbers) < AHEAD * min(tried.score for tried in named)
 
     def go_on(self, on: Evidence, until: float, rounds: int) -> None:
         """Without names alone, as long as that leads nearer."""

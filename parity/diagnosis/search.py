@@ -205,6 +205,7 @@ class Search:
         if found := numbered.told() or numbered.found:
             return self._smallest(map(self._needed, found)), []
         plain = self.try_set(frozenset(), on)
+        best = sorted([*best, *numbered.written], key=rank)[:BEAM]
         return [], [plain, *(tried for tried in best if tried.choices and tried.score < plain.score - LEAST)]
 
     def _grown(self, beam: list[Tried], on: Evidence, until: float) -> list[Tried]:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from parity.conventions import catalogue
-from parity.diagnosis.factors import simpler
+from parity.diagnosis.factors import Fit, simpler
 from parity.diagnosis.readings import readings
+from parity.diagnosis.search import Search
 from parity.selftest.trials import LEVELS
 from parity.sides import load_side
 from tests.parity.diagnosis.benches import bench, searched
@@ -86,6 +87,30 @@ def test_a_number_of_many_digits_waits_for_what_has_names():
 def test_a_number_of_many_digits_is_better_than_nothing():
     ((code, number),) = said("everything", {"loss.factor": "0.43429448190325176"}, **NO_PENALTY)[0].items()
     assert (code, float(number)) == ("loss.factor", pytest.approx(0.43429448190325176, rel=1e-14))
+
+
+def test_numbers_are_fitted_where_something_else_is_wrong_as_well():
+    """The least squares of everything are none of them: each is what explains most tensors."""
+    planted = {"gradient.hidden_activation": "missing", "loss.factor": "1.7", "l2.gradient": "0.7"}
+    on = bench("everything")
+    search = Search(on.stand_in, on.told(frozenset(planted.items())))
+    nearest = Fit(search, frozenset(), search.quick).nearest(2)
+    assert nearest.choices == frozenset({("loss.factor", "1.7"), ("l2.gradient", "0.7")})
+
+
+@pytest.mark.parametrize("number", ["0.2", "7"])
+def test_a_number_that_shows_by_what_it_divides(number):
+    """RMSprop takes a factor of the gradient out again, but for epsilon: a whole step of a fit leads too far."""
+    optimizer = {"class_name": "RMSprop", "learning_rate": 0.005}
+    assert {"loss.factor": number} in said("weights", {"loss.factor": number}, optimizer=optimizer, **NO_PENALTY)
+
+
+def test_a_number_may_be_a_simpler_one_times_a_factor():
+    planted = {"l2.scale": "over_dataset", "l2.penalty": "0.7"}
+    found = said("gradients", planted)
+    assert {"l2.penalty": "0.035"} in found
+    assert planted in found
+    assert all("l2.scale" not in one for one in said("gradients", {"l2.penalty": "0.3"}))  # or 6 over a dataset
 
 
 @given(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from parity.diagnosis.numbered import Numbered
 from parity.diagnosis.readings import readings
+from parity.diagnosis.search import ANYWAY, Search
 from parity.diagnosis.tried import Tried
 from tests.parity.diagnosis.benches import bench, searched
 
@@ -71,13 +74,45 @@ def test_a_number_is_told_after_sets_with_one_name_less_than_it_is_worth(choices
     assert bool(numbered.told()) is (names is not None)
 
 
+def test_names_are_given_up_where_numbers_leave_much_less(monkeypatch):
+    rounds, grown = [], Search._grown
+    monkeypatch.setattr(Search, "_grown", lambda search, beam, *more: rounds.append(beam) or grown(search, beam, *more))
+    planted = {"update.biases": "not_last", "report.mean": "running", "loss.factor": "1.7", "l2.gradient": "0.7"}
+    _, found = searched(bench("everything"), planted)
+    assert found == [planted]
+    assert len(rounds) == ANYWAY
+
+
+def test_where_time_is_up_for_names_numbers_go_on():
+    on, planted = bench("everything"), {"gradient.bias": "missing", "loss.factor": "1.7"}
+    search = Search(on.stand_in, on.told(frozenset(planted.items())))
+    numbered = Numbered(search)
+    numbered.grow([frozenset()], search.quick, math.inf)
+    assert [one.choices for one in numbered.written] == [frozenset({("loss.factor", "1.7")})]
+    assert not numbered.found
+    numbered.go_on(search.quick, math.inf, 1)
+    assert frozenset(planted.items()) in [one.choices for one in numbered.found]
+
+
+def test_of_half_a_round_nothing_is_made():
+    on, planted = bench("everything"), {"gradient.bias": "missing", "loss.factor": "1.7"}
+    search = Search(on.stand_in, on.told(frozenset(planted.items())))
+    numbered = Numbered(search)
+    numbered.grow([frozenset()], search.quick, math.inf)
+    followed = numbered.beam
+    numbered.go_on(search.quick, 0.0, 3)
+    assert search.stopped
+    assert numbered.beam == followed
+    assert numbered.found == []
+
+
 def test_what_was_fitted_once_is_not_fitted_again(monkeypatch):
     on = bench("weights")
     search, _ = searched(on, {"gradient.hidden_activation": "missing"})
     numbered = Numbered(search)
-    numbered.grow([frozenset()], search.quick, float("inf"))
+    numbered.grow([frozenset()], search.quick, math.inf)
     takes = []
     monkeypatch.setattr(search.stand_in, "take", takes.append)
     numbered.beam = []
-    numbered.grow([frozenset()], search.quick, float("inf"))
+    numbered.grow([frozenset()], search.quick, math.inf)
     assert takes == []
