@@ -21,11 +21,11 @@ from fractions import Fraction
 import numpy as np
 
 from parity.conventions import is_number
-from parity.diagnosis.evidence import Told
-from parity.diagnosis.factors import fitted, numbers_of, simpler
+from parity.diagnosis.evidence import OfPiece, Told
+from parity.diagnosis.factors import NAMED, fitted, numbers_of, simpler
 from parity.diagnosis.search import FACTORS, Search
 from parity.diagnosis.tried import Set
-from parity.protocol import Array
+from parity.protocol import Array, Key
 
 MOST = 12
 """Exchanges are put together until there are so many readings."""
@@ -120,14 +120,14 @@ def readings(search: Search, found: Sequence[Set]) -> list[Set]:
         _split(search, first),
         _other_products(search, first, scales),
         _number(search, first),
-        _beside_another_number(first, scales),
     )
     known = [first, *_as_good(search, first, [*found[1:], *filter(scales.allow, sets)])]
     exchanges = [(first - other, other - first) for other in known[1:]]
     for one in known:  # it grows
         if len(known) > MOST:
             break
-        more = (one - part | instead for part, instead in exchanges if part <= one)
+        exchanged = (one - part | instead for part, instead in exchanges if part <= one)
+        more = itertools.chain(_beside_another_number(one, scales), _other_factor(one, scales), exchanged)
         known += _as_good(search, first, (other for other in more if len(dict(other)) == len(other)), known)
     return sorted(known, key=_told)
 
@@ -181,26 +181,30 @@ class _Scales:
         self.evidence = search.quick.thin(ENOUGH)
         self.told = search.stand_in.take(self.evidence, dict(self.rest))
         options = [one for of_code in search.factors(ALL_FACTORS).values() for one in of_code]
-        self.of = {one: self._scale(self.rest | {one}) for one in (*options, *sorted(choices - self.rest))}
-        self.needed = self._scale(choices)
+        single = [np.full(len(of[key]), _is_part(key)) for of in self.told for key in self._keys(of)]
+        self._sure = ~np.concatenate(single)
+        self.loose = {one: self._scale(self.rest | {one}) for one in (*options, *sorted(choices - self.rest))}
+        """Also of parts of a loss, of which nobody can see that no more has changed."""
+        self.needed_loose = self._scale(choices)
+        self.needed = np.where(self._sure, self.needed_loose, np.nan)
         self._slopes: dict[str, Array | None] = {}
 
     def allow(self, choices: Set) -> bool:
         """Whether a set may do as well; one that has other conventions beside its factors may."""
         factors = choices - self.rest
-        if not self.rest <= choices or not factors <= self.of.keys():
+        if not self.rest <= choices or not all(one in self.loose or is_number("=".join(one)) for one in factors):
             return True
-        off = sum(self.of[one] for one in sorted(factors)) - self.needed
+        off = sum(self._of(one) for one in sorted(factors)) - self.needed
         return bool((np.isnan(off) | (np.abs(off) < SAME)).all())
 
     def show(self, factors: Set) -> bool:
         """Whether each of these is seen to scale something of which nothing but their product shows."""
-        seen = ~np.isnan(self.needed + sum(self.of[one] for one in sorted(factors)))
-        return all((np.abs(self.of[one][seen]) > SAME).any() for one in factors)
+        seen = ~np.isnan(self.needed + sum(self._of(one) for one in sorted(factors)))
+        return all((np.abs(self._of(one)[seen]) > SAME).any() for one in factors)
 
     def number(self, code: str, beside: Set) -> str | None:
         """Which number of this convention makes up what is needed beside others; None where none of few digits does."""
-        off = self.needed - sum(self.of[one] for one in sorted(beside - self.rest))
+        off = self.needed_loose - sum(self._loose(one) for one in sorted(beside - self.rest))
         if (slope := self._slope(code)) is None or not (known := ~np.isnan(off) & ~np.isnan(slope)).any():
             return None
         off, slope = off[known], slope[known]
@@ -210,7 +214,18 @@ class _Scales:
         power = float(off[steepest] / slope[steepest])
         if not (np.abs(off - power * slope) < SAME).all() or not SAME < abs(power) < LARGEST:
             return None
-        return next((text for text in simpler(math.exp(power)) if abs(math.log(Fraction(text)) - power) < SAME), None)
+        factor = math.exp(power)
+        if any(abs(factor - of) < SAME for of in NAMED.values()):
+            return None  # it has a name
+        return next((text for text in simpler(factor) if abs(math.log(Fraction(text)) - power) < SAME), None)
+
+    def _of(self, one: tuple[str, str]) -> Array:
+        return np.where(self._sure, self._loose(one), np.nan)
+
+    def _loose(self, one: tuple[str, str]) -> Array:
+        if one not in self.loose:
+            self.loose[one] = self._scale(self.rest | {one})
+        return self.loose[one]
 
     def _slope(self, code: str) -> Array | None:
         """How the scale goes with the logarithm of a number; None where no number may be chosen."""
@@ -222,23 +237,30 @@ class _Scales:
     def _scale(self, choices: Set) -> Array:
         """The logarithm of the factor by which each tensor of each step is scaled; NaN where more has changed.
 
-        So it is where nobody can see that no more has: a single number is some factor of any other.
+        So it is where a single number is the sum of what may change: some factor is between any two.
         """
         return np.concatenate(list(self._scales(self.search.stand_in.take(self.evidence, dict(choices)))))
 
     def _scales(self, told: Told) -> Iterator[Array]:
         for piece, plain, other in zip(self.evidence.pieces, self.told, told, strict=True):
             before = piece.states_before()
-            for key in self.search.keys:
-                if key not in plain or key not in other or plain[key].dtype.kind != "f":
-                    continue
+            for key in self._keys(plain):
                 start = before.get(key, 0.0)
                 one, scaled = ((array - start).reshape(len(array), -1) for array in (plain[key], other[key]))
                 with np.errstate(all="ignore"):
                     factor = (one * scaled).sum(axis=1) / (one * one).sum(axis=1)
                     rest = np.abs(scaled - factor[:, None] * one).max(axis=1, initial=0.0)
-                    same = (one.shape[1] > 1) & (rest <= SAME * np.abs(one).max(axis=1, initial=0.0)) & (factor > 0)
-                    yield np.where(same, np.log(factor), np.nan)
+                    same = (rest <= SAME * np.abs(one).max(axis=1, initial=0.0)) & (factor > 0)
+                    many = one.shape[1] > 1 or _is_part(key)
+                    yield np.where(same & many, np.log(factor), np.nan)
+
+    def _keys(self, told: OfPiece) -> list[Key]:
+        return [key for key in self.search.keys if key in told and told[key].dtype.kind == "f"]
+
+
+def _is_part(key: Key) -> bool:
+    """Whether it is what the data or a penalty adds to the loss."""
+    return key.phase == "loss" and key.part != "whole"
 
 
 def _others(choices: Set) -> Set:
@@ -300,6 +322,15 @@ def _beside_another_number(choices: Set, scales: _Scales) -> Iterator[Set]:
                 text = scales.number(code, kept | beside) if len(set(codes)) == len(codes) else None
                 if text and _told(other := kept | beside | {(code, text)}) <= _told(choices):
                     yield other
+
+
+def _other_factor(choices: Set, scales: _Scales) -> Iterator[Set]:
+    """One factor in another's place, beside a number."""
+    if not numbers_of(choices):
+        return
+    for cause in sorted(choices - scales.rest):
+        rest = choices - {cause}
+        yield from filter(scales.allow, (rest | one for one in _products(scales.search, 1)))
 
 
 def _products(search: Search, size: int) -> list[Set]:
