@@ -529,23 +529,19 @@ def test_a_run_that_is_not_there_names_the_nearest(book):
 # The book ----------------------------------------------------------------------------------------------------------
 
 
-def test_one_case_of_a_hundred_steps_takes_less_than_a_second_and_no_tensorflow(book):
-    """Seconds of the processor, which other programs on the machine do not change; cold start included."""
-    book.change("experiment.toml", "steps = 30", "steps = 100")
+def test_one_case_takes_no_tensorflow(book):
+    """Nothing that takes seconds to import; benchmarks/gate.py has the seconds."""
     book.gate("--update")
     program = (
-        "import resource, sys\n"
+        "import sys\n"
         "from parity.cli import cli, run\n"
         "try:\n    code = run(cli, ['gate', sys.argv[1], '--run', 'plain'], 'parity')\n"
         "except SystemExit as error:\n    code = error.code\n"
         "heavy = {'tensorflow', 'keras', 'keras_ref', 'pandas', 'plotly', 'rich'} & sys.modules.keys()\n"
-        "used = resource.getrusage(resource.RUSAGE_SELF)\n"
-        "print(code, sorted(heavy), used.ru_utime + used.ru_stime)\n"
+        "print(code, sorted(heavy))\n"
     )
     done = subprocess.run([sys.executable, "-c", program, book.folder], capture_output=True, text=True, check=True)
-    code, heavy, seconds = re.search(r"^(\d) (\[.*\]) ([\d.]+)$", done.stdout, re.MULTILINE).groups()
-    assert (code, heavy) == ("0", "[]")
-    assert float(seconds) < 1.0
+    assert done.stdout.splitlines()[-1] == "0 []"
 
 
 @pytest.mark.parametrize("threads", [1, 2])
