@@ -14,7 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
-from parity.diagnosis.evidence import Told
+from parity.diagnosis.evidence import OfPiece, Told
 from parity.protocol import Array, Key
 
 WORST = 1e30  # what an infinite difference counts for
@@ -72,9 +72,7 @@ def apart(candidate: Told, taken: Told, budgets: Told, keys: Iterable[Key]) -> U
     return Used(keys, np.concatenate(pieces, axis=1) if pieces else np.zeros((len(keys), 0)))
 
 
-def _of_piece(
-    told: Mapping[Key, Array], again: Mapping[Key, Array], budget: Mapping[Key, Array], keys: list[Key]
-) -> Array:
+def _of_piece(told: OfPiece, again: OfPiece, budget: OfPiece, keys: Sequence[Key]) -> Array:
     """The largest difference at each step over its budget; infinite where there is a difference and no budget.
 
     A budget that is not finite is none: where rounding can blow a step up without limit, nothing but equality is proof.

@@ -113,6 +113,12 @@ def test_a_number_may_be_a_simpler_one_times_a_factor():
     assert all("l2.scale" not in one for one in said("gradients", {"l2.penalty": "0.3"}))  # or 6 over a dataset
 
 
+def test_two_numbers_may_be_a_simpler_one_beside_two_factors():
+    """What was told, 1.7 of a penalty over a dataset of 20, is 0.085 of one that is not: two exchanges lead there."""
+    planted = {"l2.penalty": "half", "l2.reported": "1.7", "l2.scale": "over_dataset"}
+    assert planted in said("everything", planted)
+
+
 @given(
     st.fractions(min_value=-50, max_value=50, max_denominator=30).filter(bool),
     st.floats(min_value=-1e-14, max_value=1e-14),
