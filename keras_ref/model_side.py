@@ -67,7 +67,7 @@ class ModelSide:
             variable.assign(weights[name])
         self.optimizer = _fresh(self.model.optimizer)
         self.optimizer.build(self.model.trainable_variables)
-        self._step = tf.function(self._train, jit_compile=False)
+        self._step: Any = None
 
     def initial_state(self) -> dict[str, Array]:
         return {}
@@ -81,7 +81,13 @@ class ModelSide:
         return self.initial()
 
     def step(self, x: Array, y: Array) -> dict[str, Any]:
-        said = self._step(tf.constant(x), tf.constant(y))
+        x, y = tf.constant(x), tf.constant(y)
+        if self._step is None:
+            # `fit` leaves the size of a batch open. A known one is a constant, and TensorFlow moves it within products:
+            # for the gradient of mean(d**4) it computes (c * d) * (d * d), where `fit` computes c * (d * (d * d)).
+            any_batch = [tf.TensorSpec((None, *given.shape[1:]), given.dtype) for given in (x, y)]
+            self._step = tf.function(self._train, any_batch, jit_compile=False)
+        said = self._step(x, y)
         return {**tf.nest.map_structure(np.array, said), "weights": self.initial()}
 
     def _train(self, x: Any, y: Any) -> dict[str, Any]:
