@@ -26,6 +26,8 @@ CHUNK_STEPS = 40
 _Result = TypeVar("_Result")
 Taken = tuple[list[Records], Failure | None]
 """What a side did, in parts of which each has arrays of one type, and what came after that where it was not all."""
+Replayed = tuple[Mapping[Key, Array] | None, SideError | None]
+"""What a side makes of recorded inputs, None where too little was recorded, and how it failed."""
 
 
 def draw_weights(
@@ -165,8 +167,9 @@ def lockstep(
 ) -> Generator[Pair]:
     """Train both sides and yield what they did, chunk by chunk; memory does not grow with the number of steps.
 
-    The reference, which waits for nobody, takes its next chunk while the candidate takes this one. A pair stays valid
-    until the one after the next is asked for. Where a side is a recorded one, only the steps that it has are yielded.
+    The reference, which waits for nobody, takes its next chunk while the candidate takes this one; a candidate that can
+    be asked meanwhile is asked about that chunk. A pair stays valid until the one after the next is asked for. Where a
+    side is a recorded one, only the steps that it has are yielded.
 
     Raises:
         SideError: a side failed; the steps before that were yielded.
@@ -179,24 +182,36 @@ def lockstep(
     length = chunk_length(experiment, dataset, weights)
     chunks = itertools.chain.from_iterable(schedule.chunks(length, *span) for span in spans or [(1, schedule.steps)])
 
-    def take(chunk: Chunk) -> tuple[Chunk, Array, Array, Taken]:
+    # What it makes of the reference's steps waits for nothing else, either.
+    beside = judged.side.guard is None and getattr(judged.side.side, "replays_beside", False) and "local" in lanes
+
+    def take(chunk: Chunk) -> tuple[Chunk, Array, Array, Taken, list[Replayed | None]]:
         x, y = batches(dataset, chunk)  # both sides are given the same
-        return chunk, x, y, trusted.take(chunk, x, y)
+        parts, failure = trusted.take(chunk, x, y)
+        return chunk, x, y, (parts, failure), [_replayed(judged, records) if beside else None for records in parts]
 
     # Guarded calls are made one at a time, see `parity.sides.guard`.
     taken = (take(chunk) for chunk in chunks) if reference.guard else _ahead(take, chunks)
     with closing(taken):  # its thread ends with it, however this ends
-        for chunk, x, y, (parts, failure) in taken:
-            for records in parts:
+        for chunk, x, y, (parts, failure), locals_ahead in taken:
+            for records, local in zip(parts, locals_ahead, strict=True):
                 steps = slice(records.first_step - chunk.first_step, records.last_step + 1 - chunk.first_step)
                 asked = Chunk(records.first_step, chunk.rows[steps])
-                yield from _judged(judged, records, asked, x[steps], y[steps], lanes)
+                yield from _judged(judged, records, asked, x[steps], y[steps], lanes, local)
             if failure is not None:
                 raise failure
 
 
-def _judged(walk: Walk, records: Records, chunk: Chunk, x: Array, y: Array, lanes: tuple[Lane, ...]) -> Generator[Pair]:
-    """What the candidate did in some steps of the reference's, as far as it comes."""
+def _judged(
+    walk: Walk,
+    records: Records,
+    chunk: Chunk,
+    x: Array,
+    y: Array,
+    lanes: tuple[Lane, ...],
+    ahead: Replayed | None,
+) -> Generator[Pair]:
+    """What the candidate did in some steps of the reference's, as far as it comes; `ahead`: what was asked before."""
     replays = walk.side.can("replay")
     taken, failure = [Records(chunk.first_step, {}, walk.before)], None
     if "free" in lanes or not replays:  # its own run is all there is of one that is not asked
@@ -204,21 +219,29 @@ def _judged(walk: Walk, records: Records, chunk: Chunk, x: Array, y: Array, lane
         records = records.first(sum(map(len, taken)))
     for free in taken:
         same = records.first(len(free) or len(records))
-        local: Mapping[Key, Array] = {}
-        own: Mapping[Key, Array] = {}
-        if replays:
-            try:
-                local = replay(walk.experiment, walk.side, same) if "local" in lanes else {}
-                own = replay(walk.experiment, walk.side, free) if len(free) else {}
-            except UnrecordedError:  # a reference that tells little: the judge says what that costs
-                pass
-            except SideError as error:
-                failure = failure or error
-        yield Pair(same, free.arrays, local, own, free.before)
+        local: Mapping[Key, Array] | None = {}
+        own: Mapping[Key, Array] | None = {}
+        failed: SideError | None = None
+        if replays and "local" in lanes:
+            local, failed = ahead if ahead is not None and len(same) == len(chunk) else _replayed(walk, same)
+        if replays and len(free) and local is not None and failed is None:
+            own, failed = _replayed(walk, free)
+        failure = failure or failed
+        yield Pair(same, free.arrays, local or {}, own or {}, free.before)
         if len(same) < len(records):
             records = records.rest(len(same))
     if failure is not None:
         raise failure
+
+
+def _replayed(walk: Walk, records: Records) -> Replayed:
+    """What a side makes of recorded inputs; where too little was recorded, the judge says what that costs."""
+    try:
+        return replay(walk.experiment, walk.side, records), None
+    except UnrecordedError:
+        return None, None
+    except SideError as error:
+        return {}, error
 
 
 def _ahead(function: Callable[[Chunk], _Result], chunks: Iterable[Chunk]) -> Generator[_Result]:

@@ -235,7 +235,10 @@ class Side(Protocol):
         """
 
     def replay(self, reference: Records) -> Mapping[str, Any]:
-        """The local lane: each phase recomputed from the reference's own inputs to that phase."""
+        """The local lane: each phase recomputed from the reference's own inputs to that phase.
+
+        Asked of a built-in side with `replays_beside = True` also in a second thread, while it takes steps or replays.
+        """
 
     def retrace(self, records: Records) -> Mapping[str, Any]:
         """Each recorded batch trained on once more, from the recorded weights and slots that its step began with.

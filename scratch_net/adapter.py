@@ -5,9 +5,9 @@ The only file of this package that knows the examiner.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -105,6 +105,7 @@ class ScratchSide:
     _stacks: dict[str, deque[Stacks]]
 
     lasting = True  # see `steps` in the protocol
+    replays_beside = True
 
     def __init__(self, choices: Mapping[str, str] | None = None, products: Products | None = None) -> None:
         self.choices = dict(choices or {})
@@ -112,10 +113,11 @@ class ScratchSide:
         self._products = products
 
     def _next_stacks(self, method: str, count: int) -> Stacks:
-        stacks = self._stacks[method]
-        stacks.rotate()
-        stacks[0].begin(count)
-        return stacks[0]
+        with self._turn:
+            stacks = self._stacks[method]
+            stacks.rotate()
+            stacks[0].begin(count)
+            return stacks[0]
 
     def with_conventions(self, choices: Mapping[str, str]) -> ScratchSide:
         return ScratchSide({**self.choices, **choices}, self._products)
@@ -146,18 +148,26 @@ class ScratchSide:
     def initial_weights(self, experiment: Experiment, inputs: int, precision: str) -> dict[str, Array]:
         return initial_weights(experiment, inputs, precision, self.choices)
 
-    def start(self, experiment: Experiment, weights: Mapping[str, Array]) -> None:
-        self.network = build(experiment, weights, self.choices, self._products)
-        self._started = experiment, weights
-        self.__dict__.pop("_replayed", None)
-        # Memory that was written before is several times faster to write to than new memory. What a call returned lasts
-        # through two more runs of steps, or one more chunk with its two replays.
-        self._stacks = {"steps": deque([Stacks() for _ in range(3)]), "replay": deque([Stacks() for _ in range(4)])}
+    def built(self, products: Products | None = None) -> Network:
+        """One of its networks: that which trains, or one that replays."""
+        return build(*self._started, self.choices, products)
 
-    @cached_property
+    def start(self, experiment: Experiment, weights: Mapping[str, Array]) -> None:
+        self._started = experiment, weights
+        self.network = self.built(self._products)
+        self._of_thread = threading.local()
+        # Memory that was written before is several times faster to write to than new memory. What a call returned lasts
+        # through two more runs of steps, or one more chunk with its two replays while another is replayed ahead.
+        self._stacks = {"steps": deque([Stacks() for _ in range(3)]), "replay": deque([Stacks() for _ in range(6)])}
+        self._turn = threading.Lock()
+
+    @property
     def _replayed(self) -> Network:
-        """A second network, which is only ever given the reference's numbers; its own weights do not matter."""
-        return build(*self._started, self.choices)
+        """A network that is only ever given what was recorded, one for each thread; its own weights do not matter."""
+        if not hasattr(self._of_thread, "network"):
+            self._of_thread.network = self.built()
+        network: Network = self._of_thread.network
+        return network
 
     def initial_state(self) -> dict[str, Array]:
         optimizer = self.network.optimizer
@@ -194,13 +204,14 @@ class ScratchSide:
         before = reference.states_before()
         stacks = self._next_stacks("replay", len(reference))
         with np.errstate(all="ignore"):
-            if self._replayed.stacks:
-                for layer in self._replayed.layers:
+            network = self._replayed
+            if network.stacks:
+                for layer in network.layers:
                     layer.buffers = stacks.buffers.setdefault(layer.name, {})
-                return replay(self._replayed, reference.arrays, before)
+                return replay(network, reference.arrays, before)
             for index in range(len(reference)):
                 of_step = {key: array[index] for key, array in before.items()}
-                stacks.put(index, replay(self._replayed, reference.step(index), of_step))
+                stacks.put(index, replay(network, reference.step(index), of_step))
         return stacks.said
 
     def retrace(self, records: Records) -> dict[str, Any]:

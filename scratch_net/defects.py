@@ -434,9 +434,9 @@ class DefectiveSide(ScratchSide):
     def with_conventions(self, choices):
         return DefectiveSide({**self.choices, **choices}, self.defect)
 
-    def start(self, experiment, weights):
-        super().start(experiment, weights)
+    def built(self, products=None):
+        network = super().built(products)
         if self.defect is not None:
-            for network in (self.network, self._replayed):
-                network.stacks = False  # they are written for a single step
-                DEFECTS[self.defect].install(network)
+            network.stacks = False  # they are written for a single step
+            DEFECTS[self.defect].install(network)
+        return network

@@ -130,13 +130,21 @@ class LocalBudget:
 
         An operand that is taken for zero loses `tiny` times the other one, a product at most `tiny`.
         """
-        n, found, ones = a.shape[-1], a @ b, np.ones((a.shape[-1], 1), a.dtype)
-        if added is not None:
-            n, found = n + 1, np.add(found, added, out=found)
-        found *= 2 * gamma(n, self.u)
+        n, lost = a.shape[-1] + (added is not None), 2 * self.tiny
+        share, ones = 2 * gamma(n, self.u), np.ones((1, a.shape[-1]), a.dtype)
         # Sums as products: NumPy adds up along the first axis of many small matrices several times slower than BLAS.
-        found += 2 * self.tiny * (n + ones.mT @ b)
-        found += 2 * self.tiny * (a @ ones)
+        of_b = lost * (n + ones @ b)
+        if a.shape[-2] > a.shape[-1]:  # to take a factor into b, and what a loses, spares two passes over the result
+            b = share * b
+            b += lost
+            found = a @ b
+        else:
+            found = a @ b
+            found *= share
+            found += lost * (a @ ones.mT)
+        if added is not None:
+            found += share * added
+        found += of_b
         return np.asarray(found)
 
     def input_size(self, layer: str, of: Operands) -> Array:

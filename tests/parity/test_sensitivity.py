@@ -28,10 +28,10 @@ class Planted(ScratchSide):
     what: ClassVar[str]
     error: ClassVar[float]
 
-    def start(self, experiment, weights):
-        super().start(experiment, weights)
-        for network in (self.network, self._replayed):
-            self.plant(network)
+    def built(self, products=None):
+        network = super().built(products)
+        self.plant(network)
+        return network
 
     def plant(self, network):
         optimizer, off = network.optimizer, lambda value: np.asarray(value).dtype.type(float(value) * (1 + self.error))

@@ -73,14 +73,14 @@ class OffSide(ScratchSide):
 
     OFF = 1e-12
 
-    def start(self, experiment, weights):
-        super().start(experiment, weights)
-        for network in (self.network, self._replayed):
-            for layer in network.layers:
-                for regularizer in (layer.kernel_regularizer, layer.bias_regularizer, layer.activity_regularizer):
-                    for part in regularizer.parts if isinstance(regularizer, L1L2) else [regularizer]:
-                        if part is not None:
-                            part.constant = lambda value, dtype: keras_constant(value, dtype) * (1 + self.OFF)
+    def built(self, products=None):
+        network = super().built(products)
+        for layer in network.layers:
+            for regularizer in (layer.kernel_regularizer, layer.bias_regularizer, layer.activity_regularizer):
+                for part in regularizer.parts if isinstance(regularizer, L1L2) else [regularizer]:
+                    if part is not None:
+                        part.constant = lambda value, dtype: keras_constant(value, dtype) * (1 + self.OFF)
+        return network
 
 
 class NullSide(OffSide):

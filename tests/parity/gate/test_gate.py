@@ -32,19 +32,19 @@ from scratch_net.adapter import ScratchSide
 class Late(ScratchSide):
     \"\"\"As Keras for nineteen steps; from then on its weights are kept small.\"\"\"
 
-    def start(self, experiment, weights):
-        super().start(experiment, weights)
-        for network in (self.network, self._replayed):
-            network.stacks = False
-            optimizer, update = network.optimizer, network.optimizer.update
+    def built(self, products=None):
+        network = super().built(products)
+        network.stacks = False
+        optimizer, update = network.optimizer, network.optimizer.update
 
-            def changed(weights, gradients, optimizer=optimizer, update=update):
-                update(weights, gradients)
-                if optimizer.iterations >= 20:
-                    for w in weights.values():
-                        w *= 0.999
+        def changed(weights, gradients):
+            update(weights, gradients)
+            if optimizer.iterations >= 20:
+                for w in weights.values():
+                    w *= 0.999
 
-            optimizer.update = changed
+        optimizer.update = changed
+        return network
 
 
 class Crashes(ScratchSide):
