@@ -201,9 +201,15 @@ class Fit:
         return None
 
     def simplest(self, factors: dict[str, float]) -> Set | None:
-        """The set with the simplest numbers that do as well; None where these do not."""
-        if not self._explains(exact := _exact(factors)):
-            return None
+        """The set with the simplest numbers that do as well; None where these do not.
+
+        An optimizer that divides by the size of gradients hides a factor of them: its digits are few, and may not do.
+        """
+        exact = _exact(factors)
+        if not self._explains(exact):
+            exact = {code: self._written(code, factor) for code, factor in factors.items()}
+            if not self._explains(exact):
+                return None
         for code, factor in factors.items():
             simple = next(
                 (text for text in self._told(code, factor) if self._explains(exact | {code: text})), exact[code]
