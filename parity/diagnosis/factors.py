@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parity.conventions import convention
+from parity.conventions import convention, is_number
 from parity.conventions.entries import is_factor
 from parity.diagnosis.evidence import Evidence, Told
 from parity.diagnosis.stand_in import largest
@@ -66,6 +66,11 @@ def numbers_of(choices: Set) -> list[Fraction]:
     return [Fraction(choice) for code, choice in choices if convention(code).is_number(choice)]
 
 
+def without_numbers(choices: Set) -> Set:
+    """What has a name."""
+    return frozenset(one for one in choices if not is_number("=".join(one)))
+
+
 def brief(choices: Set) -> bool:
     """Whether every number is one that somebody may have written down."""
     return all(number.limit_denominator(DENOMINATORS[-1]) == number for number in numbers_of(choices))
@@ -106,15 +111,19 @@ class Fit:
         return self._better(best, self.one_by_one())
 
     def _better(self, best: Tried, fits: Iterable[dict[str, float]]) -> Tried:
-        sets = [self.base | {(code, self._written(code, of)) for code, of in factors.items()} for factors in fits]
+        # What else is wrong may show in the last digits of every fit: what somebody may have written is worth a try.
+        sets = [self._written(factors, within) for factors in fits for within in (ROUNDING, NEAR)]
         near = min((self.search.try_set(choices, self.on) for choices in sets), key=rank, default=best)
         return near if near.score < best.score - LEAST else best
 
-    def _written(self, code: str, factor: float) -> str:
-        """The number as somebody writes what it is but for rounding: by a name, or in few digits."""
+    def _written(self, factors: dict[str, float], within: float) -> Set:
+        """The set with these numbers as somebody writes what they nearly are: by a name, or in few digits."""
+        return self.base | {(code, self._near(code, factor, within)) for code, factor in factors.items()}
+
+    def _near(self, code: str, factor: float, within: float) -> str:
         for text in self._told(code, factor):
             of = NAMED[text] if text in NAMED else float(Fraction(text))
-            if abs(of - factor) <= ROUNDING * max(1, abs(factor)):
+            if abs(of - factor) <= within * max(1, abs(factor)):
                 return text
         return repr(factor)
 
@@ -207,7 +216,7 @@ class Fit:
         """
         exact = _exact(factors)
         if not self._explains(exact):
-            exact = {code: self._written(code, factor) for code, factor in factors.items()}
+            exact = {code: self._near(code, factor, ROUNDING) for code, factor in factors.items()}
             if not self._explains(exact):
                 return None
         for code, factor in factors.items():

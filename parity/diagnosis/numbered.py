@@ -14,9 +14,8 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from parity.conventions import is_number
 from parity.diagnosis.evidence import Evidence
-from parity.diagnosis.factors import Fit, brief, numbers_of
+from parity.diagnosis.factors import Fit, brief, numbers_of, without_numbers
 from parity.diagnosis.tried import BEAM, Progress, Set, Tried, beam_of, rank
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ class Numbered:
         if any(brief(one.choices) for one in self.found):
             return
         larger = [tried for one in self.beam for tried in self.search.tried_until(until, self._larger(one, on), on)]
-        grown = [_without_numbers(tried.choices) for tried in beam_of(larger)]
+        grown = [without_numbers(tried.choices) for tried in beam_of(larger)]
         bases = dict.fromkeys([*map(self._names, named), *self.disproved, *grown])
         fits = [self._fit(base, on) for base in bases if not self.search.out_of_time(until)]
         if self.search.stopped:  # half a round says nothing; what was followed is gone on with
@@ -53,7 +52,7 @@ class Numbered:
         explaining = [self.search.try_set(choices, on) for fit in fits for choices in fit.explaining(MOST_NUMBERS)]
         proved = self.search.proved(explaining)
         self.found += proved
-        self.disproved = [] if proved else [_without_numbers(one.choices) for one in explaining]
+        self.disproved = [] if proved else [without_numbers(one.choices) for one in explaining]
         nearest = [fit.nearest(MOST_NUMBERS) for fit in fits]
         self.beam = sorted((one for one in nearest if one.choices not in bases and not one.explains), key=rank)[:BEAM]
 
@@ -84,7 +83,7 @@ class Numbered:
     def _larger(self, tried: Tried, on: Evidence) -> Iterator[Set]:
         """One name more, or one in place of a number: that is the same in batches of one size alone."""
         yield from self.search.larger(tried, on)
-        for number in sorted(tried.choices - _without_numbers(tried.choices)):
+        for number in sorted(tried.choices - without_numbers(tried.choices)):
             named = (one for one in self.search.singles if one[0] == number[0])
             yield from (tried.choices - {number} | {one} for one in named)
 
@@ -96,10 +95,6 @@ class Numbered:
     def _names(self, choices: Set) -> Set:
         """What is no factor that may be a number: those with a name are but near to it, where there is one."""
         return frozenset(one for one in choices if one[0] not in self.search.stand_in.factors)
-
-
-def _without_numbers(choices: Set) -> Set:
-    return frozenset(one for one in choices if not is_number("=".join(one)))
 
 
 def _told(choices: Set) -> float:

@@ -22,7 +22,8 @@ import numpy as np
 from parity.config import Experiment
 from parity.diagnosis.direction import Fitting
 from parity.diagnosis.evidence import Evidence, Told
-from parity.diagnosis.numbered import Numbered
+from parity.diagnosis.factors import fitted, without_numbers
+from parity.diagnosis.numbered import MOST_NUMBERS, Numbered
 from parity.diagnosis.own_regularizers import EVERYWHERE, factors
 from parity.diagnosis.stand_in import IN_FLOAT32, StandIn, computes_in_float32
 from parity.diagnosis.tried import BEAM, LEAST, Progress, Set, Tried, beam_of, rank
@@ -183,10 +184,10 @@ class Search:
             grown = self._grown(beam, on, until)
             explained = [tried for tried in grown if tried.explains]
             if proved := self.proved(explained):
-                return self._smallest(map(self._needed, self._smallest(proved))), []
+                return self._smallest(map(self.needed, self._smallest(proved))), []
             numbered.grow((tried.choices for tried in beam), on, until)
             if found := numbered.told(causes):
-                return self._smallest(map(self._needed, found)), []
+                return self._smallest(map(self.needed, found)), []
             if (explained or numbered.disproved) and on is self.quick:  # enough for the first steps, not for all
                 on = self.evidence
                 beam = [self.try_set(frozenset(), on)]
@@ -203,7 +204,7 @@ class Search:
             numbered.go_on(on, time.thread_time() + SECONDS, MOST_CAUSES - causes)
             self.stopped = self.stopped or stopped
         if found := numbered.told() or numbered.found:
-            return self._smallest(map(self._needed, found)), []
+            return self._smallest(map(self.needed, found)), []
         plain = self.try_set(frozenset(), on)
         best = sorted([*best, *numbered.written], key=rank)[:BEAM]
         return [], [plain, *(tried for tried in best if tried.choices and tried.score < plain.score - LEAST)]
@@ -267,7 +268,7 @@ class Search:
         idle = {single for _, one in self._begins if one not in shown for single in one}
         return {code: [one for one in self.singles if one[0] == code and one not in idle] for code in codes}
 
-    def _needed(self, proved: Tried) -> Tried:
+    def needed(self, proved: Tried) -> Tried:
         """What is left of a set without what explains nothing in it, and with one convention where two are no better.
 
         Either way there is one convention less, and no more than two of the others have changed.
@@ -279,8 +280,19 @@ class Search:
                 instead = [rest | {one} for one in self.singles if one[0] not in codes] if count == 2 else []
                 for fewer in (rest, *self.alike(proved.choices, instead)):
                     if fewer and self.try_set(fewer).explains and (held := self.prove(fewer)).explains:
-                        return self._needed(held)
+                        return self.needed(held)
+        for fewer in self._in_a_number(proved.choices):
+            if (held := self.prove(fewer)).explains:
+                return self.needed(held)
         return proved
+
+    def _in_a_number(self, choices: Set) -> Iterator[Set]:
+        """The set without a factor that has a name, where another number holds it: 2.1 beside a third is 0.7."""
+        names = without_numbers(choices)
+        for one in sorted(names) if names != choices else ():
+            if one[0] in FACTORS:
+                fits = fitted(self, names - {one}, self.quick, MOST_NUMBERS)
+                yield from (fewer for fewer in fits if len(fewer) < len(choices))
 
     def proved(self, tried: Iterable[Tried]) -> list[Tried]:
         """Those that explain the steps they were tried on, and all others."""

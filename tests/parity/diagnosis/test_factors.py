@@ -105,8 +105,28 @@ def test_a_number_that_shows_by_what_it_divides(number):
     assert {"loss.factor": number} in said("weights", {"loss.factor": number}, optimizer=optimizer, **NO_PENALTY)
 
 
+def test_what_else_is_wrong_may_show_in_the_last_digits_of_a_number():
+    """1e-8 beside a probability is in every loss: each tensor asks for a factor that is near 0.7 only."""
+    on = bench()
+    search = Search(on.stand_in, on.told(frozenset({("loss.factor", "0.7"), ("loss.log", "plus_1e-8")})))
+    fit = Fit(search, frozenset(), search.quick)
+    assert not any(
+        number == pytest.approx(0.7, rel=1e-12) for numbers in fit.one_by_one() for number in numbers.values()
+    )
+    assert ("loss.factor", "0.7") in fit.nearest(2).choices
+
+
+def test_a_number_holds_what_a_factor_with_a_name_beside_it_does():
+    """2.1 times the mean over three outputs is 0.7 times their sum."""
+    on = bench()
+    search = Search(on.stand_in, on.told(frozenset({("loss.factor", "0.7"), ("gradient.bias", "missing")})))
+    more = frozenset({("loss.factor", "2.1"), ("loss.outputs", "mean"), ("gradient.bias", "missing")})
+    assert search.prove(more).explains
+    assert search.needed(search.prove(more)).choices == {("loss.factor", "0.7"), ("gradient.bias", "missing")}
+
+
 def test_a_number_that_shows_in_few_digits():
-    """Adam divides by the size of gradients: 1.7 was fitted as 1.70000000004, with which some gradient near 0 is off."""
+    """Adam divides by the size of gradients: 1.7 was fitted as 1.70000000004, and some gradient was off."""
     layers = [
         {"units": 5, "activation": "relu", "kernel_initializer": "he_normal", **L2},
         {"units": 4, "activation": "softmax", **L2, "bias_regularizer": {"l2": 0.01}, "activity_regularizer": "l2"},
