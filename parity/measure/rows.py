@@ -1,13 +1,8 @@
-"""Rows of any length, block by block; of very long ones, several spans at once.
-
-Where a span ends does not depend on the processors, so no measure does.
-"""
+"""Rows of any length, block by block."""
 
 from __future__ import annotations
 
 import math
-import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -31,23 +26,7 @@ def measure_rows(r: Array, c: Array, limit: Array | None, which: Steps) -> Found
 
 
 def _measure_columns(r: Array, c: Array, limit: Array | None) -> Found:
-    """Rows from the first column to the last; a row longer than a block is alone, and a very long one in spans."""
-    starts = range(0, r.shape[1], sizes.SPAN)
-    spans = [
-        [part if part is None else part[:, start : start + sizes.SPAN] for part in (r, c, limit)] for start in starts
-    ]
-    if len(spans) == 1:
-        return _measure_span(r, c, limit)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found, *others = pool.map(_measure_span, *zip(*spans, strict=True))
-    for start, other in zip(starts[1:], others, strict=True):
-        other.at += start
-        found = found.then(other)
-    return found
-
-
-def _measure_span(r: Array, c: Array, limit: Array | None) -> Found:
-    """One span: sifted after its first block."""
+    """Rows from the first column to the last; a row longer than a block is alone, and sifted after its first block."""
     found = measure_block(r[:, : sizes.BLOCK], c[:, : sizes.BLOCK], None if limit is None else limit[:, : sizes.BLOCK])
     if r.shape[1] <= sizes.BLOCK:
         return found

@@ -138,7 +138,6 @@ def block(request, monkeypatch):
         monkeypatch.setattr(sizes, "BLOCK", request.param)
         monkeypatch.setattr(sizes, "GLANCE", request.param)
         monkeypatch.setattr(sizes, "LONG", 4 * request.param)
-        monkeypatch.setattr(sizes, "SPAN", 2 * request.param)
 
 
 class TestAgainstTheOracle:
@@ -225,7 +224,7 @@ def test_a_long_row():
 @pytest.mark.parametrize("steps", [1, 2, 5])
 def test_every_element_is_looked_at(steps, length, monkeypatch):
     """However rows are glanced at, put together and cut; what both sides lack is counted, too."""
-    for name, size in {"GLANCE": 3, "BLOCK": 8, "LONG": 16, "SPAN": 16}.items():
+    for name, size in {"GLANCE": 3, "BLOCK": 8, "LONG": 16}.items():
         monkeypatch.setattr(sizes, name, size)
     equal = np.ones((steps, length))
     for at in range(steps * length):
@@ -275,7 +274,6 @@ def test_a_sieve_keeps_what_a_division_finds(scale, dtype):
 def test_what_a_sieve_lets_fall(scale, budget, dtype, monkeypatch):
     """Rows of many blocks with few large differences: later ones are larger in one measure and not in the others."""
     monkeypatch.setattr(sizes, "BLOCK", 32)
-    monkeypatch.setattr(sizes, "SPAN", 192)
     limits = np.finfo(dtype)
     named = {"subnormal": limits.smallest_normal / 8, "small": float(limits.smallest_normal) ** 0.45, "large": 1e4}
     random = np.random.default_rng(6)
@@ -305,7 +303,6 @@ def test_squares_that_overflow_far_to_the_right(monkeypatch):
 @pytest.mark.parametrize("at", [3, 12, 19])
 def test_a_budget_is_looked_at_to_its_end(wrong, at, monkeypatch):
     monkeypatch.setattr(sizes, "BLOCK", 8)
-    monkeypatch.setattr(sizes, "SPAN", 16)
     r, budget = np.ones((1, 20), np.float32), np.ones((1, 20), np.float32)
     budget[0, at] = wrong
     early, late = r * np.float32(1.125), r.copy()
@@ -425,7 +422,6 @@ def test_the_length_of_a_block_does_not_matter(pair, size):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sizes, "BLOCK", size)
         patch.setattr(sizes, "LONG", 2 * size)
-        patch.setattr(sizes, "SPAN", 3 * size)
         parts = measure(*pair, 0.5)
     for name in EXTREMES:
         assert parts[name].tobytes() == whole[name].tobytes()
