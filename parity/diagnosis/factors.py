@@ -43,6 +43,8 @@ SAMPLE = 1000
 """Elements of a tensor that are looked at in each step: all are when it comes to the proof."""
 ONE_BY_ONE = 3
 """Numbers that are looked for one after the other."""
+ROUNDED = 16
+"""Budgets: what is no larger is made of rounding."""
 ALIKE = 6
 """So many digits are the same of a number that several tensors ask for."""
 STEP = 2.0**-10
@@ -50,6 +52,8 @@ STEP = 2.0**-10
 NAMED = {"absent": 0.0, "half": 0.5, "double": 2.0}
 ROUNDING = 1e-9
 """So near to a number that somebody wrote down is that number, in a fit."""
+CHANCE = 1e-4
+"""Of all numbers about one in a thousand is that near to a fraction p / q, times 1 / q**2, by chance."""
 NEAR = 1e-3
 """So near to a factor with a name that name is tried."""
 DENOMINATORS = (1, 10, 100, 1000)
@@ -82,11 +86,17 @@ class Fit:
     def __init__(self, search: Search, base: Set, on: Evidence) -> None:
         self.search, self.base, self.on = search, base, on
         taken = search.stand_in.take(on, dict(base))
+        budgets = search.budgets_of(on, base, taken)
         self.scales = [
-            {key: largest(array)[:, None] for key, array in piece.items() if array.dtype.kind == "f"} for piece in taken
+            {
+                key: _scale(array, budget[key])
+                for key, array in piece.items()
+                if key in budget and array.dtype.kind == "f"
+            }
+            for piece, budget in zip(taken, budgets, strict=True)
         ]
         self.told, self.plain = self._vector(on.told), self._vector(taken)
-        self.starts, self.allowed = self._rows(taken, search.budgets_of(on, base, taken))
+        self.starts, self.allowed = self._rows(taken, budgets)
         slopes = {code: self._taken({code: 2.0}) - self.plain for code in search.stand_in.factors if self._free(code)}
         self.slopes = {code: slope for code, slope in slopes.items() if slope.any() and np.isfinite(slope).all()}
         self._best: dict[tuple[int, int | None], list[dict[str, float]]] = {}
@@ -103,27 +113,32 @@ class Fit:
                 return sorted(found, key=lambda choices: (not brief(choices), sorted(choices)))
         return list(filter(None, map(self.simplest, self.one_by_one())))
 
-    def nearest(self, most: int) -> Tried:
-        """The set with the numbers that leave least, each of which is worth it."""
-        best = self.search.try_set(self.base, self.on)
-        for size in range(1, most + 1):
-            best = self._better(best, self.best(size, KEPT))
-        return self._better(best, self.one_by_one())
+    def nearest(self, most: int) -> list[Tried]:
+        """The set with the numbers that leave least, and before it that with fewer: each number is worth it.
+
+        One of two may stand for what is no number: a penalty that one layer lacks is nearly absent, too.
+        """
+        found = [self.search.try_set(self.base, self.on)]
+        for fits in (*(self.best(size, KEPT) for size in range(1, most + 1)), self.one_by_one()):
+            if (better := self._better(found[-1], fits)) is not found[-1]:
+                found.append(better)
+        return found[1:]
 
     def _better(self, best: Tried, fits: Iterable[dict[str, float]]) -> Tried:
         # What else is wrong may show in the last digits of every fit: what somebody may have written is worth a try.
-        sets = [self._written(factors, within) for factors in fits for within in (ROUNDING, NEAR)]
+        sets = [self._written(factors, chance) for factors in fits for chance in (0.0, CHANCE)]
         near = min((self.search.try_set(choices, self.on) for choices in sets), key=rank, default=best)
         return near if near.score < best.score - LEAST else best
 
-    def _written(self, factors: dict[str, float], within: float) -> Set:
+    def _written(self, factors: dict[str, float], chance: float) -> Set:
         """The set with these numbers as somebody writes what they nearly are: by a name, or in few digits."""
-        return self.base | {(code, self._near(code, factor, within)) for code, factor in factors.items()}
+        return self.base | {(code, self._near(code, factor, chance)) for code, factor in factors.items()}
 
-    def _near(self, code: str, factor: float, within: float) -> str:
+    def _near(self, code: str, factor: float, chance: float = 0.0) -> str:
+        """The simplest that is nearer than rounding, or than any number is to one of so few digits by chance."""
         for text in self._told(code, factor):
-            of = NAMED[text] if text in NAMED else float(Fraction(text))
-            if abs(of - factor) <= within * max(1, abs(factor)):
+            of = Fraction(NAMED[text]) if text in NAMED else Fraction(text)
+            if abs(float(of) - factor) <= max(ROUNDING, chance / of.denominator**2) * max(1, abs(factor)):
                 return text
         return repr(factor)
 
@@ -216,7 +231,7 @@ class Fit:
         """
         exact = _exact(factors)
         if not self._explains(exact):
-            exact = {code: self._near(code, factor, ROUNDING) for code, factor in factors.items()}
+            exact = {code: self._near(code, factor) for code, factor in factors.items()}
             if not self._explains(exact):
                 return None
         for code, factor in factors.items():
@@ -266,6 +281,12 @@ class Fit:
                 if key in piece and key in scales
             }
             yield [(key, of[:, :: max(1, of.shape[1] // SAMPLE)].astype(np.float64)) for key, of in rows.items()]
+
+
+def _scale(array: Array, budget: Array) -> Array:
+    """The largest of each step; none of a step that is all rounding, as sums are that come to zero."""
+    size = largest(array)
+    return np.where(size > ROUNDED * budget, size, 0)[:, None]
 
 
 def _exact(factors: Mapping[str, float]) -> dict[str, str]:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MOST_NUMBERS = 2
 """Factors without a name that are fitted at once."""
+FEWER = 2
+"""So many sets with fewer numbers are followed beside the best."""
 AHEAD = 0.5
 """Numbers of few digits that leave no more than that share of what names leave are not there by chance."""
 
@@ -36,7 +38,7 @@ class Numbered:
         self.found: list[Tried] = []
         """What explains everything."""
         self.disproved: list[Set] = []
-        """Names of what explained, with numbers, all the steps that it was tried on, and not all others."""
+        """What explained all the steps that it was tried on, and not all others."""
         self._fits: dict[tuple[int, Set], Fit] = {}
 
     def grow(self, named: Iterable[Set], on: Evidence, until: float) -> None:
@@ -45,16 +47,18 @@ class Numbered:
             return
         larger = [tried for one in self.beam for tried in self.search.tried_until(until, self._larger(one, on), on)]
         grown = [without_numbers(tried.choices) for tried in beam_of(larger)]
-        bases = dict.fromkeys([*map(self._names, named), *self.disproved, *grown])
+        again = (base for one in self.disproved for base in (without_numbers(one), *self._in_words(one)))
+        bases = dict.fromkeys([*map(self._names, named), *again, *grown])
         fits = [self._fit(base, on) for base in bases if not self.search.out_of_time(until)]
         if self.search.stopped:  # half a round says nothing; what was followed is gone on with
             return
         explaining = [self.search.try_set(choices, on) for fit in fits for choices in fit.explaining(MOST_NUMBERS)]
         proved = self.search.proved(explaining)
         self.found += proved
-        self.disproved = [] if proved else [without_numbers(one.choices) for one in explaining]
-        nearest = [fit.nearest(MOST_NUMBERS) for fit in fits]
-        self.beam = sorted((one for one in nearest if one.choices not in bases and not one.explains), key=rank)[:BEAM]
+        self.disproved = [] if proved else [one.choices for one in explaining]
+        nearest = [[tried for tried in fit.nearest(MOST_NUMBERS) if not tried.explains] for fit in fits]
+        best, fewer = [of[-1] for of in nearest if of], [tried for of in nearest for tried in of[:-1]]
+        self.beam = [*sorted(best, key=rank)[:BEAM], *sorted(fewer, key=rank)[:FEWER]]
 
     @property
     def written(self) -> list[Tried]:
@@ -83,9 +87,18 @@ class Numbered:
     def _larger(self, tried: Tried, on: Evidence) -> Iterator[Set]:
         """One name more, or one in place of a number: that is the same in batches of one size alone."""
         yield from self.search.larger(tried, on)
-        for number in sorted(tried.choices - without_numbers(tried.choices)):
-            named = (one for one in self.search.singles if one[0] == number[0])
-            yield from (tried.choices - {number} | {one} for one in named)
+        for number, names in self._named(tried.choices):
+            yield from (tried.choices - {number} | {one} for one in names)
+
+    def _in_words(self, choices: Set) -> Iterator[Set]:
+        """The names, and one that a number may be: what is left to other numbers is fitted anew."""
+        for _, names in self._named(choices):
+            yield from (without_numbers(choices) | {one} for one in names)
+
+    def _named(self, choices: Set) -> Iterator[tuple[tuple[str, str], list[tuple[str, str]]]]:
+        """Each number, and what has a name of its convention."""
+        for number in sorted(choices - without_numbers(choices)):
+            yield number, [one for one in self.search.singles if one[0] == number[0]]
 
     def _fit(self, base: Set, on: Evidence) -> Fit:
         if (on.steps, base) not in self._fits:

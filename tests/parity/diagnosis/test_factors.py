@@ -94,7 +94,7 @@ def test_numbers_are_fitted_where_something_else_is_wrong_as_well():
     planted = {"gradient.hidden_activation": "missing", "loss.factor": "1.7", "l2.gradient": "0.7"}
     on = bench("everything")
     search = Search(on.stand_in, on.told(frozenset(planted.items())))
-    nearest = Fit(search, frozenset(), search.quick).nearest(2)
+    *_, nearest = Fit(search, frozenset(), search.quick).nearest(2)
     assert nearest.choices == frozenset({("loss.factor", "1.7"), ("l2.gradient", "0.7")})
 
 
@@ -111,7 +111,28 @@ def test_what_else_is_wrong_may_show_in_the_last_digits_of_a_number(level):
     planted = {("loss.factor", "0.7"), ("loss.log", "plus_1e-7"), ("gradient.bias", "scalar")}
     on = bench(level)
     search = Search(on.stand_in, on.told(frozenset(planted)))
-    assert Fit(search, frozenset(), search.quick).nearest(2).choices == {("loss.factor", "0.7")}
+    *_, nearest = Fit(search, frozenset(), search.quick).nearest(2)
+    assert nearest.choices == {("loss.factor", "0.7")}
+
+
+def test_with_two_numbers_the_nearest_with_one_is_kept():
+    """A penalty that one layer lacks is nearly absent, beside another rate."""
+    on = bench("weights")
+    planted = {("learning_rate.scale", "over_batch"), ("loss.factor", "0.7"), ("l2.layers", "not_last")}
+    search = Search(on.stand_in, on.told(frozenset(planted)))
+    one, two = (tried.choices for tried in Fit(search, frozenset(), search.quick).nearest(2))
+    assert [code for code, _ in one] == ["learning_rate.scale"]
+    assert two == {("learning_rate.scale", "7/60"), ("l2.gradient", "absent")}
+
+
+def test_what_is_made_of_rounding_asks_for_no_number():
+    """The errors of a softmax add up to zero: a sum over the outputs in place of each of them is rounding alone."""
+    on = bench("weights")
+    planted = frozenset({("gradient.bias", "scalar"), ("learning_rate.scale", "1/6"), ("loss.factor", "0.7")})
+    search = Search(on.stand_in, on.told(planted))
+    fit = Fit(search, frozenset({("gradient.bias", "scalar")}), search.quick)
+    assert planted in fit.explaining(2)
+    assert {"learning_rate.scale": pytest.approx(1 / 6), "loss.factor": pytest.approx(0.7)} in fit.best(2, 3)
 
 
 def test_a_number_holds_what_a_factor_with_a_name_beside_it_does():

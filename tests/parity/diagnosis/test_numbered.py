@@ -34,6 +34,10 @@ BESIDE_NUMBERS = {
         "loss and weights",
         {"gradient.hidden_activation": "missing", "loss.factor": "1.7", "l2.penalty": "0.7"},
     ),
+    "one that is a number as long as batches are of one size": (
+        "weights",
+        {"learning_rate.scale": "over_batch", "loss.factor": "0.7", "l2.layers": "not_last"},
+    ),
     "one that begins after the first steps": (
         "everything",
         {"data.partial_batch": "full_size", "loss.factor": "1.7"},
@@ -88,7 +92,7 @@ def test_where_time_is_up_for_names_numbers_go_on():
     search = Search(on.stand_in, on.told(frozenset(planted.items())))
     numbered = Numbered(search)
     numbered.grow([frozenset()], search.quick, math.inf)
-    assert [one.choices for one in numbered.written] == [frozenset({("loss.factor", "1.7")})]
+    assert numbered.written[0].choices == {("loss.factor", "1.7")}
     assert not numbered.found
     numbered.go_on(search.quick, math.inf, 1)
     assert frozenset(planted.items()) in [one.choices for one in numbered.found]
