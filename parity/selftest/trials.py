@@ -96,7 +96,8 @@ def in_parallel(trial: Callable[..., _Trial], work: list[tuple[Any, ...]], jobs:
         yield from itertools.starmap(trial, work)
         return
     with ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(trial, *zip(*work, strict=True), chunksize=4)
+        together = max(1, min(4, len(work) // (4 * jobs)))  # of few trials each takes its time
+        yield from pool.map(trial, *zip(*work, strict=True), chunksize=together)
 
 
 def all_choices() -> list[tuple[str, str]]:
