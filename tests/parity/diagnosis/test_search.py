@@ -198,7 +198,7 @@ def test_one_convention_is_named_where_two_others_do_the_same():
     assert found == [{"l2.penalty": "half"}, {"l2.gradient": "half"}]  # which, the loss would tell
     more = frozenset([*planted.items(), ("data.labels", "shifted")])
     again = Search(on.stand_in, on.told(more))
-    fewer = again._needed(again.prove(more))
+    fewer = again.needed(again.prove(more))
     assert fewer.choices == {("l2.penalty", "half"), ("data.labels", "shifted")}
     assert more in readings(again, [fewer.choices])
 
