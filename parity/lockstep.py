@@ -185,19 +185,20 @@ def lockstep(
     # What it makes of the reference's steps waits for nothing else, either.
     beside = judged.side.guard is None and getattr(judged.side.side, "replays_beside", False) and "local" in lanes
 
-    def take(chunk: Chunk) -> tuple[Chunk, Array, Array, Taken, list[Replayed | None]]:
+    def take(chunk: Chunk) -> tuple[Chunk, Array, Array, Taken, Replayed | None]:
         x, y = batches(dataset, chunk)  # both sides are given the same
         parts, failure = trusted.take(chunk, x, y)
-        return chunk, x, y, (parts, failure), [_replayed(judged, records) if beside else None for records in parts]
+        # Of several parts, each is asked about in its turn: what was answered lasts for one chunk more, not for many.
+        return chunk, x, y, (parts, failure), _replayed(judged, parts[0]) if beside and len(parts) == 1 else None
 
     # Guarded calls are made one at a time, see `parity.sides.guard`.
     taken = (take(chunk) for chunk in chunks) if reference.guard else _ahead(take, chunks)
     with closing(taken):  # its thread ends with it, however this ends
-        for chunk, x, y, (parts, failure), locals_ahead in taken:
-            for records, local in zip(parts, locals_ahead, strict=True):
+        for chunk, x, y, (parts, failure), ahead in taken:
+            for records in parts:
                 steps = slice(records.first_step - chunk.first_step, records.last_step + 1 - chunk.first_step)
                 asked = Chunk(records.first_step, chunk.rows[steps])
-                yield from _judged(judged, records, asked, x[steps], y[steps], lanes, local)
+                yield from _judged(judged, records, asked, x[steps], y[steps], lanes, ahead)
             if failure is not None:
                 raise failure
 

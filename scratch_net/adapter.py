@@ -105,7 +105,7 @@ class ScratchSide:
     _stacks: dict[str, deque[Stacks]]
 
     lasting = True  # see `steps` in the protocol
-    replays_beside = True
+    replays_beside = True  # see `replay` in the protocol
 
     def __init__(self, choices: Mapping[str, str] | None = None, products: Products | None = None) -> None:
         self.choices = dict(choices or {})

@@ -56,11 +56,32 @@ class Asked(ScratchSide):
         return super().replay(reference)
 
 
-def pairs_of(candidate, lanes):
+class Alternates:
+    """The NumPy network step by step, with a loss of another type at every other step: each is a part of its own."""
+
+    def __init__(self):
+        self.network, self.taken = ScratchSide(), 0
+
+    def start(self, experiment, weights):
+        self.network.start(experiment, weights)
+
+    def initial_state(self):
+        return self.network.initial_state()
+
+    def step(self, x, y):
+        said, self.taken = self.network.step(x, y), self.taken + 1
+        return said | {"loss": np.array(said["loss"], np.float64 if self.taken % 2 else np.float32)}
+
+    def weights(self):
+        return self.network.weights()
+
+
+def pairs_of(candidate, lanes, reference=None):
     """What lockstep yields of five chunks, copied: a pair is valid for two of them, and held against what it became."""
     described = validate(EXPERIMENT | {"steps": 19, "optimizer": "adam", "loss": "mse", "metrics": ["accuracy"]})
-    dataset, reference = load_dataset(described).astype("float32"), load_side("scratch")
-    weights = start_weights(described, [draw_weights(reference, described, 3, "float32")], 3, "float32")
+    dataset, scratch = load_dataset(described).astype("float32"), load_side("scratch")
+    weights = start_weights(described, [draw_weights(scratch, described, 3, "float32")], 3, "float32")
+    reference = reference or scratch
     kept, before = [], None
     for pair in lockstep(described, reference, candidate, dataset, weights, lanes):
         now = [dict(part) for part in (pair.reference.arrays, pair.free, pair.local, pair.own)]
@@ -102,3 +123,20 @@ def test_somebody_s_own_is_asked_one_thing_at_a_time(monkeypatch):
         pairs_of(load_side("scratch"), ("local", "free")),
     )
     assert len({thread.name for thread in side.threads}) == 1
+
+
+@pytest.mark.parametrize("guard", [None, Guard("alternates", None)], ids=["built in", "somebody's own"])
+def test_a_reference_that_comes_in_parts_is_answered_part_by_part(guard, monkeypatch):
+    """More parts than a candidate keeps answers for."""
+    monkeypatch.setattr("parity.lockstep.CHUNK_STEPS", 19)
+    beside, after = (
+        pairs_of(
+            LoadedSide("asked", Asked({}, beside=flag)),
+            ("local", "free"),
+            LoadedSide("alternates", Alternates(), guard),
+        )
+        for flag in (True, False)
+    )
+    assert len(beside) == 19
+    assert all(local for _, _, local, _ in beside)
+    assert_same(beside, after)
