@@ -310,6 +310,10 @@ def _least_squares(slopes: Sequence[Array], apart: Array) -> tuple[Array, float]
 def simpler(factor: float) -> Iterator[str]:
     """Fractions near a number, the simplest first; as a decimal where that has few digits."""
     nearest = (Fraction(factor).limit_denominator(bound) for bound in DENOMINATORS)
-    for near in dict.fromkeys(filter(None, nearest)):
-        short = near.denominator > 1 and (near * DENOMINATORS[-1]).denominator == 1
-        yield repr(float(near)) if short else str(near)
+    yield from map(written, dict.fromkeys(filter(None, nearest)))
+
+
+def written(number: Fraction) -> str:
+    """As a decimal where that has few digits, and else as a fraction."""
+    short = number.denominator > 1 and (number * DENOMINATORS[-1]).denominator == 1
+    return repr(float(number)) if short else str(number)

@@ -6,6 +6,8 @@ A part of a set is exchanged for another:
     one factor for two
     all factors for any few others, or for a number: only their product is seen
     a number and up to two factors for a simpler number, alone or beside a factor
+    a number for a simpler one over a size of the run
+    two numbers for their product or quotient, beside a name
 
 Each set that takes the candidate's steps, with nothing in it that explains nothing, is a reading of what was found; and
 so is what several such exchanges at once make of it.
@@ -16,13 +18,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
 
 from parity.conventions import is_number
 from parity.diagnosis.evidence import OfPiece, Told
-from parity.diagnosis.factors import NAMED, fitted, numbers_of, simpler
+from parity.diagnosis.factors import NAMED, fitted, numbers_of, simpler, without_numbers, written
 from parity.diagnosis.search import FACTORS, Search
 from parity.diagnosis.tried import Set
 from parity.protocol import Array, Key
@@ -123,23 +126,34 @@ def readings(search: Search, found: Sequence[Set]) -> list[Set]:
     )
     known = [first, *_as_good(search, first, [*found[1:], *filter(scales.allow, sets)])]
     exchanges = [(first - other, other - first) for other in known[1:]]
-    for one in known:  # it grows
-        if len(known) > MOST:
-            break
+    left = list(known)
+    while left and len(known) <= MOST:
+        left.remove(one := min(left, key=_told))  # what is told first is told with its alternatives
         exchanged = (one - part | instead for part, instead in exchanges if part <= one)
-        more = itertools.chain(_beside_another_number(one, scales), _other_factor(one, scales), exchanged)
-        known += _as_good(search, first, (other for other in more if len(dict(other)) == len(other)), known)
+        more = itertools.chain(
+            _beside_another_number(one, scales),
+            _over_a_size(search, one),
+            _name_for_a_number(search, one),
+            _other_factor(one, scales),
+            exchanged,
+        )
+        new = _as_good(search, first, (other for other in more if len(dict(other)) == len(other)), known)
+        known, left = known + new, left + new
     return sorted(known, key=_told)
 
 
 def _told(choices: Set) -> float:
-    """How much there is to tell, in names: a number, which is fitted, is more than one, and the more the longer it is.
-
-    1/3 is less than 0.333, which is 333/1000.
-    """
+    """How much there is to tell, in names: a number, which is fitted, is more than one, the more the longer it is."""
     numbers = numbers_of(choices)
-    digits = sum(math.log10(abs(number.numerator) * number.denominator) for number in numbers)
-    return len(choices) - len(numbers) + FOR_A_NUMBER * len(numbers) + digits
+    return len(choices) - len(numbers) + FOR_A_NUMBER * len(numbers) + sum(_length(number)[0] for number in numbers)
+
+
+def _length(number: Fraction) -> tuple[float, float]:
+    """Digits, as a fraction or as a decimal, whichever has fewer: 1/3 is less than 0.333. And how far it is from 1."""
+    decimal = (Decimal(number.numerator) / number.denominator).normalize()
+    significant = int("".join(map(str, decimal.as_tuple().digits)))
+    digits = math.log10(min(significant, abs(number.numerator) * number.denominator))
+    return digits, abs(math.log(abs(number)))
 
 
 def reworded(sets: Sequence[Set]) -> list[Set]:
@@ -204,10 +218,17 @@ class _Scales:
 
     def number(self, code: str, beside: Set) -> str | None:
         """Which number of this convention makes up what is needed beside others; None where none of few digits does."""
-        off = self.needed_loose - sum(self._loose(one) for one in sorted(beside - self.rest))
-        if (slope := self._slope(code)) is None or not (known := ~np.isnan(off) & ~np.isnan(slope)).any():
+        if (slope := self._slope(code)) is None:
             return None
-        off, slope = off[known], slope[known]
+        off = self.needed_loose - sum(self._loose(one) for one in sorted(beside - self.rest))
+        known = ~np.isnan(off) & ~np.isnan(slope)
+        # A loss that is told of another time changes by more than a factor, in parts as well.
+        numbers = (self._number(off[of], slope[of]) for of in (known, known & self._sure))
+        return next(filter(None, numbers), None)
+
+    def _number(self, off: Array, slope: Array) -> str | None:
+        if not off.size:
+            return None
         steepest = int(np.abs(slope).argmax())
         if abs(slope[steepest]) < SAME:
             return None
@@ -322,6 +343,32 @@ def _beside_another_number(choices: Set, scales: _Scales) -> Iterator[Set]:
                 text = scales.number(code, kept | beside) if len(set(codes)) == len(codes) else None
                 if text and _told(other := kept | beside | {(code, text)}) <= _told(choices):
                     yield other
+
+
+def _over_a_size(search: Search, choices: Set) -> Iterator[Set]:
+    """A number times a size of the run, beside a factor, if that is a simpler number.
+
+    Of a batch of 5 examples 0.34 is 1.7 over them, and weights alone do not show what is scaled.
+    """
+    factors, experiment = _products(search, 1), search.stand_in.experiment
+    sizes = sorted({search.evidence.batch, experiment.examples or search.evidence.batch})
+    for one in sorted(choices - without_numbers(choices)):
+        number = Fraction(one[1])
+        for size in sizes:
+            if _length(number * size) < _length(number):
+                yield from (choices - {one} | factor | {(one[0], written(number * size))} for factor in factors)
+
+
+def _name_for_a_number(search: Search, choices: Set) -> Iterator[Set]:
+    """A name in place of one of two numbers, the other times or over that, if that is no more to tell.
+
+    An optimizer that divides by the size of gradients hides a factor of the loss: then Adam's epsilon is what differs.
+    """
+    for (code, text), other in itertools.permutations(sorted(choices - without_numbers(choices)), 2):
+        rest, number, by = choices - {(code, text), other}, Fraction(text), Fraction(other[1])
+        for changed in (number * by, number / by, number):
+            sets = (rest | {(code, written(changed)), single} for single in search.singles)
+            yield from (one for one in sets if _told(one) <= _told(choices))
 
 
 def _other_factor(choices: Set, scales: _Scales) -> Iterator[Set]:

@@ -19,6 +19,7 @@ from tests.scratch_net.conventions.networks import NETWORKS, steps
 
 PLAIN = [{"units": 9, "activation": "tanh"}, {"units": 3, "activation": "softmax"}]
 NO_PENALTY = {"layers": PLAIN}
+PENALTY = {"kernel_regularizer": {"l2": 0.01}}
 PENALISED_OUTPUTS = [PLAIN[0] | {"activity_regularizer": {"l2": 0.01}}, PLAIN[1]]
 
 
@@ -71,6 +72,75 @@ def test_three_factors_in_place_of_one():
         assert planted in named
 
 
+DATA = {"source": "classification", "features": 8, "classes": 3, "one_hot": 3}
+ADAM = {"class_name": "Adam", "learning_rate": 0.01}
+# What is found, one that the run cannot tell from it, the level and the settings of the run.
+OTHER_NUMBERS = {
+    "a number over the examples": (
+        {"l2.penalty": "0.085"},
+        {"l2.penalty": "1.7", "l2.scale": "over_dataset"},
+        ("weights", {}),
+    ),
+    "a number over a batch of five": (
+        {"l2.penalty": "0.34"},
+        {"l2.penalty": "1.7", "l2.scale": "over_batch"},
+        ("weights", {"batch_size": 5}),
+    ),
+    "a number over a batch of ten": (
+        {"l2.penalty": "0.07"},
+        {"l2.penalty": "0.7", "l2.scale": "over_batch"},
+        ("weights", {"batch_size": 10}),
+    ),
+    "in place of two numbers": (
+        {"activity.penalty": "37", "l2.penalty": "17/370", "activity.gradient": "absent"},
+        {"l2.penalty": "1.7", "l2.scale": "over_dataset", "activity.gradient": "absent"},
+        ("loss and weights", {"layers": [PENALISED_OUTPUTS[0] | PENALTY, PLAIN[1]], "data": DATA | {"samples": 37}}),
+    ),
+    "a factor of the loss that Adam hides": (
+        {"loss.factor": "10", "l2.gradient": "7"},
+        {"adam.epsilon_value": "1e-8", "l2.gradient": "0.7"},
+        ("weights", {"optimizer": ADAM}),
+    ),
+    "a sum, also in the smaller batch": (
+        {"loss.factor": "7", "data.partial_batch": "full_size"},
+        {"loss.factor": "0.7", "loss.batch": "sum"},
+        ("everything", {"batch_size": 10, "data": DATA | {"samples": 25}}),
+    ),
+    "a loss that is told of another time": (
+        {"loss.factor": "4.2", "data.partial_batch": "full_size", "report.when": "after_update"},
+        {"loss.factor": "0.7", "loss.batch": "sum", "report.when": "after_update"},
+        ("everything", {}),
+    ),
+}
+
+
+def found(choices, level, settings):
+    """The readings of this, if it is what the search found."""
+    on, choices = bench(level, **settings), frozenset(choices.items())
+    return readings(Search(on.stand_in, on.told(choices)), [choices])
+
+
+@pytest.mark.parametrize("case", OTHER_NUMBERS)
+def test_another_number_beside_a_name(case):
+    choices, other, (level, settings) = OTHER_NUMBERS[case]
+    assert frozenset(other.items()) in found(choices, level, settings)
+
+
+def test_a_number_that_is_no_simpler_times_a_size_of_the_run():
+    named = found({"l2.penalty": "0.7"}, "weights", {"batch_size": 10})
+    assert not any(code == "l2.scale" for one in named for code, _ in one)
+
+
+def test_what_is_told_first_is_gone_on_with_first(monkeypatch):
+    """Half of a sum over six examples is a sum over three outputs."""
+    choices = {"loss.batch": "sum", "loss.factor": "half", "gradient.bias": "missing"}
+    followed = []
+    monkeypatch.setattr(module, "_over_a_size", lambda _, one: followed.append(one) or [])
+    named = found(choices, "weights", NO_PENALTY | {"loss": "mse", "data": DATA | {"samples": 24}})
+    assert named[0] == {("loss.outputs", "sum"), ("gradient.bias", "missing")}
+    assert followed[0] == named[0]
+
+
 OF_ITS_OWN = {"bias": "bias_regularizer", "activity": "activity_regularizer"}
 WHERE_ALONE = [
     (said, better)
@@ -94,15 +164,13 @@ def test_what_is_about_every_l1_or_l2_is_about_the_biases_or_outputs_where_they_
 
 
 def _of_layers(*activations, penalized=()):
-    penalty = {"kernel_regularizer": {"l2": 0.01}}
     return [
-        {"units": 3, "activation": activation} | (penalty if index in penalized else {})
+        {"units": 3, "activation": activation} | (PENALTY if index in penalized else {})
         for index, activation in enumerate(activations)
     ]
 
 
 TANH = _of_layers("tanh", "tanh", "tanh", "softmax", penalized=range(4))
-ADAM = {"class_name": "Adam", "learning_rate": 0.01}
 # choice -> what it is told as, the layers where it is the same, and others where it is not.
 WHERE_FEW = {
     "gradient.hidden_activation=missing_in_first": ("missing", _of_layers("tanh", "softmax"), TANH),
