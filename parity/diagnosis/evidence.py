@@ -67,6 +67,11 @@ class Evidence:
         return [piece.arrays for piece in self.pieces]
 
     @property
+    def before(self) -> list[OfPiece]:
+        """What each step began from, piece by piece."""
+        return [piece.states_before() for piece in self.pieces]
+
+    @property
     def in_float32(self) -> bool:
         """Whether every weight the candidate tells is a float32 number."""
         with np.errstate(over="ignore"):

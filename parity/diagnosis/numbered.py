@@ -85,10 +85,18 @@ class Numbered:
         return [one for one in self.found if brief(one.choices) and _told(one.choices) <= names + 1]
 
     def _larger(self, tried: Tried, on: Evidence) -> Iterator[Set]:
-        """One name more, or one in place of a number: that is the same in batches of one size alone."""
+        """One name more, or one in place of a number: that is the same in batches of one size alone.
+
+        Or in place of what seems absent: of a penalty that is no gradient, any other name may say where it is.
+        """
         yield from self.search.larger(tried, on)
         for number, names in self._named(tried.choices):
             yield from (tried.choices - {number} | {one} for one in names)
+        for gone in sorted(one for one in tried.choices if one[1] == "absent"):
+            rest, family = tried.choices - {gone}, gone[0].partition(".")[0]
+            codes = {code for code, _ in rest}
+            others = (one for one in self.search.singles if one[0].partition(".")[0] == family)
+            yield from (rest | {one} for one in others if one != gone and one[0] not in codes)
 
     def _in_words(self, choices: Set) -> Iterator[Set]:
         """The names, and one that a number may be: what is left to other numbers is fitted anew."""

@@ -6,7 +6,8 @@ A part of a set is exchanged for another:
     one factor for two
     all factors for any few others, or for a number: only their product is seen
     a number and up to two factors for a simpler number, alone or beside a factor
-    a number for a simpler one over a size of the run
+    a number of many digits for one of few, beside a name
+    a number for a simpler one over a size, or the learning rate, of the run
     two numbers for their product or quotient, beside a name
 
 Each set that takes the candidate's steps, with nothing in it that explains nothing, is a reading of what was found; and
@@ -37,6 +38,9 @@ MOST_FACTORS = 3
 
 ENOUGH = 256
 """Examples of a batch: by how much factors scale shows in so many as in all."""
+
+IN_FLOAT32 = 2.0**-23
+"""What rounding to float32 changes of a product of two constants, in proportion."""
 
 SAME = 1e-4
 """So near are two factors that are one, in either precision."""
@@ -132,6 +136,7 @@ def readings(search: Search, found: Sequence[Set]) -> list[Set]:
         exchanged = (one - part | instead for part, instead in exchanges if part <= one)
         more = itertools.chain(
             _beside_another_number(one, scales),
+            _rounder(search, one),
             _over_a_size(search, one),
             _name_for_a_number(search, one),
             _other_factor(one, scales),
@@ -345,18 +350,31 @@ def _beside_another_number(choices: Set, scales: _Scales) -> Iterator[Set]:
                     yield other
 
 
+def _rounder(search: Search, choices: Set) -> Iterator[Set]:
+    """A number of few digits beside a name, in place of one of many.
+
+    0.6999999895691874 is 0.7 beside a lambda that is not rounded to float32.
+    """
+    for code, text in sorted(choices - without_numbers(choices)):
+        number = Fraction(text)
+        for few in simpler(float(number)):
+            if 0 < abs(Fraction(few) / number - 1) < IN_FLOAT32:
+                yield from (choices - {(code, text)} | {(code, few), single} for single in search.singles)
+
+
 def _over_a_size(search: Search, choices: Set) -> Iterator[Set]:
-    """A number times a size of the run, beside a factor, if that is a simpler number.
+    """A number times a size or the learning rate of the run, beside a factor, if that is a simpler number.
 
     Of a batch of 5 examples 0.34 is 1.7 over them, and weights alone do not show what is scaled.
     """
     factors, experiment = _products(search, 1), search.stand_in.experiment
-    sizes = sorted({search.evidence.batch, experiment.examples or search.evidence.batch})
+    examples = Fraction(experiment.examples or search.evidence.batch)
+    by = {Fraction(search.evidence.batch), examples, Fraction(repr(experiment.optimizer.learning_rate))}
     for one in sorted(choices - without_numbers(choices)):
         number = Fraction(one[1])
-        for size in sizes:
-            if _length(number * size) < _length(number):
-                yield from (choices - {one} | factor | {(one[0], written(number * size))} for factor in factors)
+        for simpler_one in (number * size for size in sorted(by)):
+            if _length(simpler_one) < _length(number):
+                yield from (choices - {one} | factor | {(one[0], written(simpler_one))} for factor in factors)
 
 
 def _name_for_a_number(search: Search, choices: Set) -> Iterator[Set]:

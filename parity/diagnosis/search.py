@@ -78,6 +78,9 @@ FACTORS = (
 
 _LAST = ("softmax", "sigmoid")  # activations that a cross-entropy skips
 
+# Conventions that multiply or divide by the size of a batch, beside those that say so.
+BY_SIZE = ("gradient.kernel", "gradient.bias")
+
 # Conventions of which none shows without the first: where the loss is taken from logits nothing is clipped, and a loss
 # from probabilities that are clipped as Keras clips them is the same.
 NEEDED_FIRST = {("loss.input", "probabilities"): "loss.clip"}
@@ -316,18 +319,29 @@ class Search:
         """Conventions that may explain what a set leaves over.
 
         One whose effect begins, step by step and in execution order, in a tensor of which everything is explained
-        already would only spoil that. With large batches it pays to look first, with few of the examples, where an
-        effect begins: only one that begins where something is left over first is tried.
+        already would only spoil that, unless nothing moves there any more. With large batches it pays to look first,
+        with few of the examples, where an effect begins: only one that begins where something is left over first is
+        tried.
         """
         if on.batch <= THIN:
+            still = self._still(tried.choices, on)
             for single in singles:
                 begins = self._begins.get((on.steps, frozenset([single])))
-                if begins is None or not tried.has_explained(begins[1]):
+                if begins is None or begins[1] in still or not tried.has_explained(begins[1]):
                     yield single
             return
         sets = {tried.choices | {single}: single for single in singles}
         for choices in self._beginning_where_left(tried, sets, on):
             yield sets[choices]
+
+    def _still(self, choices: Set, on: Evidence) -> set[Key]:
+        """Tensors that stay what they were, or zero: of a layer that is never updated, a gradient that is missing."""
+        taken = [
+            (key, array, before.get(key, 0.0))
+            for told, before in zip(self.stand_in.take(on, dict(choices)), on.before, strict=True)
+            for key, array in told.items()
+        ]
+        return {key for key, _, _ in taken} - {key for key, array, before in taken if not (array == before).all()}
 
     def _beginning_where_left(self, tried: Tried, sets: Iterable[Set], on: Evidence) -> Iterator[Set]:
         """Sets that begin to differ from one in what it leaves over first, as few of the examples show.
@@ -351,8 +365,15 @@ class Search:
 
 
 def _lost_by_thinning(changed: Set, on: Evidence) -> bool:
-    """Whether it is about the smaller batch: with few examples of each, all are smaller or none is."""
-    return on.uneven and any(code == "data.partial_batch" for code, _ in changed)
+    """Whether it is about the smaller batch: with few examples of each, all are smaller or none is.
+
+    Or about a number that is made by the size of a batch, and of few examples would be another.
+    """
+    by_size = any("batch" in code or "batch" in choice or code in BY_SIZE for code, choice in changed)
+    a_number = without_numbers(changed) != changed
+    return (on.batch > THIN and a_number and by_size) or (
+        on.uneven and any(code == "data.partial_batch" for code, _ in changed)
+    )
 
 
 def _from_logits(experiment: Experiment) -> bool:

@@ -53,6 +53,16 @@ def test_names_are_found_beside_numbers(case):
     assert frozenset(planted.items()) in readings(search, [frozenset(one.items()) for one in found])
 
 
+def test_what_seems_absent_may_be_somewhere_else():
+    """With a decay that is no gradient, a factor of the gradient is fitted that leaves nothing of it."""
+    search, _ = searched(bench("gradients"), {})
+    beside = ("learning_rate.scale", "1/9")
+    tried = search.try_set(frozenset({("l2.gradient", "absent"), beside}))
+    larger = set(Numbered(search)._larger(tried, search.quick))
+    assert frozenset({("l2.decay", "unscaled"), beside}) in larger
+    assert frozenset({("loss.batch", "sum"), beside}) not in larger
+
+
 def test_names_are_told_where_they_are_less():
     """Of either a number makes as much: the pair is told first all the same."""
     planted = {"loss.outputs": "mean", "l2.penalty": "half"}

@@ -96,6 +96,21 @@ OTHER_NUMBERS = {
         {"l2.penalty": "1.7", "l2.scale": "over_dataset", "activity.gradient": "absent"},
         ("loss and weights", {"layers": [PENALISED_OUTPUTS[0] | PENALTY, PLAIN[1]], "data": DATA | {"samples": 37}}),
     ),
+    "a decay that is not times the learning rate": (
+        {"l2.gradient": "17"},
+        {"l2.decay": "unscaled", "l2.gradient": "1.7"},
+        ("weights", {}),
+    ),
+    "a number that 17 examples make, and the first 16 do not": (
+        {"l2.penalty": "1/17", "loss.factor": "1.7"},
+        {"l2.scale": "over_batch", "loss.factor": "1.7"},
+        ("weights", {"batch_size": 17, "data": DATA | {"samples": 34}}),
+    ),
+    "a number of many digits": (
+        {"l2.penalty": str(1.7 * 0.01 / float(np.float32(0.01)))},
+        {"l2.penalty": "1.7", "l2.constant": "exact"},
+        ("weights", {}),
+    ),
     "a factor of the loss that Adam hides": (
         {"loss.factor": "10", "l2.gradient": "7"},
         {"adam.epsilon_value": "1e-8", "l2.gradient": "0.7"},

@@ -8,6 +8,7 @@ import pytest
 from parity.diagnosis import search as module
 from parity.diagnosis.readings import readings
 from parity.diagnosis.search import MOST_CAUSES, Search
+from parity.protocol import Key
 from parity.sides import load_side
 from tests.parity.diagnosis.benches import TABLE, InPrecision, bench, searched
 
@@ -144,6 +145,26 @@ def test_a_convention_beside_a_defect_is_not_explained_either():
     found, best = search.run()
     assert not found
     assert ("l2.penalty", "half") in best[1].choices
+
+
+def test_what_shows_first_where_nothing_moves_any_more_is_tried():
+    """Of a first layer that is never updated nothing is left over; what by itself shows there first shows later."""
+    optimizer = {"class_name": "SGD", "learning_rate": 0.1, "momentum": 0.9}
+    planted = {"update.layers": "only_last", "momentum.factor": "ignored"}
+    search, _ = searched(bench("weights", optimizer=optimizer), planted)
+    tried = search.try_set(frozenset({("update.layers", "only_last")}))
+    assert tried.has_explained(Key("update", "dense/kernel"))
+    larger = set(search.larger(tried, search.quick))
+    assert frozenset(planted.items()) in larger
+
+
+def test_what_shows_first_where_all_is_explained_is_not_tried():
+    search, _ = searched(bench("weights"), {"gradient.bias": "missing"})
+    plain = search.try_set(frozenset())
+    assert plain.has_explained(Key("update", "dense/kernel"))
+    larger = set(search.larger(plain, search.quick))
+    assert frozenset({("gradient.bias", "missing")}) in larger
+    assert frozenset({("data.scale", "twice")}) not in larger
 
 
 def test_the_first_that_is_left_unexplained():
