@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -40,12 +41,30 @@ CHOICES: dict[str, dict[str, Callable[[Experiment], Experiment]]] = {"l2.penalty
 class _Made(NamedTuple):
     """A model that was made, with what it began with."""
 
-    of: tuple[Experiment, int]
-    """The experiment and the number of inputs."""
-    precision: str
+    of: tuple[Any, ...]
+    """What it was made from."""
     capture: Capture
     weights: dict[str, Array]
     slots: dict[str, Array]
+
+
+KEPT = 4
+"""Models kept when no side uses them any more: who changes a network asks again of the same experiment."""
+_idle: dict[int, _Made] = {}
+
+
+def _taken(of: tuple[Any, ...]) -> _Made | None:
+    """A model that was made from the same, and is now this side's alone: sides may run at once."""
+    for place, made in list(_idle.items()):
+        if made.of == of and _idle.pop(place, None) is not None:
+            return made
+    return None
+
+
+def _give_back(models: Mapping[str, _Made]) -> None:
+    _idle.update((id(made), made) for made in models.values())
+    for place in list(_idle)[:-KEPT]:
+        _idle.pop(place, None)
 
 
 class KerasSide:
@@ -63,6 +82,7 @@ class KerasSide:
                 raise ValueError(msg)
         self._made: dict[str, _Made] = {}  # by precision
         self._now: _Made | None = None
+        weakref.finalize(self, _give_back, self._made).atexit = False
 
     def with_conventions(self, choices: Mapping[str, str]) -> KerasSide:
         return KerasSide({**self.choices, **choices})
@@ -78,13 +98,17 @@ class KerasSide:
         for code, choice in self.choices.items():
             if choice != KERAS_CHOICE[code]:
                 experiment = CHOICES[code][choice](experiment)
+        model = experiment.layers, experiment.loss, experiment.optimizer, experiment.metrics, experiment.seed
+        of = (*model, inputs, runtime.keras.config.epsilon(), precision)
         made = self._made.get(precision)
-        if made is None or made.of != (experiment, inputs):
-            with runtime.undisturbed(precision):
-                capture = Capture(build(experiment, inputs, precision))
-            drawn, slots = self._values(capture.weights), self._values(capture.slots)
-            made = self._made[precision] = _Made((experiment, inputs), precision, capture, drawn, slots)
+        if made is None or made.of != of:
+            made = self._made[precision] = _taken(of) or self._new(experiment, inputs, precision, of)
         return made
+
+    def _new(self, experiment: Experiment, inputs: int, precision: str, of: tuple[Any, ...]) -> _Made:
+        with runtime.undisturbed(precision):
+            capture = Capture(build(experiment, inputs, precision))
+        return _Made(of, capture, self._values(capture.weights), self._values(capture.slots))
 
     def start(self, experiment: Experiment, weights: Mapping[str, Array]) -> None:
         kernel = weights[f"{experiment.layers[0].name}/kernel"]
@@ -118,7 +142,7 @@ class KerasSide:
         return runtime.tf.nest.map_structure(lambda array: array[0], said)
 
     def steps(self, x: Array, y: Array) -> dict[str, Any]:
-        with runtime.undisturbed(self._started().precision):  # a graph may still have to be made
+        with runtime.undisturbed(self._started().of[-1]):  # a graph may still have to be made
             return self.capture.steps(x, y)
 
     @staticmethod
