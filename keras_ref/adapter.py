@@ -50,6 +50,8 @@ class _Made(NamedTuple):
 
 KEPT = 4
 """Models kept when no side uses them any more: who changes a network asks again of the same experiment."""
+LARGEST = 10**6
+"""Parameters: larger models take memory, and more time to train than to make."""
 _idle: dict[int, _Made] = {}
 
 
@@ -62,7 +64,8 @@ def _taken(of: tuple[Any, ...]) -> _Made | None:
 
 
 def _give_back(models: Mapping[str, _Made]) -> None:
-    _idle.update((id(made), made) for made in models.values())
+    small = (made for made in models.values() if sum(w.size for w in made.weights.values()) <= LARGEST)
+    _idle.update((id(made), made) for made in small)
     for place in list(_idle)[:-KEPT]:
         _idle.pop(place, None)
 

@@ -104,3 +104,14 @@ def test_few_are_kept():
         started(EXPERIMENT.model_copy(update={"seed": seed}))
     gc.collect()
     assert [made.of[4] for made in adapter._idle.values()] == list(range(2, KEPT + 2))
+
+
+def test_large_ones_are_not_kept(monkeypatch):
+    monkeypatch.setattr(adapter, "LARGEST", 25)  # of 3 * 4 + 4 and 4 * 2 + 2
+    started()
+    gc.collect()
+    assert not adapter._idle
+    monkeypatch.setattr(adapter, "LARGEST", 26)
+    started()
+    gc.collect()
+    assert len(adapter._idle) == 1
