@@ -271,6 +271,9 @@ class _Scales:
         for piece, plain, other in zip(self.evidence.pieces, self.told, told, strict=True):
             before = piece.states_before()
             for key in self._keys(plain):
+                if key not in other:  # nobody tells of a penalty that there is not
+                    yield np.full(len(plain[key]), np.nan)
+                    continue
                 start = before.get(key, 0.0)
                 one, scaled = ((array - start).reshape(len(array), -1) for array in (plain[key], other[key]))
                 with np.errstate(all="ignore"):

@@ -146,6 +146,15 @@ def test_a_number_that_is_no_simpler_times_a_size_of_the_run():
     assert not any(code == "l2.scale" for one in named for code, _ in one)
 
 
+def test_beside_any_name_a_number_is_looked_for():
+    """Also beside one with which a penalty is gone, of which nothing is told then."""
+    choices = frozenset({("l2.penalty", "1.7")})
+    search = Search((on := bench("everything")).stand_in, on.told(choices))
+    scales = module._Scales(search, choices)
+    told = [scales.number("l2.penalty", frozenset({one})) for one in search.singles if one[0] != "l2.penalty"]
+    assert "1.7" in told
+
+
 def test_what_is_told_first_is_gone_on_with_first(monkeypatch):
     """Half of a sum over six examples is a sum over three outputs."""
     choices = {"loss.batch": "sum", "loss.factor": "half", "gradient.bias": "missing"}
