@@ -43,6 +43,7 @@ class _Made(NamedTuple):
 
     of: tuple[Any, ...]
     """What it was made from."""
+    precision: str
     capture: Capture
     weights: dict[str, Array]
     slots: dict[str, Array]
@@ -102,7 +103,7 @@ class KerasSide:
             if choice != KERAS_CHOICE[code]:
                 experiment = CHOICES[code][choice](experiment)
         model = experiment.layers, experiment.loss, experiment.optimizer, experiment.metrics, experiment.seed
-        of = (*model, inputs, runtime.keras.config.epsilon(), precision)
+        of = (*model, inputs, precision, runtime.keras.config.epsilon())
         made = self._made.get(precision)
         if made is None or made.of != of:
             made = self._made[precision] = _taken(of) or self._new(experiment, inputs, precision, of)
@@ -111,7 +112,7 @@ class KerasSide:
     def _new(self, experiment: Experiment, inputs: int, precision: str, of: tuple[Any, ...]) -> _Made:
         with runtime.undisturbed(precision):
             capture = Capture(build(experiment, inputs, precision))
-        return _Made(of, capture, self._values(capture.weights), self._values(capture.slots))
+        return _Made(of, precision, capture, self._values(capture.weights), self._values(capture.slots))
 
     def start(self, experiment: Experiment, weights: Mapping[str, Array]) -> None:
         kernel = weights[f"{experiment.layers[0].name}/kernel"]
@@ -145,7 +146,7 @@ class KerasSide:
         return runtime.tf.nest.map_structure(lambda array: array[0], said)
 
     def steps(self, x: Array, y: Array) -> dict[str, Any]:
-        with runtime.undisturbed(self._started().of[-1]):  # a graph may still have to be made
+        with runtime.undisturbed(self._started().precision):  # a graph may still have to be made
             return self.capture.steps(x, y)
 
     @staticmethod

@@ -18,7 +18,8 @@ from parity.diagnosis.initial import drawn_by_nobody, initial_choices
 from parity.diagnosis.kept import Kept
 from parity.diagnosis.nearest import Left, nearest
 from parity.diagnosis.own_words import own_words, together
-from parity.diagnosis.readings import readings, reworded
+from parity.diagnosis.readings import readings
+from parity.diagnosis.rewording import reworded
 from parity.diagnosis.search import Search
 from parity.diagnosis.separate import separate
 from parity.diagnosis.stand_in import StandIn

@@ -15,17 +15,15 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 import numpy as np
 
-from parity.config import Experiment
 from parity.diagnosis.direction import Fitting
 from parity.diagnosis.evidence import Evidence, Told
 from parity.diagnosis.factors import fitted, without_numbers
 from parity.diagnosis.numbered import MOST_NUMBERS, Numbered
-from parity.diagnosis.own_regularizers import EVERYWHERE, factors
-from parity.diagnosis.stand_in import IN_FLOAT32, StandIn, computes_in_float32
+from parity.diagnosis.possible import hidden, possible
+from parity.diagnosis.stand_in import StandIn, computes_in_float32
 from parity.diagnosis.tried import BEAM, LEAST, Progress, Set, Tried, beam_of, rank
 from parity.diagnosis.used import apart
 from parity.protocol import Key, execution_order
@@ -45,8 +43,6 @@ PATIENCE = 1
 """How many times in a row no larger set may be nearer: two causes can hide each other, not three."""
 SECONDS = 60.0
 """After so long no larger sets are tried; the report says so."""
-ENGINE_PARAMETERS = 30
-"""Finite differences take a step's time for each parameter: they are thought of for networks up to this size."""
 
 
 # Conventions that are factors of the update, of what the data gives to it, of what a penalty gives, of both, and of the
@@ -76,14 +72,8 @@ FACTORS = (
 )
 
 
-_LAST = ("softmax", "sigmoid")  # activations that a cross-entropy skips
-
 # Conventions that multiply or divide by the size of a batch, beside those that say so.
 BY_SIZE = ("gradient.kernel", "gradient.bias")
-
-# Conventions of which none shows without the first: where the loss is taken from logits nothing is clipped, and a loss
-# from probabilities that are clipped as Keras clips them is the same.
-NEEDED_FIRST = {("loss.input", "probabilities"): "loss.clip"}
 
 
 class Search:
@@ -100,19 +90,8 @@ class Search:
         self._plain: dict[int, Told] = {}
         self._begins: dict[tuple[int, Set], tuple[int, Key] | None] = {}
         self.keys = execution_order(evidence.keys, stand_in.experiment.layer_names)
-        parameters = sum(array.size for array in stand_in.weights.values())
-        others = _of_others(stand_in.experiment)
-        self.singles = [
-            single
-            for single in stand_in.choices
-            if single[0].partition(".")[0] not in others and _possible(single, evidence, parameters)
-        ]
-        self.hidden = [
-            frozenset({first, single})
-            for first, code in NEEDED_FIRST.items()
-            for single in self.singles
-            if single[0] == code and _from_logits(stand_in.experiment)
-        ]
+        self.singles = possible(stand_in, evidence)
+        self.hidden = hidden(self.singles, stand_in.experiment)
         self.stopped = False
 
     @property
@@ -374,32 +353,3 @@ def _lost_by_thinning(changed: Set, on: Evidence) -> bool:
     return (on.batch > THIN and a_number and by_size) or (
         on.uneven and any(code == "data.partial_batch" for code, _ in changed)
     )
-
-
-def _from_logits(experiment: Experiment) -> bool:
-    """Whether Keras takes the loss from what goes into the last activation."""
-    return experiment.loss.class_name.endswith("Crossentropy") and experiment.layers[-1].activation in _LAST
-
-
-def _of_others(experiment: Experiment) -> set[str]:
-    """Families of conventions that are about another optimizer, or none, or about a penalty that there is not."""
-    optimizer: Any = experiment.optimizer
-    of_optimizers = {
-        "Adam": "adam",
-        "RMSprop": "rmsprop",
-        "SGD": "momentum" if getattr(optimizer, "momentum", 0) else "",
-    }
-    own = {of_optimizers[optimizer.class_name]}
-    for layer in experiment.layers:
-        for place in EVERYWHERE:
-            of_place = factors(getattr(layer, place))
-            own |= {place.removesuffix("_regularizer")} if of_place else set()
-            own |= {"l1"} if of_place.l1 else set()
-    return {"adam", "momentum", "rmsprop", "init", "l1", "bias", "activity"} - own
-
-
-def _possible(single: tuple[str, str], evidence: Evidence, parameters: int) -> bool:
-    """One example at a time gives the same gradient; and who computes in float32 has no other numbers."""
-    if single[0] == "gradient.engine":
-        return parameters <= ENGINE_PARAMETERS and single[1] != "per_example"
-    return dict([single]) != IN_FLOAT32 or (evidence.dtype == "float64" and evidence.in_float32)

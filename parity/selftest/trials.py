@@ -19,7 +19,8 @@ from parity.config import Experiment
 from parity.data import load_dataset
 from parity.diagnosis.evidence import Evidence, Told, take_evidence
 from parity.diagnosis.initial import initial_choices
-from parity.diagnosis.readings import readings, reworded
+from parity.diagnosis.readings import readings
+from parity.diagnosis.rewording import reworded
 from parity.diagnosis.search import Search
 from parity.diagnosis.stand_in import StandIn, largest
 from parity.diagnosis.tried import Set

@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from parity.diagnosis import readings as module, search as search_module
-from parity.diagnosis.readings import REWORDED, UNTOLD, readings, reworded
+from parity.diagnosis import readings as module, scales as scales_module, search as search_module
+from parity.diagnosis.readings import readings
+from parity.diagnosis.rewording import REWORDED, UNTOLD, reworded
+from parity.diagnosis.scales import Scales
 from parity.diagnosis.search import Search
 from tests.parity.diagnosis.benches import bench, searched
 from tests.scratch_net.conventions.by_hand import assert_equal_but_for_rounding
@@ -150,7 +152,7 @@ def test_beside_any_name_a_number_is_looked_for():
     """Also beside one with which a penalty is gone, of which nothing is told then."""
     choices = frozenset({("l2.penalty", "1.7")})
     search = Search((on := bench("everything")).stand_in, on.told(choices))
-    scales = module._Scales(search, choices)
+    scales = Scales(search, choices)
     told = [scales.number("l2.penalty", frozenset({one})) for one in search.singles if one[0] != "l2.penalty"]
     assert "1.7" in told
 
@@ -309,7 +311,7 @@ def test_of_a_large_batch_few_examples_leave_the_same_readings(monkeypatch):
     search, _ = searched(bench("weights", **NO_PENALTY), {"learning_rate.scale": "half"})
     named = readings(search, [found])
     monkeypatch.setattr(search_module, "THIN", 3)  # of six
-    monkeypatch.setattr(module, "ENOUGH", 3)
+    monkeypatch.setattr(scales_module, "ENOUGH", 3)
     again = Search(search.stand_in, search.evidence)
     assert readings(again, [found]) == named
 

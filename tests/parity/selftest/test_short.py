@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from parity.diagnosis import search
+from parity.diagnosis import possible
 from parity.selftest import Rates, Thresholds, run_outside, run_trials
 
 SEED = 1
@@ -15,7 +15,7 @@ def test_what_is_planted_is_found(planted, runs, monkeypatch):
     rates = Rates("short", planted)
     if planted is None:
         # Finite differences, which an unexplained small network has the search think of, take most of its time.
-        monkeypatch.setattr(search, "ENGINE_PARAMETERS", 0)
+        monkeypatch.setattr(possible, "ENGINE_PARAMETERS", 0)
         rates.add(run_outside(runs, "everything", SEED, 1))
     else:
         rates.add(run_trials(runs, planted, "everything", SEED, 1))

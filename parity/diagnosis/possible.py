@@ -1,0 +1,70 @@
+"""What of the catalogue a run can show at all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from parity.config import Experiment
+from parity.diagnosis.evidence import Evidence
+from parity.diagnosis.own_regularizers import EVERYWHERE, factors
+from parity.diagnosis.stand_in import IN_FLOAT32, StandIn
+from parity.diagnosis.tried import Set
+
+ENGINE_PARAMETERS = 30
+"""Finite differences take a step's time for each parameter: they are thought of for networks up to this size."""
+
+_LAST = ("softmax", "sigmoid")  # activations that a cross-entropy skips
+
+# Conventions of which none shows without the first: where the loss is taken from logits nothing is clipped, and a loss
+# from probabilities that are clipped as Keras clips them is the same.
+NEEDED_FIRST = {("loss.input", "probabilities"): "loss.clip"}
+
+
+def possible(stand_in: StandIn, evidence: Evidence) -> list[tuple[str, str]]:
+    """The choices that may make a difference by themselves."""
+    parameters = sum(array.size for array in stand_in.weights.values())
+    others = _of_others(stand_in.experiment)
+    return [
+        single
+        for single in stand_in.choices
+        if single[0].partition(".")[0] not in others and _possible(single, evidence, parameters)
+    ]
+
+
+def hidden(singles: list[tuple[str, str]], experiment: Experiment) -> list[Set]:
+    """Pairs of which none shows without the other."""
+    return [
+        frozenset({first, single})
+        for first, code in NEEDED_FIRST.items()
+        for single in singles
+        if single[0] == code and _from_logits(experiment)
+    ]
+
+
+def _from_logits(experiment: Experiment) -> bool:
+    """Whether Keras takes the loss from what goes into the last activation."""
+    return experiment.loss.class_name.endswith("Crossentropy") and experiment.layers[-1].activation in _LAST
+
+
+def _of_others(experiment: Experiment) -> set[str]:
+    """Families of conventions that are about another optimizer, or none, or about a penalty that there is not."""
+    optimizer: Any = experiment.optimizer
+    of_optimizers = {
+        "Adam": "adam",
+        "RMSprop": "rmsprop",
+        "SGD": "momentum" if getattr(optimizer, "momentum", 0) else "",
+    }
+    own = {of_optimizers[optimizer.class_name]}
+    for layer in experiment.layers:
+        for place in EVERYWHERE:
+            of_place = factors(getattr(layer, place))
+            own |= {place.removesuffix("_regularizer")} if of_place else set()
+            own |= {"l1"} if of_place.l1 else set()
+    return {"adam", "momentum", "rmsprop", "init", "l1", "bias", "activity"} - own
+
+
+def _possible(single: tuple[str, str], evidence: Evidence, parameters: int) -> bool:
+    """One example at a time gives the same gradient; and who computes in float32 has no other numbers."""
+    if single[0] == "gradient.engine":
+        return parameters <= ENGINE_PARAMETERS and single[1] != "per_example"
+    return dict([single]) != IN_FLOAT32 or (evidence.dtype == "float64" and evidence.in_float32)
