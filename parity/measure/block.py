@@ -102,9 +102,7 @@ def measure_block(r: Array, c: Array, allowed: Array | None) -> Found:
         rows = np.arange(len(r))
         peaks = [d[rows, at[0]], quotient[rows, at[1]]]
 
-        # An ulp of r is 2**-mantissa_bits times its power of two, which is r with the mantissa masked away.
-        bits, mask = _POWER_OF_TWO[r.dtype.itemsize]
-        power = np.bitwise_and(size.view(bits), mask, out=size.view(bits)).view(r.dtype)
+        power = power_of_two(size)
         np.divide(d, power, out=quotient)
         at.append(quotient.argmax(axis=1))
         if np.isinf(quotient[rows, at[2]]).any():  # overflow: which is the largest, on a smaller scale
@@ -122,6 +120,15 @@ def measure_block(r: Array, c: Array, allowed: Array | None) -> Found:
             at.append(np.zeros_like(at[0]))
             peaks.append(np.full(len(r), np.nan))
     return Found(np.array(at), np.array(peaks, np.float64), sums, counts)
+
+
+def power_of_two(size: Array) -> Array:
+    """The largest power of two that is no larger, in place: the number with its mantissa masked away.
+
+    An ulp is 2**-mantissa_bits times as much.
+    """
+    bits, mask = _POWER_OF_TWO[size.dtype.itemsize]
+    return np.bitwise_and(size.view(bits), mask, out=size.view(bits)).view(size.dtype)
 
 
 def shares(d: Array, allowed: Array, out: Array) -> Array:

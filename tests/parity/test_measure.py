@@ -265,7 +265,19 @@ def test_a_sieve_keeps_what_a_division_finds(scale, dtype):
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             larger = np.divide(d, of) > factor
         assert larger.any()
-        assert (above(d, of, factor, None) | ~larger).all()
+        assert set(larger.nonzero()[0]) <= set(above(d, of, factor))
+
+
+def test_a_sieve_with_a_factor_that_has_lost_its_digits():
+    """1.6 of the smallest float32 is rounded to 2 of it, which 1.8 is not larger than."""
+    smallest = float(np.finfo(np.float32).smallest_subnormal)
+    d, of = np.array([1.8 * smallest * 2**20, 0, smallest], np.float32), np.array([2**20, 1, 0], np.float32)
+    assert above(d, of, 1.6 * smallest).tolist() == [0, 2]
+
+
+def test_nothing_is_not_larger_than_nothing():
+    """Where a row is zero on both sides nothing passes through the sieve for it."""
+    assert above(np.array([0, 2, 0], "float32"), np.array([0, 1, 1], "float32"), 1.0).tolist() == [1]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
