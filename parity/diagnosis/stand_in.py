@@ -8,9 +8,10 @@ the run, the budget of a tensor in a step is
 
     MARGIN * (max over members and elements |member - straight| * u / SIZE + u * max |straight|)
 
-where the drift of a step counts for no less than that of the median step: of a tensor with a single element, all
-members can be close by chance. MARGIN covers what so few members miss; tests/parity/diagnosis/test_stand_in.py holds
-that null runs use a fraction.
+where the drift of a step counts for no less than the lower quartile of all steps: of a tensor with a single element,
+all members can be close by chance. No more than that, since a step may magnify rounding a hundred times more than
+those beside it. MARGIN covers what so few members miss; tests/parity/diagnosis/test_stand_in.py holds that null runs
+use a fraction.
 """
 
 from __future__ import annotations
@@ -96,13 +97,19 @@ class StandIn:
 def _budgets(drifts: Sequence[Mapping[Key, Array]], sizes: Sequence[Mapping[Key, Array]], u: float) -> Told:
     """MARGIN times the drift, scaled to u, with what a unit roundoff of the tensor itself is."""
     keys = sizes[0]
-    typical = {key: np.median(np.concatenate([drift[key] for drift in drifts if key in drift])) for key in keys}
+    least = {key: _lower_quartile([drift[key] for drift in drifts if key in drift]) for key in keys}
     # A comparison that rounding can tip is tipped whole, however small the rounding.
     scale = {key: 1 / u if key.phase == "metrics" else 1 / SIZE for key in keys}
     return [
-        {key: MARGIN * u * (np.maximum(drift[key], typical[key]) * scale[key] + size) for key, size in of_piece.items()}
+        {key: MARGIN * u * (np.maximum(drift[key], least[key]) * scale[key] + size) for key, size in of_piece.items()}
         for of_piece, drift in zip(sizes, drifts, strict=True)
     ]
+
+
+def _lower_quartile(parts: list[Array]) -> float:
+    """Of fewer than five numbers the smallest."""
+    rising = np.sort(np.concatenate(parts))
+    return float(rising[(len(rising) - 1) // 4])
 
 
 def computes_in_float32(choices: Choices) -> bool:
