@@ -52,6 +52,8 @@ STEP = 2.0**-10
 NAMED = {"absent": 0.0, "half": 0.5, "double": 2.0}
 ROUNDING = 1e-9
 """So near to a number that somebody wrote down is that number, in a fit."""
+UNROUNDED = 2.0**-23
+"""What rounding to float32 changes of a product of two constants, in proportion."""
 CHANCE = 1e-4
 """Of all numbers about one in a thousand is that near to a fraction p / q, times 1 / q**2, by chance."""
 NEAR = 1e-3

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from parity.diagnosis.evidence import Evidence
-from parity.diagnosis.factors import Fit, brief, numbers_of, without_numbers
+from parity.diagnosis.factors import DENOMINATORS, UNROUNDED, Fit, brief, numbers_of, without_numbers
 from parity.diagnosis.tried import BEAM, Progress, Set, Tried, beam_of, rank
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Numbered:
         larger = [tried for one in self.beam for tried in self.search.tried_until(until, self._larger(one, on), on)]
         grown = [without_numbers(tried.choices) for tried in beam_of(larger)]
         again = (base for one in self.disproved for base in (without_numbers(one), *self._in_words(one)))
-        bases = dict.fromkeys([*map(self._names, named), *again, *grown])
+        bases = dict.fromkeys([*map(self._names, named), *again, *grown, *self._unrounded()])
         fits = [self._fit(base, on) for base in bases if not self.search.out_of_time(until)]
         if self.search.stopped:  # half a round says nothing; what was followed is gone on with
             return
@@ -103,6 +104,17 @@ class Numbered:
         for _, names in self._named(choices):
             yield from (without_numbers(choices) | {one} for one in names)
 
+    def _unrounded(self) -> Iterator[Set]:
+        """The names, and constants that are not rounded, where a number is nearly one of few digits.
+
+        Lambdas of several layers are rounded by different shares: no number makes up for all.
+        """
+        exact = [one for one in self.search.singles if one[1] == "exact"]
+        for tried in self.beam:
+            names = without_numbers(tried.choices)
+            if any(map(_nearly_brief, numbers_of(tried.choices))):
+                yield from (names | {one} for one in exact if one[0] not in dict(names))
+
     def _named(self, choices: Set) -> Iterator[tuple[tuple[str, str], list[tuple[str, str]]]]:
         """Each number, and what has a name of its convention."""
         for number in sorted(choices - without_numbers(choices)):
@@ -116,6 +128,12 @@ class Numbered:
     def _names(self, choices: Set) -> Set:
         """What is no factor that may be a number: those with a name are but near to it, where there is one."""
         return frozenset(one for one in choices if one[0] not in self.search.stand_in.factors)
+
+
+def _nearly_brief(number: Fraction) -> bool:
+    """Whether a number of many digits differs from one of few by no more than constants that are rounded to float32."""
+    few = number.limit_denominator(DENOMINATORS[-1])
+    return 0 < abs(few - number) < UNROUNDED * abs(number)
 
 
 def _told(choices: Set) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -59,29 +59,30 @@ class Scales:
         seen = ~np.isnan(self.needed + sum(self._of(one) for one in sorted(factors)))
         return all((np.abs(self._of(one)[seen]) > SAME).any() for one in factors)
 
-    def number(self, code: str, beside: Set) -> str | None:
-        """Which number of this convention makes up what is needed beside others; None where none of few digits does."""
-        if (slope := self._slope(code)) is None:
+    def numbers(self, codes: Sequence[str], beside: Set) -> list[str] | None:
+        """Which numbers of these conventions make up what is needed beside others.
+
+        None where none of few digits do, or where they are not told apart.
+        """
+        slopes = [self._slope(code) for code in codes]
+        if any(slope is None for slope in slopes):
             return None
+        columns = np.stack([slope for slope in slopes if slope is not None], axis=1)
         off = self.needed_loose - sum(self._loose(one) for one in sorted(beside - self.rest))
-        known = ~np.isnan(off) & ~np.isnan(slope)
+        known = ~np.isnan(off) & ~np.isnan(columns).any(axis=1)
         # A loss that is told of another time changes by more than a factor, in parts as well.
-        numbers = (self._number(off[of], slope[of]) for of in (known, known & self._sure))
+        numbers = (self._numbers(off[of], columns[of]) for of in (known, known & self._sure))
         return next(filter(None, numbers), None)
 
-    def _number(self, off: Array, slope: Array) -> str | None:
-        if not off.size:
+    def _numbers(self, off: Array, slopes: Array) -> list[str] | None:
+        count = slopes.shape[1]
+        if len(off) < count or not (np.abs(slopes).max(axis=0) >= SAME).all():
             return None
-        steepest = int(np.abs(slope).argmax())
-        if abs(slope[steepest]) < SAME:
+        powers, _, rank, _ = np.linalg.lstsq(slopes, off, rcond=SAME)
+        if rank < count or not (np.abs(off - slopes @ powers) < SAME).all():
             return None
-        power = float(off[steepest] / slope[steepest])
-        if not (np.abs(off - power * slope) < SAME).all() or not SAME < abs(power) < LARGEST:
-            return None
-        factor = math.exp(power)
-        if any(abs(factor - of) < SAME for of in NAMED.values()):
-            return None  # it has a name
-        return next((text for text in simpler(factor) if abs(math.log(Fraction(text)) - power) < SAME), None)
+        texts = [_written(power) for power in powers.tolist()]
+        return None if None in texts else [text for text in texts if text is not None]
 
     def _of(self, one: tuple[str, str]) -> Array:
         return np.where(self._sure, self._loose(one), np.nan)
@@ -123,6 +124,16 @@ class Scales:
 
     def _keys(self, told: OfPiece) -> list[Key]:
         return [key for key in self.search.keys if key in told and told[key].dtype.kind == "f"]
+
+
+def _written(power: float) -> str | None:
+    """The number of few digits that has this logarithm; None where it has a name."""
+    if not SAME < abs(power) < LARGEST:
+        return None
+    factor = math.exp(power)
+    if any(abs(factor - of) < SAME for of in NAMED.values()):
+        return None
+    return next((text for text in simpler(factor) if abs(math.log(Fraction(text)) - power) < SAME), None)
 
 
 def _is_part(key: Key) -> bool:

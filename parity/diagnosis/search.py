@@ -246,9 +246,18 @@ class Search:
 
     def factors(self, codes: Iterable[str] = FACTORS) -> dict[str, list[tuple[str, str]]]:
         """Code -> factors; those that were seen to make no difference by themselves make none beside others, mostly."""
-        shown = {one for (_, one), begins in self._begins.items() if begins is not None}
-        idle = {single for _, one in self._begins if one not in shown for single in one}
-        return {code: [one for one in self.singles if one[0] == code and one not in idle] for code in codes}
+        return {code: [one for one in self.singles if one[0] == code and not self._idle(one)] for code in codes}
+
+    def _idle(self, single: tuple[str, str]) -> bool:
+        """Whether it was tried by itself and made no difference; in all steps, as a smaller batch may come late."""
+        one = frozenset([single])
+        keys = [(on.steps, one) for on in (self.quick, self.evidence)]
+        begins = [self._begins[key] for key in keys if key in self._begins]
+        if not begins or any(begins):
+            return False
+        for choices in (frozenset[tuple[str, str]](), one):
+            self.try_set(choices, self.evidence)
+        return self._begins.get(keys[-1]) is None
 
     def needed(self, proved: Tried) -> Tried:
         """What is left of a set without what explains nothing in it, and with one convention where two are no better.

@@ -53,6 +53,18 @@ def test_names_are_found_beside_numbers(case):
     assert frozenset(planted.items()) in readings(search, [frozenset(one.items()) for one in found])
 
 
+def test_constants_that_are_not_rounded_beside_a_number():
+    """Of several lambdas, which no number makes up for: looked for where a number is nearly one of few digits."""
+    on = bench()
+    search = Search(on.stand_in, on.told({"l2.penalty": "0.7", "l2.constant": "exact"}))
+    numbered, exact = Numbered(search), frozenset({("l2.constant", "exact")})
+    for number, nearly in (("0.69999998957", True), ("0.7", False), ("0.6999", False), ("0.69999999", True)):
+        numbered.beam = [search.try_set(frozenset({("l2.penalty", number)}))]
+        assert (exact in numbered._unrounded()) == nearly
+    numbered.grow((), search.evidence, math.inf)
+    assert (search.evidence.steps, exact) in numbered._fits
+
+
 def test_what_seems_absent_may_be_somewhere_else():
     """With a decay that is no gradient, a factor of the gradient is fitted that leaves nothing of it."""
     search, _ = searched(bench("gradients"), {})

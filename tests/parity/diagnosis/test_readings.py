@@ -118,6 +118,11 @@ OTHER_NUMBERS = {
         {"adam.epsilon_value": "1e-8", "l2.gradient": "0.7"},
         ("weights", {"optimizer": ADAM}),
     ),
+    "two of a penalty, one of which is told": (
+        {"l2.gradient": "17/7", "l2.penalty": "0.7"},
+        {"l2.penalty": "1.7", "l2.reported": "0.7"},
+        ("everything", {}),
+    ),
     "a sum, also in the smaller batch": (
         {"loss.factor": "7", "data.partial_batch": "full_size"},
         {"loss.factor": "0.7", "loss.batch": "sum"},
@@ -134,7 +139,9 @@ OTHER_NUMBERS = {
 def found(choices, level, settings):
     """The readings of this, if it is what the search found."""
     on, choices = bench(level, **settings), frozenset(choices.items())
-    return readings(Search(on.stand_in, on.told(choices)), [choices])
+    search = Search(on.stand_in, on.told(choices))
+    search.try_set(frozenset())  # as every search begins: budgets for ranking are those of the first set
+    return readings(search, [choices])
 
 
 @pytest.mark.parametrize("case", OTHER_NUMBERS)
@@ -153,8 +160,27 @@ def test_beside_any_name_a_number_is_looked_for():
     choices = frozenset({("l2.penalty", "1.7")})
     search = Search((on := bench("everything")).stand_in, on.told(choices))
     scales = Scales(search, choices)
-    told = [scales.number("l2.penalty", frozenset({one})) for one in search.singles if one[0] != "l2.penalty"]
-    assert "1.7" in told
+    told = [scales.numbers(["l2.penalty"], frozenset({one})) for one in search.singles if one[0] != "l2.penalty"]
+    assert ["1.7"] in told
+
+
+def test_two_numbers_that_scale_the_same_are_not_told_apart():
+    choices = frozenset({("loss.factor", "0.7"), ("l2.penalty", "1.7")})
+    search = Search((on := bench("everything")).stand_in, on.told(choices))
+    scales = Scales(search, choices)
+    assert scales.numbers(["l2.penalty", "loss.factor"], frozenset()) == ["1.7", "0.7"]
+    assert scales.numbers(["l2.penalty", "l2.penalty"], frozenset({("loss.factor", "0.7")})) is None
+
+
+def test_numbers_in_the_proportion_in_which_two_readings_differ():
+    """What plain weights show of a rate, a loss and a penalty is two products of them."""
+    planted = {"learning_rate.scale": "0.7", "loss.factor": "half", "l2.penalty": "0.7"}
+    same = {"learning_rate.scale": "0.35", "l2.penalty": "1.4"}, {"loss.factor": "0.35", "l2.penalty": "0.49"}
+    on = bench("weights")
+    search = Search(on.stand_in, on.told(planted))
+    named = readings(search, [frozenset(one.items()) for one in same])
+    assert frozenset(planted.items()) in named
+    assert all(search.prove(one).explains for one in named)
 
 
 def test_what_is_told_first_is_gone_on_with_first(monkeypatch):

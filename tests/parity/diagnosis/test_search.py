@@ -257,3 +257,16 @@ def test_what_is_about_another_optimizer_is_not_tried(optimizer, families):
     ]
     for one in left_out:  # it makes no difference indeed
         assert search.prove(frozenset([one])).explains
+
+
+@pytest.mark.parametrize(("batch", "shows"), [(6, True), (5, False)])
+def test_a_factor_that_shows_late_is_one(batch, shows):
+    """The batch that is smaller is the fourth of 20 examples, later than the steps that are tried first."""
+    on = bench(batch_size=batch)
+    search = Search(on.stand_in, on.told({"loss.factor": "half"}))
+    assert search.quick.steps < 4
+    for choices in (frozenset(), *(frozenset([single]) for single in search.singles)):
+        search.try_set(choices)
+    assert (
+        ("data.partial_batch", "full_size") in search.factors(["data.partial_batch"])["data.partial_batch"]
+    ) == shows
