@@ -26,6 +26,14 @@ LARGEST = math.log(1e6)
 ALL_FACTORS = (*FACTORS, "loss.reported", "data.partial_batch")
 
 
+class _Certain:
+    """By how much one factor scales what no more has changed of."""
+
+    def __init__(self, scale: Array) -> None:
+        self.scale, self.known = scale, ~np.isnan(scale)
+        self.moves = np.abs(scale) > SAME
+
+
 class Scales:
     """By how much factors scale what is told, as far as they do no more: those of a product multiply.
 
@@ -44,6 +52,8 @@ class Scales:
         """Also of parts of a loss, of which nobody can see that no more has changed."""
         self.needed_loose = self._scale(choices)
         self.needed = np.where(self._sure, self.needed_loose, np.nan)
+        self._known = ~np.isnan(self.needed)
+        self._certain: dict[tuple[str, str], _Certain] = {}
         self._slopes: dict[str, Array | None] = {}
 
     def allow(self, choices: Set) -> bool:
@@ -51,13 +61,14 @@ class Scales:
         factors = choices - self.rest
         if not self.rest <= choices or not all(one in self.loose or is_number("=".join(one)) for one in factors):
             return True
-        off = sum(self._of(one) for one in sorted(factors)) - self.needed
+        off = sum(self._of(one).scale for one in sorted(factors)) - self.needed
         return bool((np.isnan(off) | (np.abs(off) < SAME)).all())
 
     def show(self, factors: Set) -> bool:
         """Whether each of these is seen to scale something of which nothing but their product shows."""
-        seen = ~np.isnan(self.needed + sum(self._of(one) for one in sorted(factors)))
-        return all((np.abs(self._of(one)[seen]) > SAME).any() for one in factors)
+        certain = [self._of(one) for one in factors]
+        seen = np.logical_and.reduce([self._known, *(one.known for one in certain)])
+        return all((one.moves & seen).any() for one in certain)
 
     def numbers(self, codes: Sequence[str], beside: Set) -> list[str] | None:
         """Which numbers of these conventions make up what is needed beside others.
@@ -84,8 +95,10 @@ class Scales:
         texts = [_written(power) for power in powers.tolist()]
         return None if None in texts else [text for text in texts if text is not None]
 
-    def _of(self, one: tuple[str, str]) -> Array:
-        return np.where(self._sure, self._loose(one), np.nan)
+    def _of(self, one: tuple[str, str]) -> _Certain:
+        if one not in self._certain:
+            self._certain[one] = _Certain(np.where(self._sure, self._loose(one), np.nan))
+        return self._certain[one]
 
     def _loose(self, one: tuple[str, str]) -> Array:
         if one not in self.loose:
