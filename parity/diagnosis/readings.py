@@ -183,13 +183,14 @@ def _along(choices: Set, other: Set, search: Search) -> Iterator[Set]:
     if names != without_numbers(other):
         return
     ours, theirs = (dict(one - names) for one in (choices, other))
-    apart = {
-        code: math.log(Fraction(theirs.get(code, "1")) / Fraction(ours.get(code, "1"))) for code in {**ours, **theirs}
-    }
+    shares = {code: Fraction(theirs.get(code, "1")) / Fraction(ours.get(code, "1")) for code in {**ours, **theirs}}
+    if min(shares.values()) < 0:  # of another sign: there is nothing between
+        return
+    apart = {code: math.log(share) for code, share in shares.items()}
     for code, name in search.singles:
         if code in theirs and code not in ours and NAMED.get(name):
-            share = math.log(NAMED[name]) / apart[code]
-            numbers = {of: float(Fraction(text)) * math.exp(share * apart[of]) for of, text in ours.items()}
+            way = math.log(NAMED[name]) / apart[code]
+            numbers = {of: float(Fraction(text)) * math.exp(way * apart[of]) for of, text in ours.items()}
             written_so = itertools.product(*([(of, text) for text in simpler(near)] for of, near in numbers.items()))
             sets = (names | {(code, name), *one} for one in written_so)
             yield from (one for one in sets if _no_more(one, choices))

@@ -183,6 +183,14 @@ def test_numbers_in_the_proportion_in_which_two_readings_differ():
     assert all(search.prove(one).explains for one in named)
 
 
+def test_between_numbers_of_another_sign_there_is_none():
+    """A step uphill: the loss turned round, and the penalty with it, or the rate alone."""
+    same = {"learning_rate.scale": "-0.35", "l2.penalty": "1.4"}, {"loss.factor": "-0.35", "l2.penalty": "-0.49"}
+    on = bench("weights")
+    search, sets = Search(on.stand_in, on.told(same[0])), [frozenset(one.items()) for one in same]
+    assert set(sets) <= set(readings(search, sets))
+
+
 def test_what_is_told_first_is_gone_on_with_first(monkeypatch):
     """Half of a sum over six examples is a sum over three outputs."""
     choices = {"loss.batch": "sum", "loss.factor": "half", "gradient.bias": "missing"}
