@@ -184,7 +184,7 @@ def _along(choices: Set, other: Set, search: Search) -> Iterator[Set]:
         return
     ours, theirs = (dict(one - names) for one in (choices, other))
     shares = {code: Fraction(theirs.get(code, "1")) / Fraction(ours.get(code, "1")) for code in {**ours, **theirs}}
-    if min(shares.values()) < 0:  # of another sign: there is nothing between
+    if any(share < 0 for share in shares.values()):  # of another sign: there is nothing between
         return
     apart = {code: math.log(share) for code, share in shares.items()}
     for code, name in search.singles:
