@@ -57,6 +57,11 @@ class Evidence:
         return len({piece.arrays[Key("batch", "x")].shape[1] for piece in self.pieces}) > 1
 
     @property
+    def finite(self) -> bool:
+        """Whether all that the candidate tells are finite numbers."""
+        return all(np.isfinite(piece.arrays[key]).all() for piece in self.pieces for key in self.keys)
+
+    @property
     def keys(self) -> list[Key]:
         """What the candidate tells, its batches left out: they are what it was given."""
         return [key for key in self.pieces[0].arrays if key.phase != "batch"]

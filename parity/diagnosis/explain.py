@@ -190,7 +190,7 @@ def diagnose(
         if odd:
             return ended(unable=f"{SAME}; {odd}")
         return ended(unable=f"{SAME}, but for rounding: {TIGHTER}" if fixed else SAME, rounding=fixed)
-    if nowhere := _no_number(search.try_set(makes, search.evidence), search.evidence):
+    if not search.evidence.finite and (nowhere := _no_number(search.try_set(makes, search.evidence), search.evidence)):
         return ended(unable=nowhere)
     found, best = search.run()
     if not found:

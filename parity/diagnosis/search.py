@@ -249,12 +249,14 @@ class Search:
         return {code: [one for one in self.singles if one[0] == code and not self._idle(one)] for code in codes}
 
     def _idle(self, single: tuple[str, str]) -> bool:
-        """Whether it was tried by itself and made no difference; in all steps, as a smaller batch may come late."""
+        """Whether it was tried by itself and made no difference; in all steps, if a smaller batch may come late."""
         one = frozenset([single])
         keys = [(on.steps, one) for on in (self.quick, self.evidence)]
         begins = [self._begins[key] for key in keys if key in self._begins]
         if not begins or any(begins):
             return False
+        if not self.evidence.uneven:
+            return True
         for choices in (frozenset[tuple[str, str]](), one):
             self.try_set(choices, self.evidence)
         return self._begins.get(keys[-1]) is None
