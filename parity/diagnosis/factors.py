@@ -315,6 +315,11 @@ def simpler(factor: float) -> Iterator[str]:
     yield from map(written, dict.fromkeys(filter(None, nearest)))
 
 
+def rounder(number: Fraction) -> list[str]:
+    """Numbers of few digits, of which rounding constants to float32 may have made this one; the simplest first."""
+    return [few for few in simpler(float(number)) if 0 < abs(Fraction(few) / number - 1) < UNROUNDED]
+
+
 def written(number: Fraction) -> str:
     """As a decimal where that has few digits, and else as a fraction."""
     short = number.denominator > 1 and (number * DENOMINATORS[-1]).denominator == 1

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from parity.diagnosis.evidence import Evidence
-from parity.diagnosis.factors import DENOMINATORS, UNROUNDED, Fit, brief, numbers_of, without_numbers
+from parity.diagnosis.factors import Fit, brief, numbers_of, rounder, without_numbers
 from parity.diagnosis.tried import BEAM, Progress, Set, Tried, beam_of, rank
 
 if TYPE_CHECKING:
@@ -112,7 +111,7 @@ class Numbered:
         exact = [one for one in self.search.singles if one[1] == "exact"]
         for tried in self.beam:
             names = without_numbers(tried.choices)
-            if any(map(_nearly_brief, numbers_of(tried.choices))):
+            if any(map(rounder, numbers_of(tried.choices))):
                 yield from (names | {one} for one in exact if one[0] not in dict(names))
 
     def _named(self, choices: Set) -> Iterator[tuple[tuple[str, str], list[tuple[str, str]]]]:
@@ -128,12 +127,6 @@ class Numbered:
     def _names(self, choices: Set) -> Set:
         """What is no factor that may be a number: those with a name are but near to it, where there is one."""
         return frozenset(one for one in choices if one[0] not in self.search.stand_in.factors)
-
-
-def _nearly_brief(number: Fraction) -> bool:
-    """Whether a number of many digits differs from one of few by no more than constants that are rounded to float32."""
-    few = number.limit_denominator(DENOMINATORS[-1])
-    return 0 < abs(few - number) < UNROUNDED * abs(number)
 
 
 def _told(choices: Set) -> float:

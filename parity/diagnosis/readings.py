@@ -25,7 +25,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from parity.conventions import is_number
-from parity.diagnosis.factors import NAMED, ROUNDING, UNROUNDED, fitted, numbers_of, simpler, without_numbers, written
+from parity.diagnosis.factors import NAMED, fitted, numbers_of, rounder, simpler, without_numbers, written
 from parity.diagnosis.scales import ALL_FACTORS, Scales, without_factors
 from parity.diagnosis.search import Search
 from parity.diagnosis.tried import Set
@@ -77,7 +77,8 @@ def _told(choices: Set) -> float:
 
 def _no_more(choices: Set, than: Set) -> bool:
     """Whether there is no more to tell; that is a sum of logarithms, which are rounded."""
-    return _told(choices) <= _told(than) + ROUNDING
+    length, of_other = _told(choices), _told(than)
+    return length < of_other or math.isclose(length, of_other)
 
 
 def _length(number: Fraction) -> tuple[float, float]:
@@ -201,11 +202,9 @@ def _rounder(search: Search, choices: Set) -> Iterator[Set]:
 
     0.6999999895691874 is 0.7 beside a lambda that is not rounded to float32.
     """
-    for code, text in sorted(choices - without_numbers(choices)):
-        number = Fraction(text)
-        for few in simpler(float(number)):
-            if 0 < abs(Fraction(few) / number - 1) < UNROUNDED:
-                yield from (choices - {(code, text)} | {(code, few), single} for single in search.singles)
+    for one in sorted(choices - without_numbers(choices)):
+        for few in rounder(Fraction(one[1])):
+            yield from (choices - {one} | {(one[0], few), single} for single in search.singles)
 
 
 def _over_a_size(search: Search, choices: Set) -> Iterator[Set]:

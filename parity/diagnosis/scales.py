@@ -75,10 +75,10 @@ class Scales:
 
         None where none of few digits do, or where they are not told apart.
         """
-        slopes = [self._slope(code) for code in codes]
-        if any(slope is None for slope in slopes):
+        slopes = [slope for code in codes if (slope := self._slope(code)) is not None]
+        if len(slopes) < len(codes):
             return None
-        columns = np.stack([slope for slope in slopes if slope is not None], axis=1)
+        columns = np.stack(slopes, axis=1)
         off = self.needed_loose - sum(self._loose(one) for one in sorted(beside - self.rest))
         known = ~np.isnan(off) & ~np.isnan(columns).any(axis=1)
         # A loss that is told of another time changes by more than a factor, in parts as well.
@@ -92,8 +92,8 @@ class Scales:
         powers, _, rank, _ = np.linalg.lstsq(slopes, off, rcond=SAME)
         if rank < count or not (np.abs(off - slopes @ powers) < SAME).all():
             return None
-        texts = [_written(power) for power in powers.tolist()]
-        return None if None in texts else [text for text in texts if text is not None]
+        texts = [text for power in powers.tolist() if (text := _written(power)) is not None]
+        return texts if len(texts) == count else None
 
     def _of(self, one: tuple[str, str]) -> _Certain:
         if one not in self._certain:
