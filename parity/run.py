@@ -10,8 +10,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 
-import numpy as np
-
 from parity.arbiter import Arbitration, arbitrate
 from parity.config import Experiment, Precision
 from parity.data import Dataset, Schedule, load_dataset
@@ -20,17 +18,16 @@ from parity.errors import SideError, UsageError
 from parity.gradcheck import GradCheck, check_gradients
 from parity.held import Measures
 from parity.judge import Judge
-from parity.lockstep import common_spans, draw_weights, given_weights, lockstep, start_weights
+from parity.lockstep import common_spans, lockstep
 from parity.one_thread import one_thread
 from parity.protocol import Array, Lane
 from parity.result import Crash, Result, Run
 from parity.sides import STAND_IN, LoadedSide, SideLike, load_side
-from parity.state import check_began, common_state
+from parity.start import common_start, weights_in_float64
+from parity.state import common_state
 from parity.trace import TraceSide
 from parity.trace.keep import Keep
 from parity.trace.manifest import PRECISIONS
-from parity.trace.side import same_bits
-from parity.untold import UNDRAWN
 from parity.verdict import Divergence, Kind
 from parity.watch import Watch
 
@@ -102,7 +99,7 @@ def diff(
         started = time.perf_counter()
         try:
             converted = dataset.astype(precision)
-            start = _common_start(experiment, sides, converted, judge, weights)
+            start = common_start(experiment, sides, converted, judge, weights)
             begun[precision] = start, _kept(experiment, sides, converted, start, judge, runs) if explain else None
             watch = Watch(experiment, converted, start, judge, stand_in, lanes, envelope, begun[precision][1])
             train(experiment, sides, converted, start, watch, lanes, progress, planned)
@@ -248,7 +245,7 @@ def _gradcheck(
     handed: Mapping[str, Array] | None,
 ) -> GradCheck:
     live = tuple(side for side in sides if not side.can("spans")) or (load_side(STAND_IN),)
-    return check_gradients(experiment, sides, dataset, _weights_float64(experiment, live, dataset, handed))
+    return check_gradients(experiment, sides, dataset, weights_in_float64(experiment, live, dataset, handed))
 
 
 def _arbitrated(
@@ -262,75 +259,11 @@ def _arbitrated(
     if judge is None or judge.evidence is None or judge.evidence.lane == "free":
         return None
     try:
-        weights = _weights_float64(experiment, sides, dataset, handed)
+        weights = weights_in_float64(experiment, sides, dataset, handed)
         return arbitrate(experiment, sides, dataset.astype("float64"), weights, judge)
     except UsageError as why:  # a recorded side was not recorded in float64, or from other weights
         assert judge.first is not None
         return Arbitration(judge.first.step, judge.first.key, why_not=str(why))
-
-
-def _weights_float64(
-    experiment: Experiment, sides: Iterable[LoadedSide], dataset: Dataset, handed: Mapping[str, Array] | None
-) -> Mapping[str, Array]:
-    return _begun(experiment, tuple(sides), _drawn(experiment, sides, dataset, "float64"), dataset, handed)
-
-
-def _drawn(
-    experiment: Experiment, sides: Iterable[LoadedSide], dataset: Dataset, precision: Precision
-) -> list[Mapping[str, Array] | None]:
-    """What each side draws, and where none does what the built-in network draws."""
-    inputs = dataset.x.shape[1]
-    drawn = [draw_weights(side, experiment, inputs, precision) for side in sides]
-    if all(weights is None for weights in drawn):
-        drawn.append(draw_weights(load_side(STAND_IN), experiment, inputs, precision))
-    return drawn
-
-
-def _begun(
-    experiment: Experiment,
-    sides: tuple[LoadedSide, ...],
-    drawn: Iterable[Mapping[str, Array] | None],
-    dataset: Dataset,
-    handed: Mapping[str, Array] | None,
-) -> dict[str, Array]:
-    """The weights both sides start from; of a recorded reference those that it began with.
-
-    Raises:
-        UsageError: it began with others than the experiment names, or with another optimizer state.
-    """
-    inputs = dataset.x.shape[1]
-    precision: Precision = "float64" if dataset.x.dtype == np.float64 else "float32"
-    reference = sides[0]
-    if not reference.can("spans"):
-        return start_weights(experiment, drawn, inputs, precision, handed)
-    began = reference.side.began(precision)
-    start = start_weights(experiment, [began], inputs, precision, handed)
-    if other := [name for name in start if not same_bits(start[name], began[name])]:
-        told = f"{reference.name}: began with other weights than the experiment names: {other[0]} differs"
-        raise UsageError(f"{told}; to begin with those of the recording, --set initial_weights=none")
-    check_began(reference.name, experiment, reference.side.trace(precision).state(), inputs)
-    return start
-
-
-def _common_start(
-    experiment: Experiment,
-    sides: tuple[LoadedSide, LoadedSide],
-    dataset: Dataset,
-    judge: Judge,
-    handed: Mapping[str, Array] | None,
-) -> dict[str, Array]:
-    """The weights both sides start from; what both of them draw by themselves is compared."""
-    drawn = _drawn(experiment, sides, dataset, judge.precision)
-    start = _begun(experiment, sides, drawn, dataset, handed)
-    # A recorded side tells what it began with, which says nothing of how it would have drawn what it was given. What it
-    # began with is held against what it was to begin with when its first step is.
-    handed_on = sides[1].can("spans") and not sides[1].side.draws(judge.precision)
-    if drawn[0] is not None and drawn[1] is not None and not handed_on:
-        given = (handed or given_weights(experiment)) if any(side.can("spans") for side in sides) else {}
-        judge.take_start({name: array for name, array in drawn[0].items() if name not in given}, drawn[1])
-    if drawn[1] is None:
-        judge.missing["initial weights"] = UNDRAWN
-    return start
 
 
 def _compared_steps(schedule: Schedule, sides: tuple[LoadedSide, LoadedSide], judge: Judge) -> int:
