@@ -64,7 +64,7 @@ class Dense:
     def forward(self, x):
         self.x = x
         self.z = self.affine(x)
-        self.z.flags.writeable = False  # what is worked out of it from here on goes on to hold
+        self.z.setflags(write=False)  # what is worked out of it from here on goes on to hold
         self.a = self.activation.forward(self.z)
         return self.a
 
