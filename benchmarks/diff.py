@@ -25,7 +25,7 @@ from typing import Any
 EXAMPLES = 2048
 
 
-def experiments(steps: int) -> dict[str, Any]:
+def experiments(steps: int, features: int = 784) -> dict[str, Any]:
     from parity.config import Experiment
 
     def dense(units: int, activation: str, l2: float) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def experiments(steps: int) -> dict[str, Any]:
                 "name": name,
                 "data": {
                     "source": "classification",
-                    "features": 784,
+                    "features": features,
                     "classes": 10,
                     "samples": EXAMPLES,
                     "one_hot": 10,
@@ -100,6 +100,7 @@ def time_fit(experiment: Any) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=1984, help="steps of each run, a multiple of 64")
+    parser.add_argument("--features", type=int, default=784, help="inputs of the network")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--lane", choices=["local", "free", "both"], default="both")
     parser.add_argument("--precision", choices=["float32", "float64", "both"], default="float32", help="of the diff")
@@ -110,10 +111,11 @@ def main() -> None:
     lanes = ("local", "free") if arguments.lane == "both" else (arguments.lane,)
 
     precision = "both precisions" if arguments.precision == "both" else arguments.precision
-    print(f"784-30-10, batch 32, {precision}, {arguments.steps} steps, medians of {arguments.repeats} runs, ms a step")
+    sizes, runs = f"{arguments.features}-30-10, batch 32", f"medians of {arguments.repeats} runs"
+    print(f"{sizes}, {precision}, {arguments.steps} steps, {runs}, ms a step")
     print(f"{'':26}{'fit':>8}{'diff':>8}{'ratio':>8}    {'fit':>8}{'diff':>8}{'ratio':>8}")
     print(f"{'':26}{'------- steady --------':>24}    {'-------- whole --------':>24}")
-    for name, experiment in experiments(arguments.steps).items():
+    for name, experiment in experiments(arguments.steps, arguments.features).items():
         fits, diffs = [], []
         for _ in range(arguments.repeats):
             fits.append(time_fit(experiment))

@@ -21,7 +21,9 @@ from parity.sides import LoadedSide
 from parity.sides.told import weight_shapes
 
 CHUNK_BYTES = 64 * 2**20  # what one side may record in a chunk; several chunks are on their way at once
-CHUNK_STEPS = 40
+SMALL_BYTES = 4 * 2**20  # what is less than that does not show in the memory of a process with TensorFlow in it
+LARGE_STEPS = 40  # of what is more: each chunk costs as much as 10 to 30 steps of a small network, whatever is in it
+CHUNK_STEPS = 256
 
 _Result = TypeVar("_Result")
 Taken = tuple[list[Records], Failure | None]
@@ -259,10 +261,14 @@ def _ahead(function: Callable[[Chunk], _Result], chunks: Iterable[Chunk]) -> Gen
 
 
 def chunk_length(experiment: Experiment, dataset: Dataset, weights: Mapping[str, Array]) -> int:
-    """As many steps as fit the memory set aside: weights, gradients and slots, and what flows through the layers."""
+    """As many steps as fit the memory set aside: weights, gradients and slots, and what flows through the layers.
+
+    Of a small network hundreds; of others 40 while they fit, so that soon as much memory is in use as ever will be.
+    """
     parameters = sum(array.nbytes for array in weights.values())
     # Of a model's own layers nobody knows how much they put out; only the last output is kept of them.
     flowing = dataset.x[0].size + 4 * sum(getattr(layer, "units", 0) for layer in experiment.layers)
     batch_size = Schedule.of(experiment, len(dataset)).batch_size
     step_bytes = 5 * parameters + batch_size * flowing * dataset.x.itemsize
-    return int(np.clip(CHUNK_BYTES // step_bytes, 1, CHUNK_STEPS))
+    steps = max(SMALL_BYTES // step_bytes, min(CHUNK_BYTES // step_bytes, LARGE_STEPS))
+    return int(np.clip(steps, 1, CHUNK_STEPS))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 
 import numpy as np
 import pytest
 
 from parity.config import validate
-from parity.data import load_dataset
-from parity.lockstep import draw_weights, lockstep, start_weights
+from parity.data import Dataset, load_dataset
+from parity.lockstep import chunk_length, draw_weights, lockstep, start_weights
 from parity.protocol import Key
 from parity.run import diff
 from parity.sides import LoadedSide, load_side
@@ -41,6 +42,29 @@ def test_a_single_float_takes_the_precision_of_the_run(tmp_path):
     assert run.first is not None
     assert run.first.key == Key("loss", "loss", "data")
     assert np.isnan(run.first.reference)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "batch_size", "float32", "float64"),
+    [  # a step is 5 numbers for each weight, and for each example the inputs and 4 numbers for each unit
+        ((3, 1), 4, 256, 256),
+        ((64, 30, 10), 32, 56, 40),  # 18 468 numbers a step: 4 MiB are 56 and 28 steps
+        ((784, 30, 10), 32, 40, 40),  # 149 508: 40 steps of either fit 64 MiB
+        ((784, 512, 512, 10), 128, 4, 2),  # 3 978 290: as many as fit 64 MiB
+        ((1024, 2048, 2048, 10), 256, 1, 1),
+    ],
+    ids=str,
+)
+def test_a_chunk_is_as_long_as_pays_and_as_memory_allows(sizes, batch_size, float32, float64):
+    features, *units = sizes
+    layers = [{"units": one} for one in units]
+    given = {"batch_size": batch_size, "layers": layers, "data": EXPERIMENT["data"] | {"features": features}}
+    experiment = validate(EXPERIMENT | given)
+    shapes = {f"{at}": (a + 1, b) for at, (a, b) in enumerate(itertools.pairwise(sizes))}
+    for precision, steps in (("float32", float32), ("float64", float64)):
+        x, y = np.zeros((512, features), precision), np.zeros((512, 1), precision)
+        weights = {name: np.zeros(shape, precision) for name, shape in shapes.items()}
+        assert chunk_length(experiment, Dataset(x, y), weights) == steps
 
 
 class Asked(ScratchSide):
