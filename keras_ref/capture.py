@@ -33,15 +33,23 @@ class Capture:
 
     def steps(self, x: Array, y: Array) -> dict[str, Any]:
         """Train on x (steps, batch, features) and y; the vocabulary of a step, steps as the first axis."""
-        given, x, y = {"x": x, "y": y}, tf.constant(x), tf.constant(y)
-        # One graph for each shape of a batch, whatever the number of steps: compiling takes longer than many steps.
-        any_steps = tuple(tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for tensor in (x, y))
-        if any_steps not in self._compiled:
-            self._make_metrics(x[0], y[0])
-            self._compiled[any_steps] = self._run.get_concrete_function(*any_steps, tf.TensorSpec((), x.dtype))
-        said = self._compiled[any_steps](x, y, tf.ones((), x.dtype))
+        run, one = self._compiled_for(x, y)
+        said = run(tf.constant(x), tf.constant(y), one)
         # The buffer protocol views TensorFlow's memory; `.numpy()` would copy it.
-        return {**given, **tf.nest.map_structure(lambda tensor: np.asarray(memoryview(tensor)), said)}
+        return {"x": x, "y": y, **tf.nest.map_structure(lambda tensor: np.asarray(memoryview(tensor)), said)}
+
+    def _compiled_for(self, x: Array, y: Array) -> tuple[Any, Any]:
+        """The loop for batches of this shape, whatever the number of steps, and the 1 it takes.
+
+        Compiling takes longer than many steps.
+        """
+        batch = tuple((array.shape[1:], array.dtype) for array in (x, y))
+        if batch not in self._compiled:
+            any_steps = (tf.TensorSpec((None, *shape), dtype) for shape, dtype in batch)
+            self._make_metrics(tf.constant(x[0]), tf.constant(y[0]))
+            run = self._run.get_concrete_function(*any_steps, tf.TensorSpec((), x.dtype))
+            self._compiled[batch] = run, tf.ones((), x.dtype)
+        return self._compiled[batch]
 
     def _tap(self, name: str, activation: Any) -> Any:
         """The same activation, which also lets us see what goes in and what comes out."""
