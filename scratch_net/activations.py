@@ -12,13 +12,10 @@ _last = (None, None)  # the array that `softmax_parts` was last asked about, and
 
 
 def sigmoid(z):
-    """`1 / (1 + exp(-z))`; where the exponential overflows, 0, which is less than the smallest normal number off.
-
-    NumPy warns of that overflow unless it is told not to, which takes a quarter as long as all this: `train_step` tells
-    it once for the whole step.
-    """
+    """`1 / (1 + exp(-z))`; where the exponential overflows, 0, which is less than the smallest normal number off."""
     a = np.negative(z)  # and then in place: for large layers new memory costs more than the arithmetic
-    np.exp(a, out=a)
+    with np.errstate(over="ignore"):
+        np.exp(a, out=a)
     a += 1
     return np.reciprocal(a, out=a)
 

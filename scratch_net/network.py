@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from scratch_net.regularizers import penalty_of
 from scratch_net.side_by_side import SideBySide
 
@@ -64,12 +62,11 @@ class Network:
 
     def train_step(self, x, y):
         """One update on the examples x (batch, inputs) with targets y; returns the loss before the update."""
-        with np.errstate(over="ignore"):  # see `sigmoid`
-            x, y = self.batch(x, y)
-            output = self.forward(x)
-            loss = self.loss_of(y, output)
-            gradients = self.gradients(y)
-            self.update(gradients)
+        x, y = self.batch(x, y)
+        output = self.forward(x)
+        loss = self.loss_of(y, output)
+        gradients = self.gradients(y)
+        self.update(gradients)
         return loss
 
     def batch(self, x, y):
@@ -128,8 +125,6 @@ class Network:
         return Gradients(whole, data, penalty)
 
     def add_penalties(self, data, penalty):
-        if not penalty:
-            return data
         return {name: g + penalty[name] if name in penalty else g for name, g in data.items()}
 
     def update(self, gradients):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scratch_net.activations import ACTIVATIONS, Sigmoid, sigmoid, softmax, softmax_parts
+from scratch_net.activations import ACTIVATIONS, sigmoid, softmax, softmax_parts
 from scratch_net.layers import Dense
-from scratch_net.losses import BinaryCrossentropy, CategoricalCrossentropy, MeanSquaredError
+from scratch_net.losses import CategoricalCrossentropy
 from scratch_net.network import Network
 from scratch_net.optimizers import SGD
 
@@ -24,22 +24,11 @@ def test_a_sigmoid_has_all_its_digits_as_far_as_its_exponential_reaches(dtype, l
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_sigmoid_does_nothing_but_overflow_beyond_that(dtype):
+def test_a_sigmoid_is_quiet_beyond_that(dtype):
     z = np.array([-np.inf, -1e4, -750, 0.0, -0.0, 1e-40, 750, np.inf, np.nan], dtype)
-    with np.errstate(all="raise", under="ignore", over="ignore"):
+    with np.errstate(all="raise", under="ignore"):
         found = sigmoid(z)
     np.testing.assert_array_equal(found, np.array([0, 0, 0, 0.5, 0.5, 0.5, 1, 1, np.nan], dtype))
-
-
-@pytest.mark.parametrize("loss", [MeanSquaredError, BinaryCrossentropy])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_step_is_quiet_about_that(loss, dtype):
-    """In its layers, and in a loss that is taken from what goes into the last of them."""
-    kernel = np.array([[-1e4, 1.0]], dtype)
-    network = Network([Dense("dense", kernel, None, Sigmoid(), None, None, None)], loss(), SGD(0.1))
-    with np.errstate(all="raise", under="ignore"):
-        network.train_step(np.ones((1, 1), dtype), np.ones((1, 2), dtype))
-    assert network.layers[0].a[0, 0] == 0
 
 
 def logits(*, frozen):
