@@ -54,12 +54,20 @@ def counted(count: int, what: str) -> str:
 
 
 def percent(used: float, of: str = "budget") -> str:
-    """Share of a budget: 4 %, 1.3e+07 × when it is far beyond."""
+    """Share of a budget: 4 %, 99.7 % where two digits would tell of all of it, 1.3e+07 × when it is far beyond."""
     if math.isinf(used):
         return "must be equal"
     if used > 10:
         return f"{times(used)} {of}"
-    return f"{100 * used:.2g} % of {of}" if used else f"0 % of {of}"
+    return f"{_rounded(100 * used, 100)} % of {of}"
+
+
+def _rounded(number: float, end: float) -> str:
+    """To two digits, or as many as it takes not to be taken for `end`; up to 99999 without an exponent."""
+    digits = 2
+    while float(f"{number:.{digits}g}") == end != number:
+        digits += 1
+    return f"{float(f'{number:.{digits}g}'):.{max(digits, 5)}g}"
 
 
 def of_what(summary: Summary) -> str:
@@ -69,7 +77,7 @@ def of_what(summary: Summary) -> str:
 
 def times(used: float) -> str:
     """How many budgets: 12 ×. Beyond `MOST` the budget is next to nothing, and the figure says nothing any more."""
-    return f"{used:.2g} ×" if used <= MOST else f"more than {MOST:.0e} ×"
+    return f"{_rounded(used, 1)} ×" if used <= MOST else f"more than {MOST:.0e} ×"
 
 
 def place(key: Key) -> str:

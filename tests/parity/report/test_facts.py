@@ -16,14 +16,33 @@ from parity.run import diff
     ("used", "said"),
     [
         (12.3, "12 × budget"),
+        (530.0, "530 × budget"),
+        (28_700.0, "29000 × budget"),
+        (1.37e6, "1.4e+06 × budget"),
         (6.4e16, "6.4e+16 × budget"),
         (6.4e304, "more than 1e+20 × budget"),
         (math.inf, "must be equal"),
         (0.04, "4 % of budget"),
+        (1e-9, "1e-07 % of budget"),
+        (0.994, "99 % of budget"),
+        (0.9961, "99.6 % of budget"),
+        (0.99996, "99.996 % of budget"),
+        (1.0, "100 % of budget"),
+        (1.00004, "100.004 % of budget"),
+        (1.2, "120 % of budget"),
     ],
 )
 def test_how_far_beyond_is_counted_as_long_as_it_says_something(used, said):
     assert facts.percent(used) == said
+
+
+def test_a_little_more_than_the_budget_is_not_all_of_it():
+    assert [facts.times(used) for used in (1.0, 1.0004, 1.26)] == ["1 ×", "1.0004 ×", "1.3 ×"]
+
+
+@pytest.mark.parametrize("used", [math.nextafter(1, 0), math.nextafter(1, 2)])
+def test_nothing_but_the_end_of_a_budget_is_told_as_that(used):
+    assert facts.times(used) != "1 ×"
 
 
 def test_one_is_not_many():
