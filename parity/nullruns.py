@@ -20,6 +20,8 @@ from typing import Any
 
 import click
 import numpy as np
+from rich.console import Console
+from rich.progress import track
 
 from parity import cli
 from parity.config import Experiment
@@ -109,11 +111,22 @@ def _reproduce(run: NullRun, out: Path | None) -> str:
     help="Write the experiments that are worth a look there; else they are printed.",
 )
 def main(runs: int, first: int, seed: int, precision: str, reference: str, bare: bool, out: Path | None) -> None:
-    """Random experiments with the same formulas on both sides; ends 1 when any of them diverges."""
+    """Random experiments with the same formulas on both sides; ends 1 when any of them diverges.
+
+    Where a side fails it ends 3, and on Ctrl-C 130; what was found until then is told.
+    """
     began = time.perf_counter()
     worst: dict[str, NullRun] = {}
     verdicts: Counter[Verdict] = Counter()
-    for run in null_runs(seed, range(first, first + runs), reference=reference, bare=bare, precision=precision):
+    ended = ExitCode.PARITY
+    numbers = range(first, first + runs)
+    found = null_runs(seed, numbers, reference=reference, bare=bare, precision=precision)
+    for run in track(found, "null runs", runs, console=Console(stderr=True), transient=True):
+        if run.result.exit_code in (ExitCode.INTERRUPTED, ExitCode.SIDE_CRASHED):
+            ended = run.result.exit_code
+            crash = run.result.crash
+            click.echo(f"run {run.number}: " + (f"{crash.message}\n{_reproduce(run, out)}" if crash else "interrupted"))
+            break
         verdicts[run.result.verdict] += 1
         for of, used in run.used.items():
             if not run.false_alarm and (of not in worst or used > worst[of].used[of]):
@@ -130,10 +143,10 @@ def main(runs: int, first: int, seed: int, precision: str, reference: str, bare:
         click.echo(f"most used, {of}: {facts.percent(run.used[of])}, run {run.number}, {facts.place(summary.key)}")
         click.echo(_reproduce(run, out))
     counted = ", ".join(f"{verdict} {count}" for verdict, count in sorted(verdicts.items()))
-    click.echo(f"{runs} null runs of seed {seed} in {time.perf_counter() - began:.0f} s: {counted}")
-    false = verdicts[Verdict.DIVERGED]
+    done, false = verdicts.total(), verdicts[Verdict.DIVERGED]
+    click.echo(f"{done} null runs of seed {seed} in {time.perf_counter() - began:.0f} s: {counted or 'none ended'}")
     click.echo(f"{false} false alarms")
-    sys.exit(ExitCode.DIVERGED if false else ExitCode.PARITY)
+    sys.exit(ended or (ExitCode.DIVERGED if false else ExitCode.PARITY))
 
 
 if __name__ == "__main__":

@@ -111,3 +111,40 @@ def test_a_false_alarm_is_1_and_its_experiment_is_told(tmp_path, monkeypatch):
     path = tmp_path / f"null-2-{number}.json"
     again = diff(load_experiment(path), reference="scratch", candidate="scratch[l2.penalty=half]", explain=False)
     assert again.verdict is Verdict.DIVERGED
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"), [(KeyboardInterrupt(), 130, "interrupted"), (ValueError("no more"), 3, "no more")]
+)
+def test_what_was_found_until_it_ends_early_is_told(error, code, told, monkeypatch):
+    """Ctrl-C within a run ends that run with what it has, and must end all."""
+    ended = iter([None, None, error])
+
+    def sometimes(experiment, *, reference, candidate):
+        if (raised := next(ended)) is None:
+            return diff(experiment, reference=reference, candidate=candidate)
+        return diff(experiment, reference=reference, candidate=_raises(raised))
+
+    monkeypatch.setattr(nullruns, "diff", sometimes)
+    said = invoke("--runs", 6, "--seed", 2, "--reference", "scratch", "--precision", "float64")
+    assert said.exit_code == code, said.output
+    (line,) = [line for line in said.output.splitlines() if line.startswith("run 2: ")]
+    assert told in line
+    assert "2 null runs of seed 2" in said.output
+    assert "0 false alarms" in said.output
+
+
+def _raises(error):
+    """A side that comes to its first step and no further."""
+
+    class Raises:
+        def start(self, _, weights):
+            self.w = weights
+
+        def step(self, *_):
+            raise error
+
+        def weights(self):
+            return self.w
+
+    return Raises
