@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from parity.errors import ExitCode
+
 if TYPE_CHECKING:
     from parity.selftest import Rates, Trial
 
@@ -39,6 +41,7 @@ def selftest(
     Trials count in which all that was planted makes a difference. It is named right where it is what was confirmed, or
     told to be what the run cannot tell from that; named wrong where what was confirmed is neither, nor the same in
     other words: the same in every other experiment, too. Ends 1 below its thresholds.
+    Ctrl-C counts what has ended.
 
     \b
     Examples:
@@ -64,40 +67,49 @@ def selftest(
     if unknown := sorted(set(levels) - set(LEVELS)):
         raise click.UsageError(f"--level {unknown[0]!r}: there are {', '.join(LEVELS)}")
     console, thresholds = Console(), Thresholds()
-    rows: list[Rates] = []
+    rows: list[tuple[Rates, str]] = []
 
-    def run(rates: Rates, count: int, trials: Iterable[Trial]) -> Rates:
+    def run(rates: Rates, level: str, count: int, trials: Iterable[Trial]) -> None:
+        rows.append((rates, level))
         for trial in track(trials, rates.title, count, console=Console(stderr=True), transient=True):
             rates.add([trial])
             if verbose and (
                 trial.detected if rates.planted == 0 else not trial.right
             ):  # now: a long run may not come to its end
                 console.print(_line(trial), markup=False, soft_wrap=True)
-        rows.append(rates)
-        return rates
+
+    interrupted = False
+    try:
+        for size in sizes or (() if outside else (0, 1, 2, 3, 4, 5)):
+            count = max(runs, len(all_choices())) if size == 1 else runs
+            for level in levels or LEVELS:
+                rates = Rates(f"{size} at once, {level}", size)
+                run(rates, level, count, run_trials(count, size, level, seed, jobs))
+        for level in (levels or LEVELS) if outside or not sizes else ():
+            rates = Rates(f"outside the catalogue, {level}", None)
+            run(rates, level, runs, run_outside(runs, level, seed, jobs))
+    except KeyboardInterrupt:
+        interrupted = True
 
     planted = Table("planted", "told", "trials", "detected", "named right", "named alone", "wrong", "slowest", box=None)
-    for size in sizes or (() if outside else (0, 1, 2, 3, 4, 5)):
-        count = max(runs, len(all_choices())) if size == 1 else runs
-        for level in levels or LEVELS:
-            rates = run(Rates(f"{size} at once, {level}", size), count, run_trials(count, size, level, seed, jobs))
-            planted.add_row(str(size), *_cells(rates, level, "detected", "right", "alone", "wrong"))
     other = Table("outside the catalogue, told", "trials", "detected", "place right", "named", "slowest", box=None)
-    for level in (levels or LEVELS) if outside or not sizes else ():
-        rates = run(Rates(f"outside the catalogue, {level}", None), runs, run_outside(runs, level, seed, jobs))
-        other.add_row(*_cells(rates, level, "detected", "right", "wrong"))
-
-    console.print(f"seed {seed}")
+    for rates, level in rows:
+        if rates.planted is None:
+            other.add_row(*_cells(rates, level, "detected", "right", "wrong"))
+        else:
+            planted.add_row(str(rates.planted), *_cells(rates, level, "detected", "right", "alone", "wrong"))
+    console.print(f"seed {seed}" + (", interrupted" if interrupted else ""))
     for table in (planted, other):
         if table.row_count:
             console.print(table)
-    missed = thresholds.missed(rows)
-    if (all_planted := planted_of(rows)).shown:
+    ended = [rates for rates, _ in rows]
+    missed = [] if interrupted else thresholds.missed(ended)
+    if (all_planted := planted_of(ended)).shown:
         wrong, of = all_planted.count("wrong"), len(all_planted.shown)
         console.print(f"{wrong} of {of} named wrong: with 95 % confidence below {all_planted.at_most('wrong'):.1%}")
     for line in missed:
         console.print(f"below the threshold: {line}", style="red", markup=False, soft_wrap=True)
-    sys.exit(1 if missed else 0)
+    sys.exit(ExitCode.INTERRUPTED if interrupted else 1 if missed else 0)
 
 
 def _cells(rates: Rates, level: str, *shares: str) -> list[str]:

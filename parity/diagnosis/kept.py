@@ -13,7 +13,7 @@ import numpy as np
 
 from parity.config import Experiment
 from parity.data import Chunk, Dataset, Schedule
-from parity.diagnosis.evidence import Evidence, steps_needed
+from parity.diagnosis.evidence import Evidence, first_needed, steps_needed
 from parity.lockstep import batches
 from parity.protocol import Array, Key, Pair, Records
 
@@ -57,7 +57,9 @@ class Kept:
 
     def evidence(self) -> tuple[Evidence, Evidence] | None:
         """What `take_evidence` would take of either side; None where that was not kept."""
-        if not self._records or self._steps < (needed := self._needed()):
+        until = self._diverged()
+        late = until is not None and first_needed(until) > 1
+        if late or not self._records or self._steps < (needed := self._needed()):
             return None
         pieces: list[list[Records]] = [[], []]
         for chunk in self._schedule.chunks(needed, 1, needed):

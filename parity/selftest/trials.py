@@ -7,6 +7,8 @@ The reference is the NumPy network with Keras' choices; that it computes what Ke
 from __future__ import annotations
 
 import itertools
+import multiprocessing
+import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -92,13 +94,19 @@ def run_trials(runs: int, size: int, level: str, seed: int, jobs: int) -> Iterat
 
 
 def in_parallel(trial: Callable[..., _Trial], work: list[tuple[Any, ...]], jobs: int) -> Iterator[_Trial]:
-    """`trial(*arguments)` for each of these, in their order."""
+    """`trial(*arguments)` for each of these, in their order; whoever stops asking need not wait for those under way."""
     if jobs == 1:
         yield from itertools.starmap(trial, work)
         return
-    with ProcessPoolExecutor(jobs) as pool:
+    # Ctrl-C reaches every process; what it means to the others is decided here.
+    with ProcessPoolExecutor(jobs, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
         together = max(1, min(4, len(work) // (4 * jobs)))  # of few trials each takes its time
-        yield from pool.map(trial, *zip(*work, strict=True), chunksize=together)
+        try:
+            yield from pool.map(trial, *zip(*work, strict=True), chunksize=together)
+        except (KeyboardInterrupt, GeneratorExit):
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+            raise
 
 
 def all_choices() -> list[tuple[str, str]]:

@@ -119,6 +119,29 @@ def test_verbose_shows_a_trial_as_soon_as_it_has_ended(monkeypatch, capsys):
     assert "(3, 1) planted l2.penalty=half; said unexplained" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("ended", [0, 2])
+def test_what_has_ended_is_counted_when_it_is_interrupted(monkeypatch, capsys, ended):
+    """Tables as of a whole run, of the trials there were; too few for any threshold."""
+    right = Trial((3, 1), HALF, "weights", detected=True, named=(HALF,))
+    missed = Trial((3, 2), HALF, "gradients", detected=True)
+
+    def run_trials(runs, size, level, *_):
+        if level == "weights":
+            yield from [right] * ended
+            raise KeyboardInterrupt
+        yield from [missed] * runs
+
+    monkeypatch.setattr(selftest, "run_trials", run_trials)
+    levels = ("--level", "gradients", "--level", "weights", "--level", "everything")
+    assert call("--runs", "3", "--planted", "2", *levels) == 130
+    said = capsys.readouterr().out
+    assert "seed 0, interrupted" in said
+    rows = [line.split() for line in said.splitlines() if line.strip().startswith("2 ")]
+    assert [row[1:5] for row in rows] == [["gradients", "3", "of", "3"], ["weights", f"{ended}", "of", f"{ended}"]]
+    assert f"0 of {3 + ended} named wrong" in said
+    assert "below the threshold" not in said
+
+
 def test_what_is_named_in_other_words_is_shown_and_not_wrong(monkeypatch, capsys):
     named = (frozenset({("loss.batch", "sum")}),)
     other = Trial((3, 1), HALF, "weights", detected=True, named=named, in_other_words=True)

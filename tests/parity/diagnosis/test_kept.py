@@ -8,7 +8,7 @@ import pytest
 from parity import run
 from parity.config import validate
 from parity.diagnosis import explain, kept
-from parity.diagnosis.evidence import take_evidence
+from parity.diagnosis.evidence import MOST, take_evidence
 from parity.diagnosis.kept import Kept
 from parity.lockstep import lockstep
 from parity.protocol import Key
@@ -77,6 +77,12 @@ def test_nothing_is_kept_of_a_candidate_that_was_not_trained():
 def test_a_divergence_that_is_found_later_than_anything_is_kept(monkeypatch):
     monkeypatch.setattr(kept, "STEPS", 3)
     assert keep(bench(batch_size=1, steps=40), 20) is None
+
+
+def test_what_is_kept_from_the_start_is_no_evidence_of_what_begins_late(monkeypatch):
+    """Of two chunks the second has the divergence: the first steps were kept by then, and are not those around it."""
+    monkeypatch.setattr("parity.lockstep.CHUNK_STEPS", 64)
+    assert keep(bench(batch_size=1, steps=MOST + 4), MOST + 2) is None
 
 
 class Twice(ScratchSide):

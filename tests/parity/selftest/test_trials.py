@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import multiprocessing
+import os
+import signal
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -311,3 +315,16 @@ def test_a_change_below_the_resolution_is_not_asked_for_by_step_two(monkeypatch,
     )
     monkeypatch.setattr(trials, "RESOLUTION", times * share)
     assert trials._seen_early(search, DOUBLED, "weights") is not asked
+
+
+def test_whoever_stops_asking_does_not_wait_for_trials_under_way():
+    """As on Ctrl-C, which the processes that make the trials do not hear of."""
+    found = trials.in_parallel(time.sleep, [(0.0,), *[(600.0,)] * 3], jobs=2)
+    assert next(found) is None
+    workers = multiprocessing.active_children()
+    assert len(workers) == 2
+    for worker in workers:
+        os.kill(worker.pid, signal.SIGINT)
+    assert all(worker.is_alive() for worker in workers)
+    found.close()
+    assert not any(worker.is_alive() for worker in workers)
