@@ -26,10 +26,8 @@ a new one begins where the type of an array changes."""
 
 
 def own_experiment(experiment: Experiment) -> Experiment:
-    """The experiment for one side: what is not immutable in it is a copy, so that no side changes it for another."""
-    keys = ("initial_weights", "initial_state")
-    given = {key: dict(value) for key in keys if isinstance(value := getattr(experiment, key), dict)}
-    return experiment.model_copy(update=given) if given else experiment
+    """The experiment for one side: a copy of all that is in it, so that no side changes it for another."""
+    return experiment.model_copy(deep=True)
 
 
 def start_side(side: LoadedSide, experiment: Experiment, weights: Mapping[str, Array]) -> dict[Key, Array]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from parity.config.given import ModelExperiment
 from parity.judge import Judge
-from parity.report.facts import left_out
+from parity.report.facts import left_out, place
 from parity.result import Result, Run
 from parity.trace import is_trace
 from parity.verdict import Kind, Verdict
@@ -70,7 +70,7 @@ def _to_judge(result: Result, run: Run) -> Iterator[Following]:
         return
     if judge.nonfinite is not None:
         step, key = judge.nonfinite
-        why = f"both sides are not finite from step {step} on ({key})"
+        why = f"both sides are not finite from step {step} on ({place(key)})"
         if step > 1:
             narrow = ["--steps", str(step - 1), "--precision", run.precision]
             yield _narrowed(result, f"{why}; what comes before", *narrow, without=_NARROWED[:2])

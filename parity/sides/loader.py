@@ -68,7 +68,9 @@ class LoadedSide:
             if self.guard is None:
                 return function(*arguments)
             return self.guard.call(function, arguments, at, anew=method == "start")
-        except (Exception, SystemExit) as error:  # whatever a stranger's code raises
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a stranger's code raises
             if isinstance(error, MemoryError) and self.guard is None:
                 raise  # that of the experiment: it asks for more than there is
             if isinstance(error, ParityError) and not isinstance(error, SideError):
@@ -130,7 +132,9 @@ def _module_from_file(path: Path) -> ModuleType:
     try:
         with switches.set_by_sides():
             spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # whatever a stranger's code raises
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a stranger's code raises
         raise SideError.raised(str(path), "when it was imported", error) from error
     finally:
         sys.path.pop(0)
@@ -161,7 +165,9 @@ def _find(target: str) -> Any:
             raise UsageError(msg) from None
         except ParityError:
             raise
-        except (Exception, SystemExit) as error:  # whatever a stranger's code raises
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a stranger's code raises
             raise SideError.raised(f"side {target!r}", "when it was imported", error) from error
     if not hasattr(module, attribute):
         names = [name for name, value in vars(module).items() if name[0] != "_" and not isinstance(value, ModuleType)]
@@ -233,7 +239,9 @@ def _made(spec: str, found: Any) -> Any:
         side = found if made else found()
     except ParityError:
         raise
-    except (Exception, SystemExit) as error:  # whatever a stranger's code raises
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a stranger's code raises
         raise SideError.raised(spec, "when it was made", error) from error
     if isinstance(side, type):
         msg = f"side {spec!r} returned the class {side.__name__}; return an object of it: {side.__name__}()"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import re
 import time
 
 import numpy as np
@@ -102,6 +103,35 @@ def test_an_interrupt_in_a_step_keeps_the_steps_before_it(path):
     result = judged(path)
     assert result.exit_code is ExitCode.INTERRUPTED
     assert result.steps_compared == 4
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        "GeneratorExit('no luck')",
+        "__import__('asyncio').CancelledError('no luck')",
+        "__import__('pytest').fail.Exception('no luck')",
+        "type('Mine', (BaseException,), {})('no luck')",
+    ],
+)
+@pytest.mark.parametrize("timeout", [None, 60.0])
+def test_what_no_exception_is_crashes_the_side_as_well(path, raised, timeout):
+    """And ends neither the run nor, with the exit code of a traceback, as a divergence."""
+    network(path, step=f"if self.taken == 4: raise {raised}")
+    result = judged(path, timeout=timeout)
+    assert result.exit_code is ExitCode.SIDE_CRASHED
+    assert (result.crash.step, result.steps_compared) == (4, 3)
+    assert re.search(r"raised \w+ in step\(\) at step 4: no luck \(.*net.py, line \d+\)", result.crash.message)
+
+
+def test_what_it_writes_into_the_experiment_by_force_nobody_else_sees(path):
+    """Nested parts, too: what else is started from it, to explain the difference, trains as it says."""
+    wrong = "object.__setattr__(experiment.optimizer, 'learning_rate', 1.5)"
+    network(path, start=f"{wrong}; self.rate = experiment.optimizer.learning_rate")
+    result = diff(validate(TABLE), reference="scratch", candidate=f"{path}:Net")
+    assert result.experiment.optimizer.learning_rate == TABLE["optimizer"]["learning_rate"]
+    assert result.verdict is Verdict.DIVERGED
+    assert [str(cause) for cause in result.causes] == ["learning_rate.scale=3"]
 
 
 @pytest.mark.parametrize("never", ["while True: pass", "time.sleep(1000)"])
