@@ -17,8 +17,9 @@ then `P(|N| < x) <= sqrt(2 / pi) x` gives, with M members,
 
 and c is chosen to make that `FALSE_ALARM`. A tensor of many elements has less spread than one number.
 
-The envelope is worth something only while the network stands for the reference (`parity.student`). From the step on
-where it does not, nothing is judged here.
+The envelope is worth something only while the network stands for the reference (`parity.student`), and while a weight
+may differ by less than training has moved any: in the end a chaotic run comes to hold whatever there is. From the step
+on where either ends, nothing is judged here.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ MEMBERS = 8
 FIRST_SEED = 1
 FALSE_ALARM = 1e-9  # for one tensor; hundreds of tensors and steps depend on one another
 UNLIMITED = "rounding alone drove the network to numbers that are not finite: from there on it has no limit"
+DROWNED = "after step {} rounding may drive some weight as far as training has moved any: whatever it is, it would pass"
 UNKNOWN = "the batches between the recorded steps are not known, so that no ensemble can be trained on them"
 _MOMENT = 2 ** (MEMBERS / 2) * math.gamma((MEMBERS + 1) / 2) / math.sqrt(math.pi)
 SAFETY = math.sqrt(2 / math.pi) * (_MOMENT / FALSE_ALARM) ** (1 / MEMBERS)
@@ -57,6 +59,8 @@ class EnvelopeReport:
     widest: float = 0.0
     """The largest drift allowed at the end, as a share of the largest number in the weight it belongs to."""
     widest_tensor: str = ""
+    until: int = 0
+    """The last step at which it meant something, where that is known and was not the last of all."""
 
 
 class Envelope:
@@ -82,7 +86,7 @@ class Envelope:
         self._length = chunk_length(experiment, dataset, weights)
         self._drift: dict[Key, float] = {}
         self._start = {name: np.array(array) for name, array in weights.items()}
-        self._moved = False
+        self._moved, self._until = 0.0, 0
         self.report = EnvelopeReport()
 
     def take(self, pair: Pair) -> Allowed | None:
@@ -103,7 +107,7 @@ class Envelope:
         self._next = records.last_step + 1
         self._grow(largest)
         allowed = {key: SAFETY * far for key, far in largest.items()}
-        self._look_at_weights(pair)
+        self._look_at_weights(pair, allowed)
         if not all(np.isfinite(far[-1]) for far in largest.values()):  # it never shrinks
             self._give_up(UNLIMITED)
         return allowed
@@ -133,6 +137,8 @@ class Envelope:
             self._give_up(self.student.why_not)
         if not self.report.why_not and not self._moved:
             self._give_up("the reference's weights never moved, so that no gradient shows in them")
+        if not self.report.why_not and self._until < self._next - 1:
+            self.report = EnvelopeReport(DROWNED.format(self._until), until=self._until)
         if self.report.why_not:
             judge.missing.setdefault("free lane", self.report.why_not)
             if not judge.replays:  # what was judged before that is not judged to the end
@@ -141,16 +147,22 @@ class Envelope:
     def _give_up(self, why: str) -> None:
         self.report = EnvelopeReport(why)
 
-    def _look_at_weights(self, pair: Pair) -> None:
-        """Whether they moved, and how much they may drift."""
-        shares = {}
+    def _look_at_weights(self, pair: Pair, allowed: Allowed) -> None:
+        """How much they may drift, beside their size and beside how far training has moved them."""
+        shares, steps = {}, len(pair.reference)
+        moved, widest = np.full(steps, self._moved), np.zeros(steps)
         for name, start in self._start.items():
-            now = pair.reference.arrays[Key("update", name)][-1]
-            self._moved = self._moved or not np.array_equal(now, start)
-            size = float(np.abs(now).max(initial=0.0))
-            shares[name] = SAFETY * self._drift.get(Key("update", name), 0.0) / size if 0 < size < np.inf else 0.0
-        widest = max(shares, key=lambda name: shares[name])
-        self.report = EnvelopeReport("", shares[widest], widest)
+            weight = pair.reference.arrays[key := Key("update", name)]
+            drift = allowed.get(key, np.zeros(steps))
+            moved, widest = np.maximum(moved, _distance(weight, start[None])), np.maximum(widest, drift)
+            size = float(np.abs(weight[-1]).max(initial=0.0))
+            shares[name] = float(drift[-1]) / size if 0 < size < np.inf else 0.0
+        moved = np.maximum.accumulate(moved)
+        self._moved = float(moved[-1])
+        if (held := (widest < moved).nonzero()[0]).size:
+            self._until = pair.reference.first_step + int(held[-1])
+        tensor = max(shares, key=lambda name: shares[name])
+        self.report = EnvelopeReport("", shares[tensor], tensor)
 
 
 def _distance(one: Array, other: Array) -> Array:

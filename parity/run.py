@@ -101,7 +101,10 @@ def diff(
             converted = dataset.astype(precision)
             start = common_start(experiment, sides, converted, judge, weights)
             begun[precision] = start, _kept(experiment, sides, converted, start, judge, runs) if explain else None
-            watch = Watch(experiment, converted, start, judge, stand_in, lanes, envelope, begun[precision][1])
+            watch = Watch(
+                *(experiment, converted, start, judge, stand_in, lanes, envelope, begun[precision][1]),
+                built_in=sides[1].guard is None,
+            )
             train(experiment, sides, converted, start, watch, lanes, progress, planned)
         except KeyboardInterrupt:
             interrupted = True

@@ -13,6 +13,8 @@ from parity.judge import Judge
 from parity.protocol import Array, Lane, Pair
 from parity.student import Student
 
+NOT_ASKED = "not asked for: whether the candidate trains as it answers when it is asked was not seen"
+
 
 class Watch:
     """Takes pairs to the judge, with what it needs to judge a candidate that cannot be asked again."""
@@ -27,13 +29,17 @@ class Watch:
         lanes: tuple[Lane, ...],
         envelope: bool,
         kept: Kept | None = None,
+        *,
+        built_in: bool = False,
     ) -> None:
         self.judge, self._lanes, self._always = judge, lanes, envelope
         self._experiment, self._dataset, self._weights, self._stand_in = experiment, dataset, weights, stand_in
         self._audit: Audit | None = None
         self._envelope: Envelope | None = None
-        self._began = False
+        self._began, self._built_in = False, built_in
         self._kept = kept
+        if "free" not in lanes:
+            judge.missing.setdefault("free lane", NOT_ASKED)
 
     def take(self, pair: Pair) -> None:
         if not self._began:
@@ -52,9 +58,18 @@ class Watch:
             audit = Audit(Student(self._experiment, self._weights, self.judge.precision, self._stand_in))
             if audit.possible(pair):
                 self._audit, self.judge.replays = audit, True
-        fixed = bool(self.judge.experiment.tolerance)
-        if "free" in self._lanes and (self._always or not (self.judge.replays or fixed)):
+        if "free" in self._lanes and (self._always or self._unjudged(pair)):
             self._envelope = Envelope(self._experiment, self._dataset, self._weights, self.judge, self._stand_in)
+
+    def _unjudged(self, pair: Pair) -> bool:
+        """Whether something of the candidate's own run would be held against nothing but what it says itself.
+
+        A replay of somebody's own may be of another network than the one that trains, or echo what it is shown.
+        """
+        if self._audit is not None or (self._built_in and self.judge.replays):
+            return False
+        told = pair.free.keys() & pair.reference.arrays.keys()
+        return any(self.judge.tolerances.rule(key) is None for key in told if key.phase != "batch")
 
     def finish(self) -> None:
         for each in (self._audit, self._envelope):

@@ -84,6 +84,9 @@ def _to_judge(result: Result, run: Run) -> Iterator[Following]:
     if advice := _to_tell(result, judge):
         yield advice
         return
+    if run.envelope is not None and (until := run.envelope.until):
+        narrow = ["--steps", str(until), "--precision", run.precision]
+        yield _narrowed(result, f"what can be told, up to step {until}", *narrow, without=_NARROWED[:2])
     by_tolerance = Following(
         "or choose tolerances yourself, for example", _again(result, "--rtol", "1e-5", "--atol", "1e-8")
     )

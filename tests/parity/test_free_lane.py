@@ -11,10 +11,11 @@ import pytest
 
 from parity.config import validate
 from parity.errors import ExitCode
-from parity.judge import AGAIN, Judge
+from parity.judge import OUTSIDE, Judge
 from parity.protocol import Key
 from parity.run import diff
 from parity.verdict import Divergence, Verdict
+from parity.watch import NOT_ASKED
 
 EXPERIMENT = {
     "data": {"source": "regression", "features": 3, "samples": 16},
@@ -26,6 +27,7 @@ EXPERIMENT = {
     "precision": "float64",
 }
 SIDES = """
+from parity.protocol import word_of
 from scratch_net.adapter import ScratchSide
 
 class OtherRate(ScratchSide):
@@ -42,8 +44,32 @@ class Forgets(ScratchSide):
         return super().steps(x, y)
 
 class OnlyUpdates(ScratchSide):
+    def steps(self, x, y):
+        return {word: said for word, said in super().steps(x, y).items() if word in ("loss", "weights")}
     def replay(self, reference):
         return {"weights": super().replay(reference)["weights"]}
+
+class Echoes(ScratchSide):
+    "Trains with another learning rate, and replays whatever it is shown."
+    def start(self, experiment, weights):
+        super().start(experiment, weights)
+        self.network.optimizer.learning_rate *= 3
+    def steps(self, x, y):
+        return {word: said for word, said in super().steps(x, y).items() if word in ("loss", "gradient", "weights")}
+    def replay(self, reference):
+        said = {}
+        for key, array in reference.arrays.items():
+            word, name = word_of(key)
+            if name:
+                said.setdefault(word, {})[name] = array.copy()
+            else:
+                said[word] = array.copy()
+        return said
+
+class Borrows(Echoes):
+    "The replay is of another network, which needs more than this one tells of its own run."
+    def replay(self, reference):
+        return ScratchSide.replay(self, reference)
 
 class Untold(ScratchSide):
     "Its own replay differs from its run, and its run tells nothing that a budget could be computed from."
@@ -78,8 +104,21 @@ def test_state_that_a_candidate_does_not_tell_is_found(side):
         1,
         Key("update", "optimizer/learning_rate"),
         "free",
-        AGAIN,
+        OUTSIDE,
     )
+
+
+@pytest.mark.parametrize("name", ["Echoes", "Borrows"])
+def test_a_replay_does_not_speak_for_the_network_that_trains(name, side):
+    """It may be of another one, or say what it is shown: the run itself is held against what rounding can do."""
+    result = diff(validate(EXPERIMENT), reference="scratch", candidate=side(name))
+    assert (result.verdict, result.first_divergence.lane) == (Verdict.DIVERGED, "free")
+    assert [str(cause) for cause in result.causes] == ["learning_rate.scale=3"]
+
+
+def test_a_free_lane_that_was_not_asked_for_is_said_to_be_missing(side):
+    result = diff(validate(EXPERIMENT), reference="scratch", candidate=side("Borrows"), lanes=("local",))
+    assert [item.why for item in result.not_compared if item.what == "free lane"] == [NOT_ASKED]
 
 
 def test_state_lost_between_chunks_is_found_at_that_step(side, monkeypatch):
