@@ -13,6 +13,7 @@ from parity.config import validate
 from parity.envelope import FALSE_ALARM, MEMBERS, SAFETY
 from parity.judge import OUTSIDE
 from parity.report import as_json, markdown, terminal
+from parity.report.following import following
 from parity.run import diff
 from parity.verdict import Verdict
 
@@ -80,6 +81,19 @@ class Unsaid(ScratchSide):
     makes = None
     def __init__(self):
         super().__init__({"l2.penalty": "half"})
+
+class Garbage(Bare):
+    "Right until step 140; from then on the weights of its last layer are random numbers."
+    def spoil(self):
+        if self.taken >= 140:
+            last = self.side.network.layers[-1].kernel
+            last[...] = np.random.default_rng(self.taken).normal(size=last.shape)
+
+class OtherGradients(Bare):
+    "Trains right, and tells gradients that are none of it."
+    def step(self, x, y):
+        said = self.side.step(x, y)
+        return {"loss": said["loss"], "gradient": {name: 7 * said["gradient"][name] for name in self.weights()}}
 
 class NoLoss(Bare):
     def step(self, x, y):
@@ -219,3 +233,49 @@ def test_where_rounding_has_no_limit_nothing_is_parity(run, monkeypatch):
     result = run("PerExample", precision="float64")
     assert result.verdict is Verdict.CANNOT_JUDGE
     assert {item.why for item in result.not_compared if item.what == "free lane"} == {envelope.UNLIMITED}
+
+
+CHAOS = {
+    "data": {"source": "digits", "scale": 16, "one_hot": 10},
+    "layers": [{"units": 5, "activation": "tanh"}, {"units": 10, "activation": "softmax"}],
+    "loss": "categorical_crossentropy",
+    "optimizer": {"class_name": "SGD", "learning_rate": 1.5, "momentum": 0.9},
+    "batch_size": 16,
+    "steps": 150,
+    "precision": "float64",
+}
+
+
+@pytest.mark.parametrize("candidate", ["PerExample", "Garbage"])
+def test_an_envelope_as_wide_as_the_training_holds_nothing(candidate, run):
+    """Whatever the weights are, they would stay in it: up to where they would not, the run can be judged."""
+    result = run(candidate, **CHAOS)
+    (only,) = result.runs
+    assert (result.verdict, only.first) == (Verdict.CANNOT_JUDGE, None)
+    until = only.envelope.until
+    assert 10 < until < 140
+    assert only.envelope.why_not == envelope.DROWNED.format(until)
+    (advice, *_) = following(result)
+    assert advice.why == f"what can be told, up to step {until}: steps={until}, precision='float64'"
+    before = run(candidate, **CHAOS | {"steps": until})
+    assert (before.verdict, before.runs[0].envelope.until) == (Verdict.PARITY, 0)
+
+
+def test_a_mistake_before_that_is_found_and_where_it_begins(run):
+    found = run("Slips", **CHAOS).first_divergence
+    assert (found.step, found.key.tensor) == (20, "dense_1/kernel")
+
+
+def test_what_has_no_rule_has_its_budget(run):
+    """A rule for some tensors is no reason to hold the others against nothing."""
+    rules = [{"phase": "update", "atol": 1e-5, "rtol": 1e-5}, {"phase": "loss", "atol": 1e-5, "rtol": 1e-5}]
+    assert run("Bare", tolerance=rules).verdict is Verdict.PARITY
+    assert run("OtherGradients", tolerance=rules).first_divergence.key.phase == "gradient"
+    one = run("Bare", tolerance=[{"tensor": "dense/kernel", "ulp": 1e6}])
+    assert one.verdict is Verdict.PARITY
+    assert all(found.envelope is not None and not found.judge.skipped for found in one.runs)
+
+
+def test_where_everything_has_a_rule_no_ensemble_is_trained(run):
+    result = run("Bare", tolerance=[{"atol": 1e-5, "rtol": 1e-5}])
+    assert (result.verdict, {found.envelope for found in result.runs}) == (Verdict.PARITY, {None})
