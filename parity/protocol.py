@@ -235,7 +235,7 @@ class Side(Protocol):
         """
 
     def replay(self, reference: Records) -> Mapping[str, Any]:
-        """The local lane: each phase recomputed from the reference's own inputs to that phase, not from its own results.
+        """The local lane: each phase recomputed from the reference's own inputs to that phase, not from its results.
 
         Asked of a built-in side with `replays_beside = True` also in a second thread, while it takes steps or replays.
         """
