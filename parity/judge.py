@@ -29,8 +29,8 @@ Allowed = Mapping[Key, Array]
 OUTSIDE = "further apart than rounding can have driven the two runs by this step"
 ALONE = (
     "the candidate does not replay: judged is its free run alone, against the drift of rounding. What it computes "
-    "inside a step, and any difference that stays below that drift, is not seen; how small an error would have been seen "
-    "is not worked out"
+    "inside a step, and any difference that stays below that drift, is not seen; how small an error would have been is "
+    "not worked out"
 )
 AGAIN = "reference is what the candidate makes of the same state when it is asked again: its run carried something else"
 AUDITED = (
