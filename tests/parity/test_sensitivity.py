@@ -61,7 +61,9 @@ class Planted(ScratchSide):
 def planted(experiment, what, error, monkeypatch, reference="keras"):
     monkeypatch.setattr(Planted, "what", what, raising=False)
     monkeypatch.setattr(Planted, "error", error, raising=False)
-    return diff(experiment, reference=reference, candidate=f"{__name__}:Planted", explain=False)
+    # The figures are of operations; its own run may show a smaller error where the tolerance of an operation is wide.
+    lanes = ("local",)
+    return diff(experiment, reference=reference, candidate=f"{__name__}:Planted", explain=False, lanes=lanes)
 
 
 def experiment(**settings):
