@@ -20,18 +20,18 @@ def peak_of_this_process() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def run(steps: int) -> None:
+def run(steps: int, features: int) -> None:
     from diff import experiments
 
     from parity.run import diff
 
-    result = diff(list(experiments(steps).values())[1])
+    result = diff(list(experiments(steps, features).values())[1])
     assert result.runs[0].judge.steps == steps
     print(peak_of_this_process())
 
 
-def peak(steps: int) -> float:
-    command = [sys.executable, __file__, "--run", str(steps)]
+def peak(steps: int, features: int) -> float:
+    command = [sys.executable, __file__, "--run", str(steps), "--features", str(features)]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     return float(done.stdout.split()[-1])
@@ -40,18 +40,19 @@ def peak(steps: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, nargs="+", default=[100, 1000, 10_000])
+    parser.add_argument("--features", type=int, default=784, help="inputs of the network")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--run", type=int, metavar="STEPS", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.run is not None:
         sys.path.insert(0, str(Path(__file__).parent))
-        run(arguments.run)
+        run(arguments.run, arguments.features)
         return
     print(f"peak resident memory, medians of {arguments.repeats} processes")
     print(f"{'steps':>8}{'MiB':>10}{'of the first':>14}")
     first = 0.0
     for steps in arguments.steps:
-        found = median(peak(steps) for _ in range(arguments.repeats))
+        found = median(peak(steps, arguments.features) for _ in range(arguments.repeats))
         first = first or found
         print(f"{steps:8}{found:10.1f}{found / first:14.3f}", flush=True)
 

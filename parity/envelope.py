@@ -1,4 +1,4 @@
-"""How far apart rounding alone can drive two runs: the drift of an ensemble, for candidates that only train.
+"""How far apart rounding alone can drive two runs: the drift of an ensemble, for candidates that are somebody's own.
 
 Left to itself a network drifts away from any other that computes the same formulas, and how fast depends on its
 dynamics and not on mistakes. So the built-in NumPy network is trained once as it is and `MEMBERS` times with rounding
@@ -18,8 +18,8 @@ then `P(|N| < x) <= sqrt(2 / pi) x` gives, with M members,
 and c is chosen to make that `FALSE_ALARM`. A tensor of many elements has less spread than one number.
 
 The envelope is worth something only while the network stands for the reference (`parity.student`), and while a weight
-may differ by less than training has moved any: in the end a chaotic run comes to hold whatever there is. From the step
-on where either ends, nothing is judged here.
+may differ by less than the training so far has moved any: a chaotic run comes to hold whatever there is. From the step on
+where either ends, nothing is judged here.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Envelope:
         self._length = chunk_length(experiment, dataset, weights)
         self._drift: dict[Key, float] = {}
         self._start = {name: np.array(array) for name, array in weights.items()}
-        self._moved, self._until = 0.0, 0
+        self._moved, self._until = False, 0
         self.report = EnvelopeReport()
 
     def take(self, pair: Pair) -> Allowed | None:
@@ -148,17 +148,16 @@ class Envelope:
         self.report = EnvelopeReport(why)
 
     def _look_at_weights(self, pair: Pair, allowed: Allowed) -> None:
-        """How much they may drift, beside their size and beside how far training has moved them."""
+        """How much they may drift, beside their size and beside how far each step finds them from where they began."""
         shares, steps = {}, len(pair.reference)
-        moved, widest = np.full(steps, self._moved), np.zeros(steps)
+        moved, widest = np.zeros(steps), np.zeros(steps)
         for name, start in self._start.items():
             weight = pair.reference.arrays[key := Key("update", name)]
             drift = allowed.get(key, np.zeros(steps))
             moved, widest = np.maximum(moved, _distance(weight, start[None])), np.maximum(widest, drift)
             size = float(np.abs(weight[-1]).max(initial=0.0))
             shares[name] = float(drift[-1]) / size if 0 < size < np.inf else 0.0
-        moved = np.maximum.accumulate(moved)
-        self._moved = float(moved[-1])
+        self._moved = self._moved or bool(moved.any())
         if (held := (widest < moved).nonzero()[0]).size:
             self._until = pair.reference.first_step + int(held[-1])
         tensor = max(shares, key=lambda name: shares[name])

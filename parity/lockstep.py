@@ -22,7 +22,7 @@ from parity.sides.told import weight_shapes
 
 CHUNK_BYTES = 64 * 2**20  # what one side may record in a chunk; several chunks are on their way at once
 SMALL_BYTES = 4 * 2**20  # of so little, what is on its way takes some percent of a process with TensorFlow in it
-LARGE_STEPS = 40  # of what is more: each chunk costs as much as 10 to 30 steps of a small network, whatever is in it
+LARGE_STEPS = 40  # of what is more: each chunk costs as much as dozens of steps of a small network, whatever is in it
 CHUNK_STEPS = 256
 
 _Result = TypeVar("_Result")

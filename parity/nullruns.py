@@ -121,22 +121,29 @@ def main(runs: int, first: int, seed: int, precision: str, reference: str, bare:
     ended = ExitCode.PARITY
     numbers = range(first, first + runs)
     found = null_runs(seed, numbers, reference=reference, bare=bare, precision=precision)
-    for run in track(found, "null runs", runs, console=Console(stderr=True), transient=True):
-        if run.result.exit_code in (ExitCode.INTERRUPTED, ExitCode.SIDE_CRASHED):
-            ended = run.result.exit_code
-            crash = run.result.crash
-            click.echo(f"run {run.number}: " + (f"{crash.message}\n{_reproduce(run, out)}" if crash else "interrupted"))
-            break
-        verdicts[run.result.verdict] += 1
-        for of, used in run.used.items():
-            if not run.false_alarm and (of not in worst or used > worst[of].used[of]):
-                worst[of] = run
-        if run.false_alarm:
-            click.echo(f"false alarm, run {run.number}:")
-            click.echo("".join(f"  {label}: {text}\n" for label, text in facts.runs(run.result)), nl=False)
-            click.echo(_reproduce(run, out))
-        elif run.result.verdict is Verdict.CANNOT_JUDGE:
-            click.echo(f"not judged, run {run.number}: {', '.join(text for _, text in facts.runs(run.result))}")
+    try:
+        for run in track(found, "null runs", runs, console=Console(stderr=True), transient=True):
+            if run.result.interrupted:  # that run was told, and no other
+                ended = ExitCode.INTERRUPTED
+                break
+            if (crash := run.result.crash) is not None:
+                ended = ExitCode.SIDE_CRASHED
+                click.echo(f"run {run.number}: {crash.message}\n{_reproduce(run, out)}")
+                break
+            verdicts[run.result.verdict] += 1
+            for of, used in run.used.items():
+                if not run.false_alarm and (of not in worst or used > worst[of].used[of]):
+                    worst[of] = run
+            if run.false_alarm:
+                click.echo(f"false alarm, run {run.number}:")
+                click.echo("".join(f"  {label}: {text}\n" for label, text in facts.runs(run.result)), nl=False)
+                click.echo(_reproduce(run, out))
+            elif run.result.verdict is Verdict.CANNOT_JUDGE:
+                click.echo(f"not judged, run {run.number}: {', '.join(text for _, text in facts.runs(run.result))}")
+    except KeyboardInterrupt:  # before the first step of one
+        ended = ExitCode.INTERRUPTED
+    if ended is ExitCode.INTERRUPTED:
+        click.echo(f"run {first + verdicts.total()}: interrupted")
     for of, run in worst.items():
         summary = next(each.worst for each in run.result.runs if each.precision == of)
         assert summary is not None

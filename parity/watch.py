@@ -1,4 +1,4 @@
-"""How the steps come to the judge: with what it takes to judge a candidate that cannot be asked again."""
+"""How the steps come to the judge: with what it takes to judge a candidate that nobody else speaks for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOT_ASKED = "not asked for: whether the candidate trains as it answers when it i
 
 
 class Watch:
-    """Takes pairs to the judge, with what it needs to judge a candidate that cannot be asked again."""
+    """Takes pairs to the judge, with an audit or an envelope where the candidate needs one."""
 
     def __init__(
         self,

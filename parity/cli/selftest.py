@@ -117,7 +117,7 @@ def _cells(rates: Rates, level: str, *shares: str) -> list[str]:
     return [
         level,
         f"{len(rates.shown)} of {len(rates.trials)}",
-        *(f"{rates.share(what):.1%}" for what in shares),
+        *(f"{rates.share(what):.1%}" if rates.shown else "–" for what in shares),
         f"{slowest:.1f} s",
     ]
 

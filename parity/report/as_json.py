@@ -202,6 +202,7 @@ def _envelope(result: Result) -> dict[str, Any] | None:
                 "left_at": run.first.step if run.first is not None and run.first.kind is Kind.DRIFT else None,
                 "widest": _number(report.widest),
                 "widest_tensor": report.widest_tensor or None,
+                "until": report.until or None,
             }
             for run, report in held
         ],

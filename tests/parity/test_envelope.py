@@ -12,6 +12,7 @@ from parity import envelope
 from parity.config import validate
 from parity.envelope import FALSE_ALARM, MEMBERS, SAFETY
 from parity.judge import OUTSIDE
+from parity.protocol import Key, Pair, Records
 from parity.report import as_json, markdown, terminal
 from parity.report.following import following
 from parity.run import diff
@@ -255,10 +256,32 @@ def test_an_envelope_as_wide_as_the_training_holds_nothing(candidate, run):
     until = only.envelope.until
     assert 10 < until < 140
     assert only.envelope.why_not == envelope.DROWNED.format(until)
+    assert as_json.as_dict(result)["envelope"]["runs"][0]["until"] == until
     (advice, *_) = following(result)
     assert advice.why == f"what can be told, up to step {until}: steps={until}, precision='float64'"
     before = run(candidate, **CHAOS | {"steps": until})
     assert (before.verdict, before.runs[0].envelope.until) == (Verdict.PARITY, 0)
+
+
+@pytest.mark.parametrize(
+    ("moved", "allowed", "until"),
+    [  # of four steps from the 11th on, two weights each
+        ([(1, 0), (2, 0), (3, 0), (4, 0)], [(0.5, 0), (0.5, 1.5), (0, 2.5), (3.5, 0)], 14),
+        ([(1, 0), (2, 0), (3, 0), (4, 0)], [(0.5, 0), (0.5, 1.5), (0, 3), (4, 0)], 12),
+        ([(1, 1), (0, 3), (0.1, 0), (0.1, 0)], [(0.5, 0), (1, 0), (1, 1), (4, 0)], 12),
+        ([(1, 0), (2, 0), (3, 0), (4, 0)], [(1, 1), (2, 2), (3, 3), (4, 4)], 7),
+        ([(0, 0)] * 4, [(0, 0)] * 4, 7),
+    ],
+)
+def test_what_it_holds_is_less_than_training_has_moved_some_weight(moved, allowed, until):
+    names = Key("update", "dense/kernel"), Key("update", "dense/bias")
+    held = object.__new__(envelope.Envelope)
+    held._start = {key.tensor: np.full(3, 5.0) for key in names}
+    held._moved, held._until = False, 7
+    arrays = {key: np.array([[5.0, 5.0, 5.0 - row[at]] for row in moved]) for at, key in enumerate(names)}
+    limits = {key: np.array([row[at] for row in allowed], np.float64) for at, key in enumerate(names)}
+    held._look_at_weights(Pair(Records(11, arrays, {}), {}, {}), limits)
+    assert (held._until, held._moved) == (until, any(map(any, moved)))
 
 
 def test_a_mistake_before_that_is_found_and_where_it_begins(run):

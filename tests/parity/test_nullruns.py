@@ -114,15 +114,22 @@ def test_a_false_alarm_is_1_and_its_experiment_is_told(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "told"), [(KeyboardInterrupt(), 130, "interrupted"), (ValueError("no more"), 3, "no more")]
+    ("error", "within", "code", "told"),
+    [
+        (KeyboardInterrupt(), True, 130, "interrupted"),
+        (KeyboardInterrupt(), False, 130, "interrupted"),
+        (ValueError("no more"), True, 3, "no more"),
+    ],
 )
-def test_what_was_found_until_it_ends_early_is_told(error, code, told, monkeypatch):
-    """Ctrl-C within a run ends that run with what it has, and must end all."""
+def test_what_was_found_until_it_ends_early_is_told(error, within, code, told, monkeypatch):
+    """Ctrl-C within the steps of a run ends that run with what it has, and must end all, as before its first step."""
     ended = iter([None, None, error])
 
     def sometimes(experiment, *, reference, candidate):
         if (raised := next(ended)) is None:
             return diff(experiment, reference=reference, candidate=candidate)
+        if not within:
+            raise raised
         return diff(experiment, reference=reference, candidate=_raises(raised))
 
     monkeypatch.setattr(nullruns, "diff", sometimes)
