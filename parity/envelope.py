@@ -18,8 +18,8 @@ then `P(|N| < x) <= sqrt(2 / pi) x` gives, with M members,
 and c is chosen to make that `FALSE_ALARM`. A tensor of many elements has less spread than one number.
 
 The envelope is worth something only while the network stands for the reference (`parity.student`), and while a weight
-may differ by less than the training so far has moved any: a chaotic run comes to hold whatever there is. From the step on
-where either ends, nothing is judged here.
+may differ by less than the training so far has moved any: a chaotic run comes to hold whatever there is. From the step
+on where either ends, nothing is judged here.
 """
 
 from __future__ import annotations
