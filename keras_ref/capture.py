@@ -15,6 +15,22 @@ from keras_ref.build import named_slots, named_weights
 from keras_ref.runtime import tf
 from parity.protocol import Array
 
+LINE = 64  # bytes: EIGEN_MAX_ALIGN_BYTES, where TensorFlow's operations expect every tensor to begin
+
+
+def _tensor(array: Array) -> Any:
+    """The array as a tensor: in the same memory, where that begins as TensorFlow's own does, otherwise copied.
+
+    A tensor that begins so is not copied either where a step takes its batch out of it. DLPack cannot say that an array
+    is read-only; nothing writes to what a function is given.
+    """
+    view = array.view()
+    owned = array.base is not None and array.base.flags.writeable
+    if not (owned and array.size and array.flags.c_contiguous and array.ctypes.data % LINE == 0):
+        return tf.constant(array)
+    view.flags.writeable = True
+    return tf.experimental.dlpack.from_dlpack(view.__dlpack__())
+
 
 class Capture:
     """The instrumented training loop of one compiled model."""
@@ -34,7 +50,7 @@ class Capture:
     def steps(self, x: Array, y: Array) -> dict[str, Any]:
         """Train on x (steps, batch, features) and y; the vocabulary of a step, steps as the first axis."""
         run, one = self._compiled_for(x, y)
-        said = run(tf.constant(x), tf.constant(y), one)
+        said = run(_tensor(x), _tensor(y), one)
         # The buffer protocol views TensorFlow's memory; `.numpy()` would copy it.
         return {"x": x, "y": y, **tf.nest.map_structure(lambda tensor: np.asarray(memoryview(tensor)), said)}
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from parity.asking import Failure, own_experiment, replay, start_side, steps_taken
 from parity.config import Experiment, Precision
-from parity.data import Chunk, Dataset, Schedule
+from parity.data import Chunk, Dataset, Schedule, taken
 from parity.data.sources import read_npz
 from parity.errors import SideError, UnrecordedError, UsageError
 from parity.protocol import Array, Key, Lane, Pair, Records
@@ -154,8 +154,7 @@ class Walk:
 
 def batches(dataset: Dataset, chunk: Chunk) -> tuple[Array, Array]:
     """x and y of each step of a chunk, for all sides: nobody may write them."""
-    x, y = dataset.x[chunk.rows], dataset.y[chunk.rows]
-    x.flags.writeable = y.flags.writeable = False
+    x, y = (taken(array, chunk.rows) for array in (dataset.x, dataset.y))
     return x, y
 
 

@@ -6,18 +6,34 @@ Source of the formulas and of the choices at the kinks: keras/src/activations/ac
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
+
+
+@cache
+def number(value, dtype):
+    """A constant as an array without axes: with a Python number an operation on a small array takes twice as long."""
+    found = np.array(value, dtype)
+    found.setflags(write=False)
+    return found
+
 
 _last = (None, None)  # the array that `softmax_parts` was last asked about, and what it found
 
 
 def sigmoid(z):
     """`1 / (1 + exp(-z))`; where the exponential overflows, 0, which is less than the smallest normal number off."""
-    a = np.negative(z)  # and then in place: for large layers new memory costs more than the arithmetic
     with np.errstate(over="ignore"):
-        np.exp(a, out=a)
-    a += 1
-    return np.reciprocal(a, out=a)
+        return logistic(z)
+
+
+def logistic(z):
+    """A sigmoid that leaves it to the caller, once for all layers, to expect that the exponential overflows."""
+    a = np.negative(z)  # and then in place: for large layers new memory costs more than the arithmetic
+    np.exp(a, a)
+    np.add(a, number(1, a.dtype), a)
+    return np.reciprocal(a, a)
 
 
 def softmax_parts(z):
@@ -59,10 +75,10 @@ class Sigmoid:
     """`f(z) = 1 / (1 + exp(-z))`, `f' = a (1 - a)`."""
 
     def forward(self, z):
-        return sigmoid(z)
+        return logistic(z)
 
     def backward(self, da, z, a):
-        slope = 1 - a
+        slope = np.subtract(number(1, a.dtype), a)
         slope *= a
         slope *= da  # in place, as above
         return slope

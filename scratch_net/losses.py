@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scratch_net.activations import sigmoid, softmax, softmax_parts
+from scratch_net.activations import number, sigmoid, softmax, softmax_parts
 
 EPSILON = 1e-7  # keras.config.epsilon(): probabilities are kept this far from 0 and 1
 
@@ -104,7 +104,10 @@ class CategoricalCrossentropy(Crossentropy):
         (tensorflow/python/ops/nn_ops.py, softmax_cross_entropy_with_logits_v2_helper).
         """
         y = self.targets(y)
-        return (softmax(z) * y.sum(axis=-1, keepdims=True) - y) / z.shape[-2]
+        dz = softmax(z) * y.sum(axis=-1, keepdims=True)
+        dz -= y
+        dz /= number(z.shape[-2], dz.dtype)
+        return dz
 
 
 class SparseCategoricalCrossentropy(Crossentropy):

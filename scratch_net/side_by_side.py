@@ -32,7 +32,9 @@ class SideBySide:
 
     def are(self, weights, gradients):
         """Whether these are all of the weights, and their gradients, and not others of the same names."""
-        of_weights, of_gradients = self.weights, self.gradients
-        return len(weights) == len(of_weights) and all(
-            weights.get(name) is w and gradients[name] is of_gradients[name] for name, w in of_weights.items()
-        )
+        if len(weights) != len(self.weights):
+            return False
+        for name, w in self.weights.items():
+            if weights.get(name) is not w or gradients[name] is not self.gradients[name]:
+                return False
+        return True

@@ -2,5 +2,6 @@
 
 from parity.data.dataset import Dataset, load_dataset
 from parity.data.schedule import Chunk, Schedule
+from parity.data.taken import taken
 
-__all__ = ["Chunk", "Dataset", "Schedule", "load_dataset"]
+__all__ = ["Chunk", "Dataset", "Schedule", "load_dataset", "taken"]

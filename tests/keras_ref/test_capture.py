@@ -12,8 +12,10 @@ import pytest
 
 from keras_ref.adapter import KerasSide
 from keras_ref.build import build, named_slots, named_weights
+from keras_ref.capture import _tensor
+from keras_ref.runtime import tf
 from parity.config import Experiment
-from parity.data import Schedule, load_dataset
+from parity.data import Schedule, load_dataset, taken
 
 PRECISIONS = ("float32", "float64")
 
@@ -115,6 +117,26 @@ def test_every_loss_and_metric_is_what_train_on_batch_reports(head, penalty, pre
     np.testing.assert_array_equal(losses * sizes / sizes, np.array([loss for loss, _ in reported], precision))
     np.testing.assert_array_equal(accuracies, np.array([accuracy for _, accuracy in reported], precision))
     _assert_same_bits(model, plain)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("head", ["categorical", "sparse"])
+def test_batches_in_memory_that_tensorflow_shares_are_left_as_they_are_and_give_the_same_bits(head, precision):
+    experiment = _experiment("SGD momentum", head, "sigmoid", "activity", batch_size=11, epochs=4)
+    dataset, rows = load_dataset(experiment).astype(precision), np.tile(np.arange(11), (4, 1))
+    found = []
+    for take in (taken, lambda array, rows: array[rows]):
+        x, y = take(dataset.x, rows), take(dataset.y, rows)
+        shared = np.may_share_memory(np.asarray(memoryview(_tensor(x))), x)
+        side = KerasSide()
+        side.start(experiment, side.initial_weights(experiment, dataset.x.shape[1], precision))
+        said = side.steps(x, y)
+        found.append((shared, {word: array for word, array in said.items() if word not in {"x", "y"}}))
+        assert x.tobytes() == dataset.x[rows].tobytes()
+        assert y.tobytes() == dataset.y[rows].tobytes()
+    assert [shared for shared, _ in found] == [True, False]
+    one, other = (tf.nest.map_structure(lambda array: (array.dtype, array.tobytes()), said) for _, said in found)
+    assert one == other
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

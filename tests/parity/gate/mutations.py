@@ -36,7 +36,7 @@ A, D, I, L, M, N, O, R, S, T = (
 NP = '__import__("numpy")'
 ALONE: Edit = (N, "self.stacks = True", "self.stacks = False")  # written for one step at a time
 
-_SLOPE = "slope = 1 - a\n        slope *= a"
+_SLOPE = "slope = np.subtract(number(1, a.dtype), a)\n        slope *= a"
 _MSE, _MSE_GRADIENT = "mean(mean((y - p) ** 2))", "(p - y) * (2 / (p.shape[-2] * p.shape[-1]))"
 _LOG_SUM = "mean((self.targets(y) * minus_log_softmax(z)).sum(axis=-1))"
 _KERNEL = 'product(x.mT, dz, self._buffer("kernel gradient", self.kernel.shape))'
@@ -188,9 +188,7 @@ CONVENTIONS: dict[str, list[Edit]] = {
     "gradient.hidden_activation=missing_in_third": hidden("self.layers[2:3]"),
     "gradient.output_activation=missing": [(A, "(da - (da * a).sum(axis=-1, keepdims=True)) * a", "da")],
     "gradient.softmax=diagonal": [(A, "(da - (da * a).sum(axis=-1, keepdims=True)) * a", "da * (a * (1 - a))")],
-    "gradient.shortcut=twice": [
-        (L, "keepdims=True) - y) / z.shape[-2]", "keepdims=True) - y) / z.shape[-2] * softmax(z) * (1 - softmax(z))")
-    ],
+    "gradient.shortcut=twice": [(L, "        return dz\n", "        return dz * softmax(z) * (1 - softmax(z))\n")],
     "gradient.shortcut=diagonal": [(A, "(da - (da * a).sum(axis=-1, keepdims=True)) * a", "da * a * (1 - a)")],
     "gradient.relu_at_zero=one": [(A, "da * (z > 0)", "da * (z >= 0)")],
     "gradient.index=shifted": [(D, "product(x.mT, dz,", "product(np.roll(x, 1, axis=-2).mT, dz,")],
@@ -212,7 +210,7 @@ CONVENTIONS: dict[str, list[Edit]] = {
     "loss.clip=1e-15": [(L, "EPSILON = 1e-7", "EPSILON = 1e-15")],
     "loss.clip=added": [(L, "return np.clip(p, EPSILON, 1 - EPSILON)", "return p + EPSILON")],
     "loss.clip=none": [(L, "return np.clip(p, EPSILON, 1 - EPSILON)", "return p")],
-    "loss.soft_labels=fused": [(L, "softmax(z) * y.sum(axis=-1, keepdims=True) - y)", "softmax(z) - y)")],
+    "loss.soft_labels=fused": [(L, "softmax(z) * y.sum(axis=-1, keepdims=True)", "softmax(z) * 1")],
     "loss.probabilities=as_given": [
         (L, "q = self.kept(p / p.sum(axis=-1, keepdims=True))", "q = self.kept(p)"),
         (L, "total = p.sum(axis=-1, keepdims=True)", "total = np.ones_like(p[..., :1])"),
@@ -461,7 +459,9 @@ NUMBERS: dict[str, list[Edit]] = {
 """Choices that are numbers: one less than the batch, logarithms to the base 2, a sign."""
 
 DEFECTS: dict[str, list[Edit]] = {
-    "hard_sigmoid": [(A, "return sigmoid(z)", "return np.clip(0.2 * z + 0.5, 0, 1)")],
+    "hard_sigmoid": [
+        (A, "(self, z):\n        return logistic(z)", "(self, z):\n        return np.clip(0.2 * z + 0.5, 0, 1)")
+    ],
     "leaky_relu": [(A, "return np.maximum(z, 0)", "return np.where(z > 0, z, 0.01 * z)")],
     "scaled_tanh": [(A, "return np.tanh(z)", "return 1.7159 * np.tanh(2 / 3 * z)")],
     "bias_twice": [
