@@ -9,7 +9,7 @@ that a printed table shows.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -46,8 +46,8 @@ class Asked:
 
     def of_step(self, row: int) -> Asked:
         """A copy of one step, held against nothing."""
-        arrays = {"reference": self.reference[row][None].copy(), "candidate": self.candidate[row][None].copy()}
-        return replace(self, first_step=self.first_step + row, derived=None, unbounded=None, **arrays)
+        reference, candidate = self.reference[row : row + 1].copy(), self.candidate[row : row + 1].copy()
+        return Asked(self.key, self.lane, self.first_step + row, reference, candidate, None)
 
 
 def within(asked: Iterable[Asked]) -> list[Array | None] | None:

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -276,6 +277,12 @@ class Side(Protocol):
 
 def execution_order(keys: Iterable[Key], layers: Iterable[str]) -> list[Key]:
     """Keys in the order in which a step produces them: phases, then layers forward (backward for gradients)."""
+    return list(_ordered(tuple(keys), tuple(layers)))
+
+
+@lru_cache(maxsize=32)
+def _ordered(keys: tuple[Key, ...], layers: tuple[str, ...]) -> tuple[Key, ...]:
+    """Asked for again in every chunk of steps."""
     position = {layer: index for index, layer in enumerate(layers)}
     forward = {name: rank for rank, name in enumerate(("pre_activation", "output", "kernel", "bias"))}
     backward = {name: rank for rank, name in enumerate(("output", "pre_activation", "kernel", "bias"))}
@@ -292,4 +299,4 @@ def execution_order(keys: Iterable[Key], layers: Iterable[str]) -> list[Key]:
         weight, _, slot = name.partition("/")  # slots are written before the weight
         return (PHASES.index(key.phase), at, forward.get(weight, 9), not slot, slot, key.tensor)
 
-    return sorted(keys, key=rank)
+    return tuple(sorted(keys, key=rank))

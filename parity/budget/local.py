@@ -41,9 +41,10 @@ class Operands:
         self.kept: dict[Key, Array] = {}
         """Budgets that are parts of others."""
 
-    def are(self, records: Records, rows: Rows) -> bool:
-        """Whether these are the operands of just those steps."""
-        return self.records is records and np.array_equal(self.rows, rows)
+    def are(self, records: Records, rows: Rows | None) -> bool:
+        """Whether these are the operands of just those steps; None is all of them."""
+        same = self._all if rows is None else np.array_equal(self.rows, rows)
+        return self.records is records and same
 
     def __call__(self, phase: Phase, tensor: str, part: Part = "whole") -> Array:
         array = self.records.arrays[Key(phase, tensor, part)]
@@ -107,17 +108,20 @@ class LocalBudget:
         where finite operands may overflow, see `parity.budget.overflow`: of those the budget says the same.
         """
         # Of most of the steps as of all of them: the next budget's are others, and the operands the same.
-        taken = np.arange(len(records)) if len(rows) > len(records) // 2 else rows
-        if self._operands is None or not self._operands.are(records, taken):
-            self._operands = Operands(records, taken)
+        of_all = len(rows) > len(records) // 2
+        if self._operands is None or not self._operands.are(records, None if of_all else rows):
+            self._operands = Operands(records, np.arange(len(records)) if of_all else rows)
         try:
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 found = self._phases[key.phase](key, self._operands)
         except KeyError:
             return None
-        if len(taken) != len(rows) and np.ndim(found):
-            found = np.asarray(found)[rows]
-        return found if np.isfinite(np.max(found)) else np.where(np.isfinite(found), found, 0)
+        if np.ndim(found) == 0:
+            return found if np.isfinite(found) else 0.0
+        found = np.asarray(found)
+        if of_all and len(rows) != len(records):
+            found = found[rows]
+        return found if math.isfinite(found.max()) else np.where(np.isfinite(found), found, 0)
 
     def _once(self, key: Key, of: Operands, budget: Callable[[], Array]) -> Array:
         """What several budgets are made of."""

@@ -59,6 +59,7 @@ class Memory(threading.local):
 
     def __init__(self) -> None:
         self._bytes = np.empty(0, np.uint8)
+        self._first = 0
 
     def arrays(self, count: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> list[Array]:
         """So many arrays, with whatever they held last."""
@@ -66,8 +67,8 @@ class Memory(threading.local):
         stride = -(-size // _LINE) * _LINE
         if self._bytes.size < count * stride + _LINE:
             self._bytes = np.empty(count * stride + _LINE, np.uint8)
-        first = -self._bytes.ctypes.data % _LINE
-        starts = range(first, first + count * stride, stride)
+            self._first = -self._bytes.ctypes.data % _LINE
+        starts = range(self._first, self._first + count * stride, stride)
         return [self._bytes[start : start + size].view(dtype).reshape(shape) for start in starts]
 
 

@@ -13,8 +13,10 @@ def identical(left: Array, right: Array) -> bool:
     """Whether two arrays of one shape and dtype hold the same bits, NaN and infinities included."""
     bits = f"u{left.itemsize}"
     a, b = (np.ascontiguousarray(array).reshape(-1).view(bits) for array in (left, right))
-    spans = (slice(start, start + 4 * sizes.BLOCK) for start in range(0, a.size, 4 * sizes.BLOCK))
-    return bool((a[: sizes.GLANCE] == b[: sizes.GLANCE]).all()) and all((a[span] == b[span]).all() for span in spans)
+    if not (a[: sizes.GLANCE] == b[: sizes.GLANCE]).all():
+        return False
+    spans = (slice(at, at + 4 * sizes.BLOCK) for at in range(sizes.GLANCE, a.size, 4 * sizes.BLOCK))
+    return all((a[span] == b[span]).all() for span in spans)
 
 
 def differing(r: Array, c: Array) -> Steps:

@@ -94,7 +94,8 @@ def limit_of(budget: Budget | float | None, differing: Steps, shape: tuple[int, 
     limit = np.asarray(found)
     if limit.ndim == len(shape) and not callable(budget) and len(limit) == shape[0] != len(differing):
         limit = limit[differing]
-    return np.broadcast_to(limit, (len(differing), *shape[1:])).reshape(len(differing), -1)
+    asked = len(differing), *shape[1:]
+    return (limit if limit.shape == asked else np.broadcast_to(limit, asked)).reshape(len(differing), -1)
 
 
 def _tell(looks: list[_Look]) -> list[Rows]:
