@@ -3,7 +3,9 @@
 The same networks, batches, loss and plain SGD for all, in float32, each library with its default settings and as many
 threads as it likes: `Network.train_step` of scratch_net; `model.fit` of Keras on TensorFlow, imported here without this
 project's settings (so oneDNN and all threads are on); JAX with one jitted step that donates its weights; PyTorch eager,
-with --compile also under `torch.compile`. What is not installed is left out and said so.
+with --compile also under `torch.compile`. What is not installed is left out and said so. `numpy` is no library: the
+calls of one step written in a row, for one network, into memory that is there. What is faster than that in another
+library, no network of NumPy's calls can be.
 
 Every library trains for about --seconds in each of --repeats turns, in turn with the others; the table gives the
 median of the turns. Bar: fastest on the two small networks, within 10 % of the fastest on the two large ones.
@@ -64,6 +66,67 @@ def scratch(x: np.ndarray, y: np.ndarray, kernels: list[np.ndarray], hidden: str
         for step in range(steps):
             loss = network.train_step(x[step % BATCHES], y[step % BATCHES])
         return float(loss.whole)
+
+    return train
+
+
+def bare(x: np.ndarray, y: np.ndarray, kernels: list[np.ndarray], hidden: str) -> Trainer:
+    """NumPy's calls in a row, into memory that is there, for this one network: what they take without anything else."""
+    whole = np.concatenate([part for kernel in kernels for part in (kernel.ravel(), np.zeros(kernel.shape[1], "f4"))])
+    gradient, weights, gradients, begin = np.zeros_like(whole), [], [], 0
+    for kernel in kernels:
+        middle, end = begin + kernel.size, begin + kernel.size + kernel.shape[1]
+        for parts, of in ((weights, whole), (gradients, gradient)):
+            parts.append((of[begin:middle].reshape(kernel.shape), of[middle:end]))
+        begin = end
+    batch, last = x.shape[1], len(kernels) - 1
+    zs = [np.empty((batch, kernel.shape[1]), whole.dtype) for kernel in kernels]
+    das = [np.empty((batch, kernel.shape[0]), whole.dtype) for kernel in kernels]
+    ones, classes = np.ones(batch, whole.dtype), np.ones(y.shape[2], whole.dtype)
+    one, count, rate = (np.array(of, whole.dtype) for of in (1, batch, RATE))
+    dot, multiply = np.dot, np.multiply
+    change = np.empty_like(whole)
+
+    def step(a, y):
+        outputs = [a]
+        for (kernel, bias), z in zip(weights, zs, strict=True):
+            dot(a, kernel, z)
+            np.add(z, bias, z)
+            if z is not zs[last]:
+                if hidden == "relu":
+                    np.maximum(z, 0, out=z)
+                else:
+                    np.negative(z, z)
+                    np.exp(z, z)
+                    np.add(z, one, z)
+                    np.reciprocal(z, z)
+                outputs.append(a := z)
+        z -= z.max(axis=-1, keepdims=True)
+        e = np.exp(z)
+        total = dot(e, classes)[:, None]  # sums as products: in half of the time
+        loss = np.vdot(y, np.subtract(np.log(total), z, z)) / batch
+        e /= total
+        dz = multiply(e, dot(y, classes)[:, None], e)
+        dz -= y
+        dz /= count
+        for number in range(last, -1, -1):
+            a, (kernel, _), (dkernel, dbias) = outputs[number], weights[number], gradients[number]
+            dot(a.T, dz, dkernel)
+            dot(ones, dz, dbias)
+            if number:
+                da = dot(dz, kernel.T, das[number])
+                slope = a > 0 if hidden == "relu" else np.subtract(one, a)
+                if hidden != "relu":
+                    slope *= a
+                dz = multiply(slope, da, da)
+        multiply(gradient, rate, change)
+        np.subtract(whole, change, whole)
+        return loss
+
+    def train(steps: int) -> Any:
+        for index in range(steps):
+            loss = step(x[index % BATCHES], y[index % BATCHES])
+        return float(loss)
 
     return train
 
@@ -155,8 +218,15 @@ def torch_compiled(x: np.ndarray, y: np.ndarray, kernels: list[np.ndarray], hidd
 
 
 # PyTorch before TensorFlow: its triton ends a process that has TensorFlow's LLVM already.
-LIBRARIES = {"scratch": scratch, "torch": torch, "torch_compiled": torch_compiled, "jax": jax, "keras": keras}
-IMPORTS = {"scratch": "scratch_net", "keras": "tensorflow", "torch_compiled": "torch"}
+LIBRARIES = {
+    "scratch": scratch,
+    "numpy": bare,
+    "torch": torch,
+    "torch_compiled": torch_compiled,
+    "jax": jax,
+    "keras": keras,
+}
+IMPORTS = {"scratch": "scratch_net", "numpy": "numpy", "keras": "tensorflow", "torch_compiled": "torch"}
 
 
 def blas() -> str:
@@ -213,7 +283,7 @@ def main() -> None:
             for name, train in trainers.items():
                 rates[name].append(steps_per_second(train, arguments.seconds))
         found = {name: median(values) for name, values in rates.items()}
-        others = [rate for name, rate in found.items() if name != "scratch"]
+        others = [rate for name, rate in found.items() if name not in {"scratch", "numpy"}]
         ratio = f"{found['scratch'] / max(others):.2f}" if others else "-"
         print(f"{title:30}" + "".join(f"{found[name]:16.1f}" for name in names) + f"{ratio:>26}")
         ranges = "".join(f"{f'{min(rates[name]):.0f} to {max(rates[name]):.0f}':>16}" for name in names)
