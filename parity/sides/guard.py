@@ -10,6 +10,7 @@ Generators and filters of warnings are the process's: only one guarded call may 
 from __future__ import annotations
 
 import ctypes
+import os
 import random
 import threading
 import warnings
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -50,7 +51,7 @@ class Guard:
         if self._left_at:
             msg = f"{self.name} still has not returned from {self._left_at}"
             raise SideError(msg)
-        with self._own_generators(anew), self._noted_warnings(at):
+        with self._own_generators(anew), self._noted_warnings(at), _outlived():
             if self.timeout is None:
                 return function(*arguments)
             self._worker = self._worker or Worker()
@@ -97,6 +98,27 @@ class Guard:
             warnings.simplefilter("default")
             warnings.showwarning = note  # type: ignore[assignment]  # its last arguments are passed on as they come
             yield
+
+
+@contextmanager
+def _outlived() -> Iterator[None]:
+    """`os._exit` would end the run with no verdict and an exit code of the side's own, 0 for one: it raises instead.
+
+    A process that the side forks ends with it as ever.
+    """
+    ends, ours = os._exit, os.getpid()
+
+    def raising(status: int) -> NoReturn:
+        if os.getpid() != ours:
+            ends(status)
+        msg = f"os._exit({status})"
+        raise SystemExit(msg)
+
+    os._exit = raising
+    try:
+        yield
+    finally:
+        os._exit = ends
 
 
 class LateError(Exception):

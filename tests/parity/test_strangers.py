@@ -6,6 +6,8 @@ import io
 import json
 import random
 import re
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -122,6 +124,26 @@ def test_what_no_exception_is_crashes_the_side_as_well(path, raised, timeout):
     assert result.exit_code is ExitCode.SIDE_CRASHED
     assert (result.crash.step, result.steps_compared) == (4, 3)
     assert re.search(r"raised \w+ in step\(\) at step 4: no luck \(.*net.py, line \d+\)", result.crash.message)
+
+
+@pytest.mark.parametrize("options", [[], ["--timeout", "60"]])
+def test_a_side_that_ends_the_process_ends_itself_alone(path, options):
+    """With the exit code of a parity, for one. In a process of its own: it may end in earnest."""
+    forked = "(lambda child: child or os._exit(7))(os.fork())"
+    source = network(
+        path,
+        start=f"assert os.waitstatus_to_exitcode(os.waitpid({forked}, 0)[1]) == 7",
+        step="if self.taken == 4: os._exit(0)",
+    )
+    path.write_text(f"import os\n{source}")
+    experiment = path.with_suffix(".json")
+    experiment.write_text(json.dumps(TABLE))
+    command = [sys.executable, "-m", "parity", "diff", experiment, "--reference", "scratch"]
+    ended = subprocess.run(
+        [*command, "--candidate", f"{path}:Net", *options], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == ExitCode.SIDE_CRASHED
+    assert re.search(r"raised SystemExit in\s+step\(\) at step 4: os\._exit\(0\)", ended.stderr), ended.stderr
 
 
 def test_what_it_writes_into_the_experiment_by_force_nobody_else_sees(path):
