@@ -38,7 +38,7 @@ def draw_weights(
     """What a side would start from by itself; None where it does not draw weights."""
     if not side.can("initial_weights"):
         return None
-    return side.call("initial_weights", 0, own_experiment(experiment), inputs, precision)
+    return side.call("initial_weights", 0, own_experiment(experiment, side), inputs, precision)
 
 
 def start_weights(
