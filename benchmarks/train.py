@@ -4,8 +4,7 @@ The same networks, batches, loss and plain SGD for all, in float32, each library
 threads as it likes: `Network.train_step` of scratch_net; `model.fit` of Keras on TensorFlow, imported here without this
 project's settings (so oneDNN and all threads are on); JAX with one jitted step that donates its weights; PyTorch eager,
 with --compile also under `torch.compile`. What is not installed is left out and said so. `numpy` is no library: the
-calls of one step written in a row, for one network, into memory that is there. What is faster than that in another
-library, no network of NumPy's calls can be.
+calls of one step written in a row, for one network, into memory that is there. It tells what of a step is NumPy's.
 
 Every library trains for about --seconds in each of --repeats turns, in turn with the others; the table gives the
 median of the turns. Bar: fastest on the two small networks, within 10 % of the fastest on the two large ones.
@@ -85,7 +84,7 @@ def bare(x: np.ndarray, y: np.ndarray, kernels: list[np.ndarray], hidden: str) -
     ones, classes = np.ones(batch, whole.dtype), np.ones(y.shape[2], whole.dtype)
     one, count, rate = (np.array(of, whole.dtype) for of in (1, batch, RATE))
     dot, multiply = np.dot, np.multiply
-    change = np.empty_like(whole)
+    change, e = np.empty_like(whole), np.empty_like(zs[last])
 
     def step(a, y):
         outputs = [a]
@@ -101,11 +100,11 @@ def bare(x: np.ndarray, y: np.ndarray, kernels: list[np.ndarray], hidden: str) -
                     np.add(z, one, z)
                     np.reciprocal(z, z)
                 outputs.append(a := z)
-        z -= z.max(axis=-1, keepdims=True)
-        e = np.exp(z)
+        z -= np.maximum.reduce(z, axis=-1, keepdims=True)
+        np.exp(z, e)
         total = dot(e, classes)[:, None]  # sums as products: in half of the time
         loss = np.vdot(y, np.subtract(np.log(total), z, z)) / batch
-        e /= total
+        np.divide(e, total, e)
         dz = multiply(e, dot(y, classes)[:, None], e)
         dz -= y
         dz /= count

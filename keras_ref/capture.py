@@ -24,10 +24,11 @@ def _tensor(array: Array) -> Any:
     A tensor that begins so is not copied either where a step takes its batch out of it. DLPack cannot say that an array
     is read-only; nothing writes to what a function is given.
     """
-    view = array.view()
-    owned = array.base is not None and array.base.flags.writeable
-    if not (owned and array.size and array.flags.c_contiguous and array.ctypes.data % LINE == 0):
+    ours = isinstance(array.base, np.ndarray) and array.base.flags.writeable  # what is taken for writable is
+    plain = array.dtype.isnative and array.dtype.kind in "fiub" and array.size and array.flags.c_contiguous
+    if not (ours and plain and array.ctypes.data % LINE == 0):
         return tf.constant(array)
+    view = array.view()
     view.flags.writeable = True
     return tf.experimental.dlpack.from_dlpack(view.__dlpack__())
 

@@ -152,7 +152,7 @@ def _made_as(reference: LoadedSide) -> LoadedSide:
     arbiter = load_side(STAND_IN)
     if not reference.can("makes"):
         return arbiter
-    return LoadedSide(arbiter.name, arbiter.side.with_conventions(reference.side.makes()))
+    return LoadedSide(arbiter.name, arbiter.side.with_conventions(reference.call("makes", 0)))
 
 
 def _agrees(

@@ -230,7 +230,8 @@ def _like(stand_in: str, reference: LoadedSide) -> str:
     """The NumPy network with the choices that the reference is known to make."""
     if stand_in != STAND_IN or not reference.can("makes"):
         return stand_in
-    return f"{STAND_IN}[{','.join(f'{code}={choice}' for code, choice in reference.side.makes().items())}]"
+    makes = reference.call("makes", 0)
+    return f"{STAND_IN}[{','.join(f'{code}={choice}' for code, choice in makes.items())}]"
 
 
 def told_examples(experiment: Experiment, examples: int) -> Experiment:

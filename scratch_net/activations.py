@@ -24,14 +24,9 @@ _last = (None, None)  # the array that `softmax_parts` was last asked about, and
 
 def sigmoid(z):
     """`1 / (1 + exp(-z))`; where the exponential overflows, 0, which is less than the smallest normal number off."""
-    with np.errstate(over="ignore"):
-        return logistic(z)
-
-
-def logistic(z):
-    """A sigmoid that leaves it to the caller, once for all layers, to expect that the exponential overflows."""
     a = np.negative(z)  # and then in place: for large layers new memory costs more than the arithmetic
-    np.exp(a, a)
+    with np.errstate(over="ignore"):
+        np.exp(a, a)
     np.add(a, number(1, a.dtype), a)
     return np.reciprocal(a, a)
 
@@ -75,7 +70,7 @@ class Sigmoid:
     """`f(z) = 1 / (1 + exp(-z))`, `f' = a (1 - a)`."""
 
     def forward(self, z):
-        return logistic(z)
+        return sigmoid(z)
 
     def backward(self, da, z, a):
         slope = np.subtract(number(1, a.dtype), a)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from scratch_net.regularizers import penalty_of
 from scratch_net.side_by_side import SideBySide
 
@@ -76,9 +74,8 @@ class Network:
         return x, y
 
     def forward(self, x):
-        with np.errstate(over="ignore"):  # of a sigmoid, see `scratch_net.activations`
-            for layer in self.layers:
-                x = layer.forward(x)
+        for layer in self.layers:
+            x = layer.forward(x)
         return x
 
     def loss_of(self, y, output):

@@ -51,7 +51,7 @@ class Guard:
         if self._left_at:
             msg = f"{self.name} still has not returned from {self._left_at}"
             raise SideError(msg)
-        with self._own_generators(anew), self._noted_warnings(at), _outlived():
+        with self._own_generators(anew), self._noted_warnings(at), _outliving():
             if self.timeout is None:
                 return function(*arguments)
             self._worker = self._worker or Worker()
@@ -100,25 +100,34 @@ class Guard:
             yield
 
 
-@contextmanager
-def _outlived() -> Iterator[None]:
-    """`os._exit` would end the run with no verdict and an exit code of the side's own, 0 for one: it raises instead.
+_ends = os._exit
+_calling: set[tuple[int, int]] = set()
+"""Process and thread of every call that is on its way, or was left behind."""
 
-    A process that the side forks ends with it as ever.
+
+def _exit(status: int) -> NoReturn:
+    """`os._exit` would end the run with no verdict and an exit code of the side's own, 0 for one: in a call it raises.
+
+    Other threads, and a process that the side forks, end with it as ever.
     """
-    ends, ours = os._exit, os.getpid()
-
-    def raising(status: int) -> NoReturn:
-        if os.getpid() != ours:
-            ends(status)
+    if (os.getpid(), threading.get_ident()) in _calling:
         msg = f"os._exit({status})"
         raise SystemExit(msg)
+    _ends(status)
 
-    os._exit = raising
+
+@contextmanager
+def _outliving() -> Iterator[None]:
+    """This thread makes a call that must not end the process."""
+    os._exit = _exit  # for good: it may be known by other names from here on
+    this = os.getpid(), threading.get_ident()
+    nested = this in _calling
+    _calling.add(this)
     try:
         yield
     finally:
-        os._exit = ends
+        if not nested:
+            _calling.discard(this)
 
 
 class LateError(Exception):
@@ -155,6 +164,7 @@ class Worker:
         raise LateError
 
     def _work(self) -> None:
+        _calling.add((os.getpid(), threading.get_ident()))
         while True:
             future, function = self._calls.get()
             try:

@@ -89,7 +89,15 @@ class LoadedSide:
         return callable(getattr(self.side, ability, None))
 
     def environment(self) -> Mapping[str, str]:
-        return dict(self.side.environment()) if self.can("environment") else {}
+        if not self.can("environment"):
+            return {}
+        try:
+            return dict(self.call("environment", 0))
+        except (SideError, TypeError, ValueError) as error:
+            if self.guard is None:
+                raise
+            self.guard.remark("its environment is not told", str(error))
+            return {}
 
 
 class Trains(Protocol):
@@ -216,9 +224,11 @@ def load_side(spec: SideLike, timeout: float | None = None) -> LoadedSide:
             raise UsageError(msg)
         choices = _choices(match["choices"])
         try:
-            side = side.with_conventions(choices)
-        except ValueError as error:
-            msg = f"side {spec!r}: {error}{_meant(side, choices)}"
+            side = LoadedSide(spec.strip(), side, guard).call("with_conventions", 0, choices)
+        except SideError as error:
+            if not isinstance(error.__cause__, ValueError):
+                raise
+            msg = f"side {spec!r}: {error.__cause__}{_meant(side, choices)}"
             raise UsageError(msg) from None
     return LoadedSide(spec.strip(), side, guard)
 

@@ -146,6 +146,58 @@ def test_a_side_that_ends_the_process_ends_itself_alone(path, options):
     assert re.search(r"raised SystemExit in\s+step\(\) at step 4: os\._exit\(0\)", ended.stderr), ended.stderr
 
 
+GUARDED = """
+import os, threading, time
+from parity.errors import SideError
+from parity.sides.guard import Guard
+def told(function, timeout=None):
+    try:
+        Guard("mine", timeout).call(function, (), "here")
+    except (SideError, SystemExit) as error:
+        print(type(error).__name__)
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "ended", "printed"),
+    [
+        ("told(lambda: os._exit(5))", 0, "SystemExit"),
+        ("told(lambda: told(lambda: None) or os._exit(5))", 0, "SystemExit"),  # a call within a call
+        ("told(lambda: None); os._exit(6)", 6, ""),
+        ("told(lambda: time.sleep(0)); from os import _exit; told(lambda: _exit(5)); _exit(7)", 7, "SystemExit"),
+        # A watchdog of somebody else's ends the process as it must.
+        ("threading.Timer(0.2, os._exit, (8,)).start(); told(lambda: time.sleep(60))", 8, ""),
+        # A call that was left behind ends nothing when it comes to it.
+        (
+            "def late():\n    try: time.sleep(1)\n    finally: os._exit(9)\ntold(late, 0.2); time.sleep(2)",
+            0,
+            "SideError",
+        ),
+    ],
+)
+def test_only_the_thread_of_a_call_cannot_end_the_process(code, ended, printed):
+    command = [sys.executable, "-u", "-c", GUARDED + code]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout.strip()) == (ended, printed), run.stderr
+
+
+@pytest.mark.parametrize("exits", ["os._exit(0)", "raise SystemExit(0)", "raise KeyError('none')", "return 3"])
+def test_an_environment_that_cannot_be_told_is_a_remark(path, exits):
+    network(path)
+    path.write_text(f"import os\n{path.read_text()}\n    def environment(self):\n        {exits}\n")
+    result = judged(path)
+    assert result.verdict is Verdict.PARITY
+    assert "its environment is not told" in result.remarks
+    reports(result)
+
+
+def test_conventions_that_end_the_process_are_a_crash(path):
+    network(path)
+    path.write_text(f"{path.read_text()}\n    def with_conventions(self, choices):\n        raise SystemExit(0)\n")
+    with pytest.raises(SideError, match=r"raised SystemExit in with_conventions\(\)"):
+        load_side(f"{path}:Net[l2.penalty=half]")
+
+
 def test_what_it_writes_into_the_experiment_by_force_nobody_else_sees(path):
     """Nested parts, too: what else is started from it, to explain the difference, trains as it says."""
     wrong = "object.__setattr__(experiment.optimizer, 'learning_rate', 1.5)"

@@ -459,9 +459,7 @@ NUMBERS: dict[str, list[Edit]] = {
 """Choices that are numbers: one less than the batch, logarithms to the base 2, a sign."""
 
 DEFECTS: dict[str, list[Edit]] = {
-    "hard_sigmoid": [
-        (A, "(self, z):\n        return logistic(z)", "(self, z):\n        return np.clip(0.2 * z + 0.5, 0, 1)")
-    ],
+    "hard_sigmoid": [(A, "return sigmoid(z)", "return np.clip(0.2 * z + 0.5, 0, 1)")],
     "leaky_relu": [(A, "return np.maximum(z, 0)", "return np.where(z > 0, z, 0.01 * z)")],
     "scaled_tanh": [(A, "return np.tanh(z)", "return 1.7159 * np.tanh(2 / 3 * z)")],
     "bias_twice": [
