@@ -166,7 +166,7 @@ def told(function, timeout=None):
         ("told(lambda: None); os._exit(6)", 6, ""),
         ("told(lambda: time.sleep(0)); from os import _exit; told(lambda: _exit(5)); _exit(7)", 7, "SystemExit"),
         # A watchdog of somebody else's ends the process as it must.
-        ("threading.Timer(0.2, os._exit, (8,)).start(); told(lambda: time.sleep(60))", 8, ""),
+        ("told(lambda: None); threading.Timer(0.2, os._exit, (8,)).start(); told(lambda: time.sleep(20))", 8, ""),
         # A call that was left behind ends nothing when it comes to it.
         (
             "def late():\n    try: time.sleep(1)\n    finally: os._exit(9)\ntold(late, 0.2); time.sleep(2)",
@@ -181,7 +181,7 @@ def test_only_the_thread_of_a_call_cannot_end_the_process(code, ended, printed):
     assert (run.returncode, run.stdout.strip()) == (ended, printed), run.stderr
 
 
-@pytest.mark.parametrize("exits", ["os._exit(0)", "raise SystemExit(0)", "raise KeyError('none')", "return 3"])
+@pytest.mark.parametrize("exits", ["os._exit(5)", "raise SystemExit(0)", "raise KeyError('none')", "return 3"])
 def test_an_environment_that_cannot_be_told_is_a_remark(path, exits):
     network(path)
     path.write_text(f"import os\n{path.read_text()}\n    def environment(self):\n        {exits}\n")
