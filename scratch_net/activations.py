@@ -40,9 +40,9 @@ def softmax_parts(z):
     global _last  # noqa: PLW0603  # one tuple, replaced at once: threads may train networks side by side
     of, found = _last
     if of is not z:
-        shifted = z - z.max(axis=-1, keepdims=True)
+        shifted = z - np.maximum.reduce(z, axis=-1, keepdims=True)
         e = np.exp(shifted)
-        total = e.sum(axis=-1, keepdims=True)
+        total = np.add.reduce(e, axis=-1, keepdims=True)
         found = shifted, total, e / total
         if z.base is None and not z.flags.writeable:
             for part in found:

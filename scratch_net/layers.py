@@ -7,14 +7,29 @@ Any axes before these are kept: a stack of steps, each with its own weights, is 
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from scratch_net.regularizers import penalty_of
 
 
+SMALL = 1 << 14  # elements: writing so many zeros takes about as long as `dot` saves
+
+
 def product(a, b, out=None):
-    """`a @ b`; of two matrices by `np.dot`, which gives the same bits and begins in half of the time."""
-    return np.dot(a, b, out) if b.ndim == 2 else np.matmul(a, b, out=out)
+    """`a @ b`; of two matrices by `dot`, which gives the same bits and begins in half of the time.
+
+    Not into a large array: `dot` fills it with zeros before the product is written there.
+    """
+    return a.dot(b, out) if b.ndim == 2 and (out is None or out.size <= SMALL) else np.matmul(a, b, out=out)
+
+
+@cache
+def ones(count, dtype):
+    found = np.ones(count, dtype)
+    found.setflags(write=False)
+    return found
 
 
 class Dense:
@@ -95,18 +110,13 @@ class Dense:
         """`dL/dkernel = x.T @ dz` and `dL/dbias = sum of dz over the batch`, as `ones @ dz`: BLAS adds up faster."""
         gradients = {self.kernel_name: product(x.mT, dz, self._buffer("kernel gradient", self.kernel.shape))}
         if self.bias is not None:
-            ones = self._ones(dz.shape[-2])
-            gradients[self.bias_name] = product(ones, dz, self._buffer("bias gradient", self.bias.shape))
+            bias_gradient = self._buffer("bias gradient", self.bias.shape)
+            gradients[self.bias_name] = product(ones(dz.shape[-2], dz.dtype), dz, bias_gradient)
         return gradients
 
     def backward_input(self, dz):
         """`dx = dz @ kernel.T`: what the layer below receives as its da."""
         return product(dz, self.kernel.mT, self._buffer("dx", (*dz.shape[:-1], self.kernel.shape[-2])))
-
-    def _ones(self, count):
-        if len(self.buffers.get("ones", ())) != count:
-            self.buffers["ones"] = np.ones(count, self.kernel.dtype)
-        return self.buffers["ones"]
 
     def _buffer(self, name, shape):
         if (buffer := self.buffers.get(name)) is None or buffer.shape != shape:

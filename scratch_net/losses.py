@@ -19,9 +19,14 @@ from scratch_net.activations import number, sigmoid, softmax, softmax_parts
 EPSILON = 1e-7  # keras.config.epsilon(): probabilities are kept this far from 0 and 1
 
 
+def sums(values):
+    """The sum along the last axis, as `values.sum(axis=-1)`, without the Python in between."""
+    return np.add.reduce(values, axis=-1)
+
+
 def mean(values):
     """The mean along the last axis. `ndarray.mean` gives the same bits and takes four times as long for a batch."""
-    return values.sum(axis=-1) / values.shape[-1]
+    return sums(values) / values.shape[-1]
 
 
 def minus_log_softmax(z):
@@ -50,7 +55,7 @@ class SumSquaredError:
     over_outputs = "sum"
 
     def value(self, y, p):
-        return mean(((y - p) ** 2).sum(axis=-1))
+        return mean(sums((y - p) ** 2))
 
     def gradient(self, y, p):
         return (p - y) * (2 / p.shape[-2])
@@ -83,7 +88,7 @@ class CategoricalCrossentropy(Crossentropy):
 
     def value(self, y, p):
         q = self.kept(p / p.sum(axis=-1, keepdims=True))
-        return -mean((self.targets(y) * np.log(q)).sum(axis=-1))
+        return -mean(sums(self.targets(y) * np.log(q)))
 
     def gradient(self, y, p):
         """`dL/dq = -y/q / B` where q was not clipped, then through `q = p / sum(p)`."""
@@ -94,7 +99,7 @@ class CategoricalCrossentropy(Crossentropy):
 
     def value_from_logits(self, y, z):
         """`1/B sum_b sum_c y (log(sum_j exp(z_j)) - z)`."""
-        return mean((self.targets(y) * minus_log_softmax(z)).sum(axis=-1))
+        return mean(sums(self.targets(y) * minus_log_softmax(z)))
 
     def gradient_from_logits(self, y, z):
         """`(sum(y) softmax(z) - y) / B`: a row of y need not sum to 1.
@@ -104,7 +109,7 @@ class CategoricalCrossentropy(Crossentropy):
         (tensorflow/python/ops/nn_ops.py, softmax_cross_entropy_with_logits_v2_helper).
         """
         y = self.targets(y)
-        dz = softmax(z) * y.sum(axis=-1, keepdims=True)
+        dz = softmax(z) * np.add.reduce(y, axis=-1, keepdims=True)
         dz -= y
         dz /= number(z.shape[-2], dz.dtype)
         return dz

@@ -90,16 +90,14 @@ class Network:
 
     def penalties(self):
         """What each regularizer adds to the loss, outputs first (the order in which Keras adds them up)."""
-        outputs = {
-            f"{layer.name}/output": layer.activity_penalty(layer.a)
-            for layer in self.layers
-            if layer.activity_regularizer is not None
-        }
-        return outputs | {
-            name: penalty_of(r, layer.weights[name], layer.ndim(name))
-            for layer in self.layers
-            for name, r in layer.regularizers.items()
-        }
+        penalties = {}
+        for layer in self.layers:
+            if layer.activity_regularizer is not None:
+                penalties[f"{layer.name}/output"] = layer.activity_penalty(layer.a)
+        for layer in self.layers:
+            for name, r in layer.regularizers.items():
+                penalties[name] = penalty_of(r, layer.weights[name], layer.ndim(name))
+        return penalties
 
     def penalty_gradients(self):
         return {
@@ -125,6 +123,8 @@ class Network:
         return Gradients(whole, data, penalty)
 
     def add_penalties(self, data, penalty):
+        if not penalty:
+            return data
         return {name: g + penalty[name] if name in penalty else g for name, g in data.items()}
 
     def update(self, gradients):
