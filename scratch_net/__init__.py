@@ -4,6 +4,7 @@
 - `layers`: what one layer computes, and the three products that carry the gradient through it;
 - `activations`, `losses`: each function beside its derivative;
 - `regularizers`, `optimizers`, `initializers`, `metrics`: what goes around it;
+- `constants`, `side_by_side`: how numbers get the type that Keras gives them, and how weights lie in memory;
 - `per_example`: the same layer with loops for matrix products;
 - `finite_differences`: the gradient without any calculus, to check the other with.
 

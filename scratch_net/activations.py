@@ -1,23 +1,15 @@
 """Activation functions: `a = f(z)`, and the derivative that turns `dL/da` into `dL/dz`.
 
-z and a have shape (batch, units). Each backward pass uses whichever of z and a makes the formula simplest.
+z and a have shape (batch, units), and one dtype, which is kept. Each backward pass uses whichever of z and a makes the
+formula simplest.
 Source of the formulas and of the choices at the kinks: keras/src/activations/activations.py and TensorFlow's kernels.
 """
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 
-
-@cache
-def number(value, dtype):
-    """A constant as an array without axes: with a Python number an operation on a small array takes twice as long."""
-    found = np.array(value, dtype)
-    found.setflags(write=False)
-    return found
-
+from scratch_net.constants import number
 
 _last = (None, None)  # the array that `softmax_parts` was last asked about, and what it found
 

@@ -1,7 +1,8 @@
 """Initial weights of shape (inputs, units), drawn from `random`.
 
 `random` has the methods `uniform(shape, low, high)`, `normal(shape, mean, stddev)` and
-`truncated_normal(shape, mean, stddev)`. Source: keras/src/initializers/random_initializers.py.
+`truncated_normal(shape, mean, stddev)`. Source: keras/src/initializers/random_initializers.py
+and constant_initializers.py.
 
     Glorot and Bengio 2010:  variance 2 / (fan_in + fan_out)
     He et al. 2015:          variance 2 / fan_in

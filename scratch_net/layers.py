@@ -7,12 +7,10 @@ Any axes before these are kept: a stack of steps, each with its own weights, is 
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 
+from scratch_net.constants import ones
 from scratch_net.regularizers import penalty_of
-
 
 SMALL = 1 << 14  # elements: writing so many zeros takes about as long as `dot` saves
 
@@ -23,13 +21,6 @@ def product(a, b, out=None):
     Not into a large array: `dot` fills it with zeros before the product is written there.
     """
     return a.dot(b, out) if b.ndim == 2 and (out is None or out.size <= SMALL) else np.matmul(a, b, out=out)
-
-
-@cache
-def ones(count, dtype):
-    found = np.ones(count, dtype)
-    found.setflags(write=False)
-    return found
 
 
 class Dense:

@@ -1,7 +1,7 @@
 """Losses: `value` is the mean over the batch of a loss per example, `gradient` its derivative by the network's output.
 
 y and p have shape (batch, outputs); sparse labels have shape (batch,). B is the batch size, C the number of outputs.
-Any axes before these are kept: a stack of steps gives a value for each.
+Any axes before these are kept: a stack of steps gives a value for each. All of it is in the dtype of p.
 A cross-entropy can also be taken from the logits z, the numbers that go into the last softmax or sigmoid: it is then
 exact where the probability itself would have been rounded to 0 or 1. Keras does so with every cross-entropy whenever
 the last layer is a softmax or a sigmoid, whether it belongs to the loss or not and even with `from_logits=False`; see
@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from scratch_net.activations import number, sigmoid, softmax, softmax_parts
+from scratch_net.activations import sigmoid, softmax, softmax_parts
+from scratch_net.constants import number
 
 EPSILON = 1e-7  # keras.config.epsilon(): probabilities are kept this far from 0 and 1
 
@@ -45,6 +46,7 @@ class MeanSquaredError:
         return mean(mean((y - p) ** 2))
 
     def gradient(self, y, p):
+        """`2 (p - y) / (B C)`."""
         return (p - y) * (2 / (p.shape[-2] * p.shape[-1]))
 
 
@@ -58,6 +60,7 @@ class SumSquaredError:
         return mean(sums((y - p) ** 2))
 
     def gradient(self, y, p):
+        """`2 (p - y) / B`."""
         return (p - y) * (2 / p.shape[-2])
 
 

@@ -67,7 +67,7 @@ class Network:
         loss = self.loss_of(y, output)
         gradients = self.gradients(y)
         self.update(gradients)
-        return loss
+        return self.reported(loss, y)
 
     def batch(self, x, y):
         """Examples and targets as the network takes them; every step begins here."""

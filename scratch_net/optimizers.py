@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scratch_net.regularizers import keras_constant
+from scratch_net.constants import keras_constant, normal
 
 BLOCK = 1 << 16  # elements: with what is worked out on the way, a step on so many lies in a level-2 cache
 
@@ -138,7 +138,7 @@ class Adam(Optimizer):
         return one - b1**t, one - b2**t
 
     def denominator(self, v):
-        return np.sqrt(v) + self.epsilon
+        return np.sqrt(v) + normal(self.epsilon, v.dtype)
 
 
 class RMSprop(Optimizer):
@@ -175,7 +175,7 @@ class RMSprop(Optimizer):
         w -= increment
 
     def denominator(self, v):
-        return np.sqrt(v + self.epsilon)
+        return np.sqrt(v + normal(self.epsilon, v.dtype))
 
 
 OPTIMIZERS = {optimizer.__name__: optimizer for optimizer in (SGD, Adam, RMSprop)}

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-
-def keras_constant(value, dtype):
-    """A Python number as Keras turns it into a tensor: rounded to float32, then cast."""
-    return np.dtype(dtype).type(np.float32(value))
+from scratch_net.constants import keras_constant
 
 
 def penalty_of(regularizer, w, ndim):

@@ -18,7 +18,8 @@ from parity.protocol import Key, Records
 from parity.run import diff
 from parity.verdict import Verdict
 from scratch_net.adapter import ScratchSide
-from scratch_net.regularizers import L1L2, keras_constant
+from scratch_net.constants import keras_constant
+from scratch_net.regularizers import L1L2
 from tests.parity.budget.conftest import random_experiment
 
 NULL_RUNS = (0, 4, 6, 7, 8, 9, 11, 30, 31, 57, 218, 236)  # each once was a false alarm, or came near to one

@@ -38,17 +38,17 @@ ALONE: Edit = (N, "self.stacks = True", "self.stacks = False")  # written for on
 
 _SLOPE = "slope = np.subtract(number(1, a.dtype), a)\n        slope *= a"
 _MSE, _MSE_GRADIENT = "mean(mean((y - p) ** 2))", "(p - y) * (2 / (p.shape[-2] * p.shape[-1]))"
-_LOG_SUM = "mean((self.targets(y) * minus_log_softmax(z)).sum(axis=-1))"
+_LOG_SUM = "mean(sums(self.targets(y) * minus_log_softmax(z)))"
 _KERNEL = 'product(x.mT, dz, self._buffer("kernel gradient", self.kernel.shape))'
 _UPDATE = "        self.optimizer.update(self.weights, gradients.whole)"
 _REPORTED = '        """The loss that is told of a step, which need not be the one that its gradient belongs to."""\n        return loss'
 _LOOP = "            for name, w in weights.items():\n                self._take"
 EACH: Edit = (O, "if together is not None and", "if False and")  # each weight by itself
-_PENALTIES = "            for layer in self.layers\n            for name, r in layer.regularizers.items()"
+_PENALTIES = "        for layer in self.layers:\n            for name, r in layer.regularizers.items()"
 _PENALTY_GRADIENTS = "r.gradient(layer.weights[name]) for layer in self.layers for name"
 _FORWARD = "self.a = self.activation.forward(self.z)"
 _BACK = "product(dz, self.kernel.mT,"
-_BIAS = 'product(ones, dz, self._buffer("bias gradient", self.bias.shape))'
+_BIAS = "product(ones(dz.shape[-2], dz.dtype), dz, bias_gradient)"
 _SQUARE = "self.kernel.shape[-1] == self.kernel.shape[-2]"
 
 
@@ -175,7 +175,7 @@ CONVENTIONS: dict[str, list[Edit]] = {
     "forward.kernel=transposed": [
         (D, "product(x, self.kernel)", f"product(x, self.kernel.mT if {_SQUARE} else self.kernel)")
     ],
-    "forward.softmax=unshifted": [(A, "shifted = z - z.max(axis=-1, keepdims=True)", "shifted = z")],
+    "forward.softmax=unshifted": [(A, "shifted = z - np.maximum.reduce(z, axis=-1, keepdims=True)", "shifted = z")],
     "gradient.derivative=at_output": [(A, _SLOPE, "slope = self.forward(a) * (1 - self.forward(a))")],
     "gradient.derivative=of_input": [(A, _SLOPE, "slope = z * (1 - z)")],
     "gradient.derivative=hidden_at_output": through(
@@ -210,7 +210,7 @@ CONVENTIONS: dict[str, list[Edit]] = {
     "loss.clip=1e-15": [(L, "EPSILON = 1e-7", "EPSILON = 1e-15")],
     "loss.clip=added": [(L, "return np.clip(p, EPSILON, 1 - EPSILON)", "return p + EPSILON")],
     "loss.clip=none": [(L, "return np.clip(p, EPSILON, 1 - EPSILON)", "return p")],
-    "loss.soft_labels=fused": [(L, "softmax(z) * y.sum(axis=-1, keepdims=True)", "softmax(z) * 1")],
+    "loss.soft_labels=fused": [(L, "softmax(z) * np.add.reduce(y, axis=-1, keepdims=True)", "softmax(z) * 1")],
     "loss.probabilities=as_given": [
         (L, "q = self.kept(p / p.sum(axis=-1, keepdims=True))", "q = self.kept(p)"),
         (L, "total = p.sum(axis=-1, keepdims=True)", "total = np.ones_like(p[..., :1])"),
@@ -237,7 +237,7 @@ CONVENTIONS: dict[str, list[Edit]] = {
     "loss.log=plain": [(L, _LOG_SUM, "-mean((self.targets(y) * np.log(softmax(z))).sum(axis=-1))")],
     "loss.pairs=all_pairs": mse("mean(mean((y - (p.mT if p.shape[-1] == 1 else p)) ** 2))"),
     "loss.outputs=mean": [
-        (L, "mean(((y - p) ** 2).sum(axis=-1))", _MSE),
+        (L, "mean(sums((y - p) ** 2))", _MSE),
         (L, "(p - y) * (2 / p.shape[-2])", _MSE_GRADIENT),
     ],
     "loss.outputs=sum": mse("mean(((y - p) ** 2).sum(axis=-1))", "(p - y) * (2 / p.shape[-2])"),
@@ -346,8 +346,10 @@ CONVENTIONS: dict[str, list[Edit]] = {
             "        w -= rate * (m / of_m) / self.denominator(v / of_v)",
         ),
     ],
-    "adam.epsilon=inside": [(O, "return np.sqrt(v) + self.epsilon", "return np.sqrt(v + self.epsilon)")],
-    "adam.epsilon_value=1e-8": [(O, "return np.sqrt(v) + self.epsilon", "return np.sqrt(v) + 1e-8")],
+    "adam.epsilon=inside": [
+        (O, "return np.sqrt(v) + normal(self.epsilon, v.dtype)", "return np.sqrt(v + self.epsilon)")
+    ],
+    "adam.epsilon_value=1e-8": [(O, "return np.sqrt(v) + normal(self.epsilon, v.dtype)", "return np.sqrt(v) + 1e-8")],
     "adam.bias_correction=missing": [(O, "return rate * np.sqrt(of_v) / of_m", "return rate")],
     "adam.bias_correction=no_power": [(O, "return one - b1**t, one - b2**t", "return one - b1, one - b2")],
     "adam.step=ahead": [
@@ -379,8 +381,12 @@ CONVENTIONS: dict[str, list[Edit]] = {
         (O, "        g = g * rate\n        m *= mu", "        m *= mu"),
         (O, "w += m * mu - g if self.nesterov else m", "w += rate * (m * mu - g if self.nesterov else m)"),
     ],
-    "rmsprop.epsilon=outside": [(O, "return np.sqrt(v + self.epsilon)", "return np.sqrt(v) + self.epsilon")],
-    "rmsprop.epsilon_value=1e-8": [(O, "return np.sqrt(v + self.epsilon)", "return np.sqrt(v + 1e-8)")],
+    "rmsprop.epsilon=outside": [
+        (O, "return np.sqrt(v + normal(self.epsilon, v.dtype))", "return np.sqrt(v) + self.epsilon")
+    ],
+    "rmsprop.epsilon_value=1e-8": [
+        (O, "return np.sqrt(v + normal(self.epsilon, v.dtype))", "return np.sqrt(v + 1e-8)")
+    ],
     "rmsprop.rho=0.99": [(O, "v[...] = self.rho * v + (1 - self.rho)", "v[...] = 0.99 * v + 0.01")],
     "rmsprop.centered=flipped": [(O, "variance = v - average * average", "variance = v")],
     "learning_rate.scale=over_batch": [
@@ -469,7 +475,11 @@ DEFECTS: dict[str, list[Edit]] = {
         (D, "z += self.bias if self.bias.ndim == 1 else self.bias[..., None, :]", "z -= self.bias[..., None, :]")
     ],
     "tempered_softmax": [
-        (A, "shifted = z - z.max(axis=-1, keepdims=True)", "shifted = (z - z.max(axis=-1, keepdims=True)) / 1.1")
+        (
+            A,
+            "shifted = z - np.maximum.reduce(z, axis=-1, keepdims=True)",
+            "shifted = (z - np.maximum.reduce(z, axis=-1, keepdims=True)) / 1.1",
+        )
     ],
     "standardised_inputs": [
         (
@@ -562,7 +572,7 @@ DEFECTS: dict[str, list[Edit]] = {
     ],
     "longer_beta_1": [(O, "(g - m) * (1 - self.beta_1)", "(g - m) * 0.05")],
     "longer_rho": [(O, "v[...] = self.rho * v + (1 - self.rho)", "v[...] = 0.95 * v + 0.05")],
-    "without_root": [(O, "return np.sqrt(v) + self.epsilon", "return v + self.epsilon")],
+    "without_root": [(O, "return np.sqrt(v) + normal(self.epsilon, v.dtype)", "return v + self.epsilon")],
     "accuracy_without_last": [(M, "return right.mean(", "return right[..., :-1].mean(")],
 }
 
