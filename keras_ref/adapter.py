@@ -88,6 +88,9 @@ class KerasSide:
         self._now: _Made | None = None
         weakref.finalize(self, _give_back, self._made).atexit = False
 
+    def makes(self) -> dict[str, str]:
+        return dict(self.choices)
+
     def with_conventions(self, choices: Mapping[str, str]) -> KerasSide:
         return KerasSide({**self.choices, **choices})
 

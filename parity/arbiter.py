@@ -29,7 +29,7 @@ from parity.data import Dataset
 from parity.judge import Judge
 from parity.lockstep import lockstep
 from parity.protocol import Array, Key, Records
-from parity.sides import STAND_IN, LoadedSide, load_side
+from parity.sides import LoadedSide, load_side, stand_in_for
 from parity.verdict import Divergence, Evidence
 
 CHECKED_STEPS = 32  # at most so many steps of it are held against the reference first
@@ -107,7 +107,7 @@ def _arbitrated(
     if evidence.candidate.shape != records.arrays[key].shape:
         msg = "the two sides' arrays are not of one shape"
         raise _CannotSayError(msg)
-    arbiter = _made_as(sides[0])
+    arbiter = load_side(stand_in_for(sides[0]))  # with choices that are declared, for instance
     if not _agrees(experiment, sides[0], arbiter, dataset, weights, first):
         msg = "the built-in NumPy network does not compute it as the reference does in float64"
         raise _CannotSayError(msg)
@@ -145,14 +145,6 @@ def _arbitrated(
         candidate_float64=float(again[index]),
         limit=float((limit_float64 if outcome is Outcome.FUNCTION else limit)[index]),
     )
-
-
-def _made_as(reference: LoadedSide) -> LoadedSide:
-    """The NumPy network with the choices that the reference is known to make, declared ones for instance."""
-    arbiter = load_side(STAND_IN)
-    if not reference.can("makes"):
-        return arbiter
-    return LoadedSide(arbiter.name, arbiter.side.with_conventions(reference.call("makes", 0)))
 
 
 def _agrees(

@@ -26,14 +26,8 @@ from parity.diagnosis import Cause
 from parity.protocol import Key, word_of
 from parity.result import Declared, Result
 from parity.run import diff
-from parity.sides import STAND_IN, LoadedSide, SideLike, load_side
+from parity.sides import STAND_IN, LoadedSide, SideLike, load_side, made_with
 from parity.verdict import Verdict
-
-
-def made_with(choices: Mapping[str, str]) -> str:
-    """The NumPy network with these choices."""
-    chosen = ",".join(f"{code}={choice}" for code, choice in choices.items())
-    return f"{STAND_IN}[{chosen}]" if chosen else STAND_IN
 
 
 def diff_declared(

@@ -25,14 +25,13 @@ import numpy as np
 
 from parity.config import Experiment, Precision
 from parity.data import Dataset, Schedule
-from parity.declared import made_with
 from parity.errors import CannotJudgeError, ExitCode, SideError, UsageError
 from parity.lockstep import draw_weights, start_weights
 from parity.paths import is_file
 from parity.protocol import Array, Key
 from parity.result import Crash, Result
 from parity.run import Progress
-from parity.sides import BUILT_IN, LoadedSide, SideLike, load_side
+from parity.sides import BUILT_IN, LoadedSide, SideLike, load_side, made_with
 from parity.state import with_state
 from parity.trace import Manifest, TraceSide, TraceWriter, is_trace, open_traces
 

@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 
 from parity.config import Experiment, Precision
-from parity.data import Chunk, Dataset, Schedule, load_dataset
+from parity.data import Chunk, Dataset, Schedule, load_dataset, told_examples
 from parity.errors import SideError, UsageError
 from parity.judge import PROMOTED
 from parity.lockstep import Walk, batches, chunk_length, draw_weights, start_weights
 from parity.one_thread import one_thread
 from parity.paths import is_folder
 from parity.protocol import Array, Key, Records, word_of
-from parity.run import Progress, diff, told_examples
+from parity.run import Progress, diff
 from parity.sides import STAND_IN, LoadedSide, SideLike, load_side
 from parity.trace import Manifest, Trace, TraceWriter, is_trace, open_traces
 from parity.trace.keep import ALL, Keep

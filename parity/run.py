@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import platform
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from functools import partial
 
 from parity.arbiter import Arbitration, arbitrate
 from parity.config import Experiment, Precision
-from parity.data import Dataset, Schedule, load_dataset
+from parity.data import Dataset, Schedule, load_dataset, told_examples
 from parity.diagnosis import Diagnosis, Kept, diagnose
 from parity.errors import SideError, UsageError
 from parity.gradcheck import GradCheck, check_gradients
@@ -22,7 +23,7 @@ from parity.lockstep import common_spans, lockstep
 from parity.one_thread import one_thread
 from parity.protocol import Array, Lane
 from parity.result import Crash, Result, Run
-from parity.sides import STAND_IN, LoadedSide, SideLike, load_side
+from parity.sides import STAND_IN, LoadedSide, SideLike, load_side, stand_in_for
 from parity.start import common_start, weights_in_float64
 from parity.state import common_state
 from parity.trace import TraceSide
@@ -45,7 +46,7 @@ def diff(
     explain: bool = True,
     progress: Progress = lambda *_: None,
     searching: Callable[[int], None] = lambda _: None,
-    stand_in: str = STAND_IN,
+    stand_in: str = "",
     command: str = "",
     gradcheck: bool = False,
     envelope: bool = False,
@@ -64,7 +65,8 @@ def diff(
         explain: whether to look for the causes of a divergence.
         progress: called with the precision, the steps done and the steps planned.
         searching: called with the number of sets of conventions tried while causes are looked for.
-        stand_in: the NumPy network that computes what the reference does, for what needs one that can be changed.
+        stand_in: the NumPy network that computes what the reference does, for what needs one that can be changed; by
+            default the one with the choices that the reference is known to make.
         command: how to run this again, for the reports.
         envelope: hold the free lane against the drift of an ensemble, also of a candidate that replays.
         gradcheck: also check each side's gradient against its own loss, by differences in float64.
@@ -84,12 +86,11 @@ def diff(
     dataset = load_dataset(experiment) if dataset is None else dataset
     sides = load_side(reference, timeout), load_side(candidate, timeout)
     experiment, left_out = _as_compared(told_examples(experiment, len(dataset)), sides, dataset)
-    stand_in = _like(stand_in, sides[0])
+    stand_in = stand_in or stand_in_for(sides[0])
     timings = {"load": time.perf_counter() - began}
     runs: list[Run] = []
     begun: dict[Precision, tuple[dict[str, Array], Kept | None]] = {}
-    diagnosis: Diagnosis | None = None
-    interrupted, crash = False, None
+    ended = _Ended()
     for precision in experiment.precisions:
         schedule = Schedule.of(experiment, len(dataset))
         judge = Judge(experiment, precision, schedule=schedule, replays=sides[1].can("replay"), measures=measures)
@@ -97,41 +98,34 @@ def diff(
         planned = _compared_steps(schedule, sides, judge)
         watch: Watch | None = None
         started = time.perf_counter()
-        try:
+        with ended.noted():
             converted = dataset.astype(precision)
             start = common_start(experiment, sides, converted, judge, weights)
-            begun[precision] = start, _kept(experiment, sides, converted, start, judge, runs) if explain else None
-            watch = Watch(
-                *(experiment, converted, start, judge, stand_in, lanes, envelope, begun[precision][1]),
-                built_in=sides[1].guard is None,
-            )
+            kept = _kept(experiment, sides, converted, start, judge, runs) if explain else None
+            begun[precision] = start, kept
+            built_in = sides[1].guard is None
+            watch = Watch(experiment, converted, start, judge, stand_in, lanes, envelope, kept, built_in=built_in)
             train(experiment, sides, converted, start, watch, lanes, progress, planned)
-        except KeyboardInterrupt:
-            interrupted = True
-        except SideError as error:
-            crash = Crash(str(error), error.step)
         timings[precision] = time.perf_counter() - started
         runs.append(Run(precision, planned, judge, timings[precision], watch.envelope_report if watch else None))
-        if interrupted or crash:
+        if ended.early:
             break
     diverged = next(((run.precision, run.first) for run in runs if run.first is not None), None)
-    if explain and diverged is not None and not interrupted:
+    diagnosis: Diagnosis | None = None
+    if explain and diverged is not None and not ended.interrupted:
         precision, first = diverged
-        weights, kept = begun.pop(precision)
-        diagnosis, interrupted = _explained(
-            experiment, sides, dataset.astype(precision), weights, precision, first, searching, kept
+        start, kept = begun.pop(precision)
+        diagnosis, ended.interrupted = _explained(
+            experiment, sides, dataset.astype(precision), start, precision, first, searching, kept
         )
         timings["diagnosis"] = diagnosis.seconds
     arbiter, checked = None, None
     started = time.perf_counter()
-    try:
-        arbiter = None if interrupted or crash else _arbitrated(experiment, sides, dataset, runs, weights)
-        if gradcheck and not (interrupted or crash):
-            checked = _gradcheck(experiment, sides, dataset.astype("float64"), weights)
-    except KeyboardInterrupt:
-        interrupted = True
-    except SideError as error:
-        crash = Crash(str(error), error.step)
+    with ended.noted():
+        if not ended.early:
+            arbiter = _arbitrated(experiment, sides, dataset, runs, weights)
+            if gradcheck:
+                checked = _gradcheck(experiment, sides, dataset.astype("float64"), weights)
     timings["checks"] = time.perf_counter() - started
     return Result(
         experiment=experiment,
@@ -143,12 +137,33 @@ def diff(
         command=command,
         environment=environment(sides),
         timings=timings | {"total": time.perf_counter() - began},
-        interrupted=interrupted,
-        crash=crash,
+        interrupted=ended.interrupted,
+        crash=ended.crash,
         remarks={what: why for side in sides for what, why in side.remarks.items()},
         arbiter=arbiter,
         gradcheck=checked,
     )
+
+
+@dataclass
+class _Ended:
+    """Whether a run ended early: everything until then is kept and told."""
+
+    interrupted: bool = False
+    crash: Crash | None = None
+
+    @property
+    def early(self) -> bool:
+        return self.interrupted or self.crash is not None
+
+    @contextmanager
+    def noted(self) -> Generator[None]:
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.interrupted = True
+        except SideError as error:
+            self.crash = Crash(str(error), error.step)
 
 
 def _as_compared(
@@ -205,7 +220,7 @@ def _explained(
     kept: Kept | None,
 ) -> tuple[Diagnosis, bool]:
     """Why they part, and whether the search was interrupted."""
-    if why := _inexplicable(experiment, first, recorded=sides[1].can("spans")):
+    if why := inexplicable(experiment, first, recorded=sides[1].can("spans")):
         return Diagnosis((), precision, 0, 0, 0.0, unable=why), False
     search = partial(diagnose, experiment, load_side(STAND_IN), *sides, dataset, weights, first.step)
     try:
@@ -214,7 +229,7 @@ def _explained(
         return Diagnosis((), precision, 0, 0, 0.0, unable="interrupted while causes were looked for"), True
 
 
-def _inexplicable(experiment: Experiment, first: Divergence, *, recorded: bool) -> str:
+def inexplicable(experiment: Experiment, first: Divergence, *, recorded: bool) -> str:
     """Why it is no use to look for causes among formulas; empty where it is."""
     if first.kind is Kind.WEIGHTS and not recorded:  # of a recorded side it is what it draws
         return "the two trained from different weights: nothing that comes after can be compared"
@@ -224,22 +239,6 @@ def _inexplicable(experiment: Experiment, first: Divergence, *, recorded: bool) 
         key = str(first.key).removeprefix("loss ")
         return f"the candidate's {key} is not a number from step {first.step} on, the reference's is: look there"
     return ""
-
-
-def _like(stand_in: str, reference: LoadedSide) -> str:
-    """The NumPy network with the choices that the reference is known to make."""
-    if stand_in != STAND_IN or not reference.can("makes"):
-        return stand_in
-    makes = reference.call("makes", 0)
-    return f"{STAND_IN}[{','.join(f'{code}={choice}' for code, choice in makes.items())}]"
-
-
-def told_examples(experiment: Experiment, examples: int) -> Experiment:
-    """The experiment that knows how many examples it has."""
-    if experiment.examples not in {None, examples}:
-        msg = f"examples = {experiment.examples}, but the data has {examples}; leave the key out"
-        raise UsageError(msg)
-    return experiment.model_copy(update={"examples": examples})
 
 
 def _gradcheck(

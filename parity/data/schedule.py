@@ -14,6 +14,18 @@ from parity.config.philox import shuffled
 from parity.errors import UsageError
 
 
+def told_examples(experiment: Experiment, examples: int) -> Experiment:
+    """The experiment that knows how many examples it has.
+
+    Raises:
+        UsageError: it says that it has others.
+    """
+    if experiment.examples not in {None, examples}:
+        msg = f"examples = {experiment.examples}, but the data has {examples}; leave the key out"
+        raise UsageError(msg)
+    return experiment.model_copy(update={"examples": examples})
+
+
 @dataclass(frozen=True)
 class Chunk:
     """Consecutive steps with batches of one size: `rows[i]` are the examples of step `first_step + i`."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 import numpy as np
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from parity.config import Experiment, Precision
 from parity.config.base import Frozen, NonNegative
@@ -29,6 +29,7 @@ from parity.config.numbers import Listed
 from parity.errors import CannotJudgeError
 from parity.paths import is_file
 from parity.protocol import Array, Key, Part, Phase, Records
+from parity.sides import STAND_IN
 
 JSON, NPZ = "baseline.json", "baseline.npz"
 Number = float | Literal["nan", "inf", "-inf"]
@@ -67,12 +68,29 @@ class InPrecision(Frozen):
     no_drift: str = ""
     """Why nobody knows how far rounding drives two such runs apart."""
 
+    @model_validator(mode="after")
+    def _whole(self) -> InPrecision:
+        """What is told of every step, or of every kept one, is told of each."""
+        told = {"digests": len(self.digests)}
+        told |= {f"scalars.{name}": len(series.values) for name, series in self.scalars.items()}
+        told |= {f"scalars.{name} (allowed)": len(series.allowed) for name, series in self.scalars.items()}
+        kept = {f"drift.{name}": len(limits) for name, limits in self.drift.items()}
+        for lengths, wanted in ((told, self.steps), (kept, len(self.kept))):
+            for name, length in lengths.items():
+                if length != wanted:
+                    raise ValueError(f"{name} has {length} entries, not {wanted}")
+        if not set(self.kept) <= set(range(1, self.steps + 1)):
+            raise ValueError(f"kept: {list(self.kept)} are not all among {self.steps} steps")
+        return self
+
 
 class Recorded(Frozen):
     """One reference in one experiment; the case's runs that share it have it once."""
 
     runs: Listed[str]
     reference: str
+    stand_in: str = STAND_IN
+    """The NumPy network with the choices that the reference is known to make."""
     experiment: dict[str, Any]
     data: str
     """Digest of the examples."""
@@ -152,8 +170,20 @@ class Baseline:
         return next((at for at, one in enumerate(self.contents.recorded) if run in one.runs), None)
 
     def kept(self, number: int, precision: Precision) -> Kept:
-        flat, layout = (self.arrays[f"{number}/{precision}{what}"] for what in ("", "/layout"))
-        return Kept(self.contents.recorded[number].precisions[precision], _laid_out(flat, layout))
+        """What was recorded of one reference in one precision.
+
+        Raises:
+            BaselineError: the two files do not tell the same of it.
+        """
+        contents, name = self.contents.recorded[number].precisions[precision], f"{number}/{precision}"
+        if not {name, f"{name}/layout"} <= set(self.arrays):
+            raise BaselineError(f"{NPZ} holds no {name}, which {JSON} tells of: make both anew, with --update")
+        places = _laid_out(self.arrays[name], self.arrays[f"{name}/layout"])
+        expected = {"before/1", *(f"step/{step}" for step in contents.kept)}
+        final = {key.tensor for key in places.get("final", {})}
+        if not expected <= set(places) or final != set(contents.final):
+            raise BaselineError(f"{JSON} and {NPZ} do not tell the same of {name}: make both anew, with --update")
+        return Kept(contents, places)
 
 
 def laid_flat(places: Mapping[str, Mapping[Key, Array]], dtype: str) -> tuple[Array, Array]:

@@ -20,17 +20,18 @@ import numpy as np
 
 from parity.asking import replay, start_side, take_steps
 from parity.config import Experiment, Precision
-from parity.data import Dataset, Schedule
+from parity.data import Dataset, Schedule, told_examples
 from parity.data.schedule import Chunk
 from parity.diagnosis import Diagnosis, diagnose
+from parity.errors import SideError
 from parity.gate.baseline import BaselineError, Kept, Recorded, Series, described, digest
-from parity.gate.recording import stand_in_for, told
 from parity.held import Asked
 from parity.judge import Judge
 from parity.lockstep import chunk_length, draw_weights, start_weights
 from parity.measure import Steps
 from parity.protocol import Array, Key, Pair, Records
-from parity.result import Result, Run
+from parity.result import Crash, Result, Run
+from parity.run import inexplicable
 from parity.sides import STAND_IN, LoadedSide, load_side
 from parity.verdict import Verdict
 
@@ -59,21 +60,28 @@ def hold(
 ) -> Held:
     """Hold a candidate against a recorded reference, in every precision that the experiment asks for.
 
+    Where it fails, what was compared until then is judged, and the result has the crash.
+
     Raises:
         StaleError: the baseline is of another experiment or other data.
         UsageError: the side is not usable.
-        SideError: the side raised.
+        SideError: the side could not be made.
     """
     began = time.perf_counter()
-    experiment = told(experiment, dataset)
+    experiment = told_examples(experiment, len(dataset))
     check_fresh(experiment, dataset, recorded)
     side = load_side(candidate)
-    runs, digests = [], {}
+    runs, digests, crash = [], {}, None
     for precision in experiment.precisions:
         started = time.perf_counter()
         held = _Run(experiment, precision, dataset.astype(precision), side, recorded, kept[precision])
-        held.take()
+        try:
+            held.take()
+        except SideError as error:
+            crash = Crash(str(error), error.step)
         runs.append(Run(precision, held.schedule.steps, held.judge, time.perf_counter() - started))
+        if crash is not None:
+            break
         digests[precision] = digest([("bits", np.array(held.bits))])
     result = Result(
         experiment=experiment,
@@ -83,6 +91,7 @@ def hold(
         data_digest=dataset.digest,
         command=command,
         environment=dict(side.environment()),
+        crash=crash,
         timings={run.precision: run.seconds for run in runs} | {"total": time.perf_counter() - began},
     )
     return Held(result, digests)
@@ -98,13 +107,14 @@ def explain(result: Result, recorded: Recorded, kept: Mapping[Precision, Kept], 
     if found is None:
         return None
     precision, first = found
-    stand_in = stand_in_for(recorded.reference)
+    if why := inexplicable(result.experiment, first, recorded=False):
+        return Diagnosis((), precision, 0, 0, 0.0, unable=why)
     own = result.experiment.model_copy(update={"tolerance": (), "declare": {}})
-    trusted = hold(own, stand_in, recorded, kept, dataset).result
+    trusted = hold(own, recorded.stand_in, recorded, kept, dataset).result
     if trusted.verdict is not Verdict.PARITY:
         why = f"the NumPy network, which tries conventions out, is not in parity with the baseline ({trusted.verdict})"
         return Diagnosis((), precision, 0, 0, 0.0, unable=why)
-    sides = load_side(STAND_IN), load_side(stand_in), load_side(result.candidate)
+    sides = load_side(STAND_IN), load_side(recorded.stand_in), load_side(result.candidate)
     return diagnose(own, *sides, dataset.astype(precision), kept[precision].start, first.step, fixed=first.fixed)
 
 
@@ -183,6 +193,8 @@ class _Run:
                 before = after
         if self.kept.contents.no_drift:
             self.judge.missing.setdefault("free lane", UNKNOWN_DRIFT.format(self.kept.contents.no_drift))
+            if self.side.guard is not None:  # its replay may be of another network than the one that trains
+                self.judge.forget_judged()
 
     def _start(self) -> dict[str, Array]:
         """The reference's initial weights; what the candidate draws by itself is held against them."""

@@ -7,7 +7,6 @@ stand for the reference nobody knows it; the free run is then measured by the ga
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
@@ -16,24 +15,13 @@ import numpy as np
 from parity.asking import start_side, take_steps
 from parity.budget import LocalBudget
 from parity.config import Experiment, Precision
-from parity.data import Dataset, Schedule
+from parity.data import Dataset, Schedule, told_examples
 from parity.envelope import UNLIMITED, Envelope
 from parity.gate.baseline import InPrecision, Number, Recorded, Series, described, digest, laid_flat
 from parity.judge import Allowed, Judge
 from parity.lockstep import chunk_length, draw_weights, start_weights
 from parity.protocol import Array, Key, Pair, Records
-from parity.sides import STAND_IN, LoadedSide, load_side
-
-
-def stand_in_for(reference: str) -> str:
-    """The NumPy network that computes what the reference does: made with the same choices."""
-    match = re.fullmatch(r"(?:keras|scratch)(\[.*\])?", reference)
-    return f"{STAND_IN}{(match and match[1]) or ''}"
-
-
-def told(experiment: Experiment, dataset: Dataset) -> Experiment:
-    """The experiment that knows how many examples it has."""
-    return experiment.model_copy(update={"examples": len(dataset)})
+from parity.sides import LoadedSide, load_side, stand_in_for
 
 
 def record(
@@ -49,17 +37,19 @@ def record(
         keep: steps to keep in full, beside the first two and that of the first smaller batch.
         number: under which the arrays are named.
     """
-    experiment = told(experiment, dataset)
+    experiment = told_examples(experiment, len(dataset))
     side = load_side(reference)
+    stand_in = stand_in_for(side)
     precisions, arrays, draws = {}, {}, side.can("initial_weights")
     for precision in experiment.precisions:
-        kept = _Recorder(experiment, dataset.astype(precision), side, stand_in_for(reference), keep)
+        kept = _Recorder(experiment, dataset.astype(precision), side, stand_in, keep)
         precisions[precision] = kept.record(precision)
         name = f"{number}/{precision}"
         arrays[name], arrays[f"{name}/layout"] = laid_flat(kept.places, precision)
     recorded = Recorded(
         runs=tuple(runs),
         reference=reference,
+        stand_in=stand_in,
         experiment=described(experiment),
         data=dataset.digest,
         draws=draws,

@@ -271,6 +271,8 @@ class Gate:
             )
             judged = Held(declared, {})
         judged = replace(judged, result=_recorded_with(judged.result, baseline))
+        if (crash := judged.result.crash) is not None:
+            return Outcome(job, run, State.CRASHED, (crash.message,), judged)
         state, problems = self._expected(run, judged.result)
         if state is State.FAILED and self.explain and judged.result.declared is None:
             diagnosis = explain(judged.result, recorded, kept, dataset)

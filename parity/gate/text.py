@@ -44,8 +44,8 @@ def _counts(outcomes: Sequence[Outcome]) -> str:
     for verdict in Verdict:
         of = [o for o in outcomes if o.result is not None and o.result.verdict is verdict]
         if of:
-            wrong = sum(o.state is State.FAILED for o in of)
-            expected = "" if verdict is Verdict.PARITY and not wrong else " as expected" if not wrong else ""
+            wrong = sum(o.state not in {State.PASSED, State.KNOWN} for o in of)
+            expected = "" if wrong or verdict is Verdict.PARITY else " as expected"
             words.append(f"{len(of)} {verdict}{expected}" + (f", {wrong} of them not as expected" if wrong else ""))
     if left := [o for o in outcomes if o.result is None]:
         words.append(f"{len(left)} not compared")

@@ -14,7 +14,7 @@ import os
 import random
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from queue import SimpleQueue
@@ -36,8 +36,8 @@ class Guard:
         self.name, self.timeout = name, timeout
         self.remarks: dict[str, str] = {}
         """What else there is to tell of the side: what it did, and when first."""
-        self.tells: dict[Any, str] = {}
-        """The shapes of all that it tells, since it was started."""
+        self.tells: dict[Hashable, dict[Any, str]] = {}
+        """The shapes of all that it tells since it was started, by what it was asked."""
         self._generators: tuple[Any, Any] | None = None
         self._worker: Worker | None = None
         self._left_at = ""

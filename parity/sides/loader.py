@@ -9,9 +9,11 @@ import importlib
 import importlib.util
 import inspect
 import re
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -100,6 +102,17 @@ class LoadedSide:
             return {}
 
 
+def made_with(choices: Mapping[str, str]) -> str:
+    """The name of the NumPy network with these choices."""
+    listed = ",".join(f"{code}={choice}" for code, choice in choices.items())
+    return f"{STAND_IN}[{listed}]" if listed else STAND_IN
+
+
+def stand_in_for(reference: LoadedSide) -> str:
+    """The name of the NumPy network with the choices that the reference is known to make."""
+    return made_with(reference.call("makes", 0) if reference.can("makes") else {})
+
+
 class Trains(Protocol):
     """All that is required of a side; what it offers beyond is in `parity.protocol.Side`."""
 
@@ -149,6 +162,13 @@ def _module_from_file(path: Path) -> ModuleType:
     return module
 
 
+def _packages(extra: str) -> str:
+    """What an extra of this package asks for, as arguments of pip's: not the extra, which the index need not know."""
+    asked = (each.partition(";") for each in metadata.requires("keras-parity") or ())
+    wanted = [package.strip() for package, _, marker in asked if f'extra == "{extra}"' in marker.replace("'", '"')]
+    return shlex.join(package for package in wanted if not package.startswith("keras-parity"))
+
+
 def _find(target: str) -> Any:
     """The object that `path.py:Name` or `package.module:Name` names."""
     where, colon, attribute = target.rpartition(":")
@@ -167,7 +187,7 @@ def _find(target: str) -> Any:
                 msg = f"side {target!r}: there is no module {where!r}"
             elif missing in _INSTALL:
                 library, extra = _INSTALL[missing]
-                msg = f"side {target!r} needs {library}, which is not installed: pip install 'keras-parity[{extra}]'"
+                msg = f"side {target!r} needs {library}, which is not installed: pip install {_packages(extra)}"
             else:
                 msg = f"side {target!r}: importing {where!r} failed: {error}"
             raise UsageError(msg) from None
@@ -211,7 +231,7 @@ def load_side(spec: SideLike, timeout: float | None = None) -> LoadedSide:
         from parity.trace import TraceSide  # noqa: PLC0415  # most sides are none
 
         return LoadedSide(spec, TraceSide(folder))
-    match = re.fullmatch(r"(?P<name>[^\[\]]+)(?:\[(?P<choices>[^\[\]]*)\])?", spec.strip())
+    match = re.fullmatch(r"(?P<name>.+?)(?:\[(?P<choices>[^\[\]]*)\])?", spec.strip())
     if match is None:
         msg = f"side {spec!r} is not readable; give {_FORMS}"
         raise UsageError(msg)

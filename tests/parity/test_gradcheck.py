@@ -285,3 +285,13 @@ def test_it_is_only_made_when_asked_for():
     result = diff(validate({**TABLE, "steps": 1, "precision": "float64"}), reference="scratch")
     assert result.gradcheck is None
     assert as_json.as_dict(result)["gradcheck"] is None
+
+
+def test_it_is_the_same_whether_causes_are_looked_for_or_not():
+    experiment = validate({**TABLE, "steps": 2, "precision": "float32"})
+    of = [
+        diff(experiment, reference="scratch", candidate="scratch[l2.penalty=half]", gradcheck=True, explain=explain)
+        for explain in (True, False)
+    ]
+    assert of[0].diagnosis is not None
+    assert of[0].gradcheck == of[1].gradcheck

@@ -16,9 +16,11 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from parity.data.sources import MNIST_VARIABLE
+from parity.gate.baseline import read
 from parity.gate.suite import Gate, State, jobs
 from parity.gate.text import result_facts
 from parity.run import diff
+from parity.sides import load_side, stand_in_for
 from parity.verdict import Kind
 from tests.parity.diagnosis.benches import bench
 
@@ -96,6 +98,57 @@ def test_without_a_baseline_nothing_is_run_and_the_command_that_makes_one_is_tol
     folder = book.folder.as_posix()
     assert f"parity gate {folder} --candidate {folder}/side.py:Side --update" in said
     assert "imported" not in said
+
+
+@pytest.mark.usefixtures("runtime")
+def test_a_baseline_tells_which_network_stands_for_its_reference():
+    recorded = [read(folder, "").contents.recorded for folder in sorted(REPORTS.iterdir())]
+    told = {each.reference: each.stand_in for found in recorded for each in found}
+    assert told == {name: stand_in_for(load_side(name)) for name in told}
+    assert len(told) > 2
+
+
+FAILS = """
+from scratch_net.adapter import ScratchSide
+
+
+class Fails:
+    def start(self, experiment, weights):
+        self.side, self.taken = ScratchSide(), 0
+        self.side.start(experiment, weights)
+
+    def step(self, x, y):
+        self.taken += 1
+        if self.taken == 3:
+            raise RuntimeError("no third step")
+        return 2 * self.side.step(x, y)["loss"]
+
+    def weights(self):
+        return self.side.weights()
+
+
+class NoNumber(Fails):
+    def step(self, x, y):
+        return float("nan") * self.side.step(x, y)["loss"]
+"""
+
+
+def test_what_was_compared_before_a_crash_is_told(book):
+    book.write("fails.py", FAILS)
+    code, said = book.gate("--candidate", book.folder / "fails.py:Fails", "--run", "plain")
+    assert code == 3
+    assert "1 CRASHED" in said
+    assert "RuntimeError in step() at step 3: no third step" in said
+    assert re.search(r"first +step 1, loss: reference", said)
+
+
+def test_what_no_formula_explains_is_told_as_beside_the_reference(book):
+    book.write("fails.py", FAILS)
+    book.change("experiment.toml", "softmax", "sigmoid")  # a softmax may overflow, and that has a cause
+    assert book.gate("--update")[0] == 0
+    code, said = book.gate("--candidate", book.folder / "fails.py:NoNumber", "--run", "plain")
+    assert code == 1
+    assert "the candidate's loss is not a number from step 1 on, the reference's is: look there" in said
 
 
 def test_a_run_that_was_never_recorded_is_told(book):
@@ -322,6 +375,29 @@ def test_generated_data_are_the_same_on_another_processor(source):
 def test_a_name_or_a_tolerance_is_no_business_of_the_baselines(book):
     book.change("experiment.toml", 'name = "small"', 'name = "renamed"')
     assert book.gate()[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda run: run["final"].clear(), "do not tell the same of 0/float64"),
+        (lambda run: run["scalars"]["loss loss"]["values"].pop(), "scalars.loss loss has 29 entries, not 30"),
+        (lambda run: run["scalars"]["loss loss"]["allowed"].pop(), "scalars.loss loss (allowed) has 29 entries"),
+        (lambda run: run["digests"].pop(), "digests has 29 entries, not 30"),
+        (lambda run: run["drift"]["loss loss"].pop(), "drift.loss loss has"),
+        (lambda run: run["kept"].__setitem__(-1, 31), "are not all among 30 steps"),
+        (lambda run: run["kept"].__setitem__(-1, 19), "do not tell the same of 0/float64"),
+    ],
+)
+def test_a_baseline_whose_parts_do_not_fit_is_not_judged_against(book, change, said):
+    path = book.folder / "baseline.json"
+    contents = json.loads(path.read_text())
+    change(contents["recorded"][0]["precisions"]["float64"])
+    path.write_text(json.dumps(contents))
+    code, told = book.gate()
+    assert code == 4, told
+    assert said in told
+    assert "mistake in keras-parity" not in told
 
 
 @pytest.mark.parametrize("spoil", ["npz", "negative", "nan", "not json"])

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from parity.errors import SideError, UsageError
-from parity.sides import LoadedSide, load_side
+from parity.sides import LoadedSide, load_side, stand_in_for
 from parity.sides.guard import Guard
 
 NET = """
@@ -57,6 +57,14 @@ def test_an_instance_is_taken_as_it_is_and_a_class_makes_a_new_one(file):
     assert one is not other
 
 
+def test_a_path_may_have_brackets(tmp_path):
+    folder = tmp_path / "b[x]"
+    folder.mkdir()
+    (folder / "mynet.py").write_text(NET)
+    assert type(load_side(f"{folder}/mynet.py:Net").side).__name__ == "Net"
+    assert load_side(f"{folder}/mynet.py:Choosy[a.b=c]").side.choices == {"a.b": "c"}
+
+
 def test_from_a_module(file, monkeypatch):
     monkeypatch.syspath_prepend(file.parent)
     assert type(load_side("mynet:Net").side).__name__ == "Net"
@@ -84,6 +92,25 @@ def test_the_reference():
     loaded = load_side("keras[l2.penalty=half]")
     assert loaded.can("steps")
     assert loaded.environment()["onednn"] == "off"
+
+
+@pytest.mark.usefixtures("runtime")
+@pytest.mark.parametrize(
+    ("reference", "name"),
+    [
+        ("keras", "scratch"),
+        ("keras[l2.penalty=half]", "scratch[l2.penalty=half]"),
+        ("scratch[l1.penalty=half,l2.penalty=half]", "scratch[l1.penalty=half,l2.penalty=half]"),
+    ],
+)
+def test_what_stands_in_for_a_reference_makes_its_choices(reference, name):
+    assert stand_in_for(load_side(reference)) == name
+
+
+def test_what_stands_in_for_a_stranger_makes_those_that_it_tells(file):
+    assert stand_in_for(load_side(f"{file}:Net")) == "scratch"
+    file.write_text(NET + "\nclass Told(Net):\n    def makes(self): return {'l2.constant': 'exact'}\n")
+    assert stand_in_for(load_side(f"{file}:Told")) == "scratch[l2.constant=exact]"
 
 
 def test_conventions_of_a_stranger(file):

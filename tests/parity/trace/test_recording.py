@@ -184,7 +184,7 @@ class Bare:
 
 def test_strangers(tmp_path, experiment):
     (tmp_path / "sides.py").write_text(SIDES)
-    with pytest.raises(UsageError, match="loss/data is new, is missing"):
+    with pytest.raises(SideError, match=r"told nothing as loss loss \(data\)"):
         record(experiment, f"{tmp_path}/sides.py:Changes", tmp_path / "changes")
     assert open_traces(tmp_path / "changes")["float64"].last_step > 0
     with pytest.raises(SideError, match="tells another x than it"):
