@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from itertools import groupby
 from typing import Any, Literal
 
@@ -100,9 +100,12 @@ def steps_taken(experiment: Experiment, side: LoadedSide, chunk: Chunk, x: Array
         try:
             said = side.call("steps", chunk.first_step, x, y)
             read = _read(experiment, side, chunk.first_step, said, len(chunk), x.shape[2], x.shape[1])
+            if not read:
+                raise _wrong(side, chunk.first_step, f"steps() told nothing of {len(chunk)} steps")
+            _same_words(side, chunk.first_step, {key: array[0] for key, array in read.items()}, x.dtype)
         except SideError as failure:
             return [], failure
-        return [_kept(side, read)] if read else [], None
+        return [_kept(side, read)], None
     taken: list[dict[Key, Array]] = []
     try:
         for offset in range(len(chunk)):
@@ -136,12 +139,17 @@ def _note_changes(side: LoadedSide, step: int, given: tuple[Array, Array], kept:
             )
 
 
-def _same_words(side: LoadedSide, step: int, told: Mapping[Key, Array], run: np.dtype[Any]) -> None:
-    """What a stranger tells, it tells at every step, in the same shape. Its types may change: the judge tells that."""
+def _same_words(
+    side: LoadedSide, step: int, told: Mapping[Key, Array], run: np.dtype[Any], asked: Hashable = "step"
+) -> None:
+    """What a stranger tells, it tells at every step, in the same shape. Its types may change: the judge tells that.
+
+    Without that, what was held against the reference once would stand for all the steps after.
+    """
     if side.guard is None:
         return
     now = {key: f"an array of shape {array.shape[key.phase in _OF_BATCH :]}" for key, array in told.items()}
-    before = side.guard.tells = side.guard.tells or now
+    before = side.guard.tells.setdefault(asked, now)
     for key in {**before, **now}:
         if (is_now := now.get(key, "nothing")) != (was := before.get(key, "nothing")):
             raise _wrong(side, step, f"told {is_now} as {key} in the {run} run, and {was} in the steps before")
@@ -189,7 +197,11 @@ def replay(
         raise
     x = records.arrays.get(Key("batch", "x"))
     inputs, batch = (None, None) if x is None else (x.shape[2], x.shape[1])
-    return _kept(side, _read(experiment, side, records.first_step, said, len(records), inputs, batch))
+    read = _read(experiment, side, records.first_step, said, len(records), inputs, batch)
+    run = next(array.dtype for array in records.before.values() if array.dtype.kind == "f")
+    of_step = {key: array[0] for key, array in read.items()}
+    _same_words(side, records.first_step, of_step, run, (method, frozenset(records.arrays)))
+    return _kept(side, read)
 
 
 def _read_only(arrays: Mapping[Key, Array]) -> dict[Key, Array]:

@@ -45,7 +45,7 @@ class Audit:
         self.student.finish()
         if why_not := self.student.why_not:
             judge.missing["local lane"] = why_not
-            judge.judged = {key for key in judge.judged if judge.tolerances.rule(key) is not None}
+            judge.forget_judged()
 
 
 def _flows_back(key: Key) -> bool:

@@ -45,6 +45,7 @@ FIRST_SEED = 1
 FALSE_ALARM = 1e-9  # for one tensor; hundreds of tensors and steps depend on one another
 UNLIMITED = "rounding alone drove the network to numbers that are not finite: from there on it has no limit"
 DROWNED = "after step {} rounding may drive some weight as far as training has moved any: whatever it is, it would pass"
+HIDDEN = "rounding may have driven it as far as training has: that it is trained at all does not show in it"
 UNKNOWN = "the batches between the recorded steps are not known, so that no ensemble can be trained on them"
 _MOMENT = 2 ** (MEMBERS / 2) * math.gamma((MEMBERS + 1) / 2) / math.sqrt(math.pi)
 SAFETY = math.sqrt(2 / math.pi) * (_MOMENT / FALSE_ALARM) ** (1 / MEMBERS)
@@ -87,6 +88,8 @@ class Envelope:
         self._drift: dict[Key, float] = {}
         self._start = {name: np.array(array) for name, array in weights.items()}
         self._moved, self._until = False, 0
+        self._hidden: set[Key] = set()
+        """Weights that rounding may have driven as far as training, at the last step so far."""
         self.report = EnvelopeReport()
 
     def take(self, pair: Pair) -> Allowed | None:
@@ -130,8 +133,11 @@ class Envelope:
             np.maximum.accumulate(far, out=far)
             self._drift[key] = float(far[-1])
 
-    def finish(self, judge: Judge) -> None:
-        """What is known only at the end: whether anything was learned, and what of the reference was judged."""
+    def finish(self, judge: Judge, *, alone: bool = True) -> None:
+        """What is known only at the end: whether anything was learned, and what of the reference was judged.
+
+        Where the candidate's own run is held by this `alone`, it has then not been judged to its end.
+        """
         self.student.finish()
         if not self.report.why_not and self.student.why_not:
             self._give_up(self.student.why_not)
@@ -141,8 +147,10 @@ class Envelope:
             self.report = EnvelopeReport(DROWNED.format(self._until), until=self._until)
         if self.report.why_not:
             judge.missing.setdefault("free lane", self.report.why_not)
-            if not judge.replays:  # what was judged before that is not judged to the end
-                judge.judged = {key for key in judge.judged if judge.tolerances.rule(key) is not None}
+            if alone:
+                judge.forget_judged()
+        elif alone:
+            judge.missing |= {f"training of {key.tensor}": HIDDEN for key in sorted(self._hidden)}
 
     def _give_up(self, why: str) -> None:
         self.report = EnvelopeReport(why)
@@ -153,8 +161,12 @@ class Envelope:
         moved, widest = np.zeros(steps), np.zeros(steps)
         for name, start in self._start.items():
             weight = pair.reference.arrays[key := Key("update", name)]
-            drift = allowed.get(key, np.zeros(steps))
-            moved, widest = np.maximum(moved, _distance(weight, start[None])), np.maximum(widest, drift)
+            drift, far = allowed.get(key, np.zeros(steps)), _distance(weight, start[None])
+            moved, widest = np.maximum(moved, far), np.maximum(widest, drift)
+            if far[-1] <= drift[-1] > 0:
+                self._hidden.add(key)
+            else:
+                self._hidden.discard(key)
             size = float(np.abs(weight[-1]).max(initial=0.0))
             shares[name] = float(drift[-1]) / size if 0 < size < np.inf else 0.0
         self._moved = self._moved or bool(moved.any())

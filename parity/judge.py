@@ -75,7 +75,7 @@ class Judge:
     last_recorded: int = 0
     """The last step that every recorded side has."""
     audited: bool = False
-    """Whether that is by its own recorded inputs, since it cannot be asked again."""
+    """Whether each operation is judged by the inputs that it recorded itself, since it cannot be asked again."""
     evidence: Evidence | None = None
     """Of the first divergence, where it is one between the two sides."""
     measures: Measures = "all"
@@ -182,6 +182,10 @@ class Judge:
         if self.first is not known and self.first is not None:
             self.evidence = Evidence.of(self.first, pair)
 
+    def forget_judged(self) -> None:
+        """Nothing but what a fixed tolerance judged counts as judged: the rest was not judged to the end."""
+        self.judged = {key for key in self.judged if self.tolerances.rule(key) is not None}
+
     def close(self) -> None:
         """There are no more steps."""
         self.shown.finish(self.ledger)
@@ -233,7 +237,8 @@ class Judge:
             if identical(own, free):
                 continue
             derived, unbounded = partial(self._budget.of, key, records), partial(self._overflows, key, records)
-            (rows,) = self._measured([Asked(key, "free", records.first_step, own, free, derived, unbounded)])
+            asked = Asked(key, "free", records.first_step, own, free, derived, unbounded)
+            (rows,) = self._measured([asked])
             if self.tolerances.rule(key) is not None and ("free", key) in self.summaries:
                 self.summaries["free", key].needed.take(largest(rows), self.precision)
             if (np.isnan(rows["used"]["value"]) & (rows["absolute"]["value"] > 0)).any():
@@ -243,7 +248,7 @@ class Judge:
             over = (rows["used"]["value"] > 1).nonzero()[0]
             if over.size:
                 step = records.first_step + int(over[0])
-                found = self._divergence(key, "free", step, rows[over[0]], own.shape[1:])
+                found = self._divergence(asked, step, rows[over[0]])
                 self._diverge(_noted(found, AGAIN, Kind.REPLAY))
 
     def _audit(self, pair: Pair) -> None:
@@ -344,7 +349,7 @@ class Judge:
                 self.nonfinite = (step, key)
         if seen.used > 1:
             over = int((rows["used"]["value"] > 1).argmax())
-            found = self._divergence(key, lane, first_step + over, rows[over], one.reference.shape[1:])
+            found = self._divergence(one, first_step + over, rows[over])
             drifted = lane == "free" and not found.fixed
             self._diverge(_noted(found, OUTSIDE, Kind.DRIFT) if drifted else _noted(found, one.about, Kind.VALUE))
 
@@ -360,23 +365,46 @@ class Judge:
                 self.unheld.setdefault(str(one.key), OVERFLOWS.format(one.first_step + at))
         return tables
 
-    def _divergence(self, key: Key, lane: Lane, step: int, row: Rows, shape: tuple[int, ...]) -> Divergence:
+    def _divergence(self, one: Asked, step: int, row: Rows) -> Divergence:
         """The element that uses most of its budget; among elements that had to be equal, the most different."""
-        worst = row["used"] if math.isfinite(row["used"]["value"]) else row["absolute"]
-        difference = abs(float(worst["candidate"]) - float(worst["reference"]))
-        rule = self.tolerances.rule(key)
+        shape, used = one.reference.shape[1:], float(row["used"]["value"])
+        at = int(row["used"]["index"])
+        if not math.isfinite(used):
+            at = self._most_different(one, step - one.first_step, at)
+        reference, candidate = (
+            float(array[step - one.first_step].reshape(-1)[at]) for array in (one.reference, one.candidate)
+        )
+        rule = self.tolerances.rule(one.key)
         return Divergence(
             step=step,
-            key=key,
-            lane=lane,
+            key=one.key,
+            lane=one.lane,
             precision=self.precision,
-            index=tuple(int(at) for at in np.unravel_index(int(worst["index"]), shape)) if shape else (),
-            reference=float(worst["reference"]),
-            candidate=float(worst["candidate"]),
-            budget=difference / float(row["used"]["value"]) if math.isfinite(row["used"]["value"]) else 0.0,
+            index=tuple(map(int, np.unravel_index(at, shape))) if shape else (),
+            reference=reference,
+            candidate=candidate,
+            budget=abs(candidate - reference) / used if math.isfinite(used) else 0.0,
             note="" if rule is None else FIXED.format(rule),
             fixed=rule is not None,
         )
+
+    def _most_different(self, one: Asked, row: int, first: int) -> int:
+        """Of the elements of a step that are beyond any multiple of their budget the furthest off, `first` among them.
+
+        Without those that can have no budget: they are told as such.
+        """
+        rows, shape = np.array([row]), (1, *one.reference.shape[1:])
+        limit = self.tolerances.allowed(one.key, one.reference, one.derived)
+        budget = np.broadcast_to(np.asarray(limit(rows) if callable(limit) else limit), shape).reshape(-1)
+        unbounded: Array | bool = False if one.unbounded is None else one.unbounded(rows)
+        reference, candidate = (array[row].astype(np.float64).reshape(-1) for array in (one.reference, one.candidate))
+        with np.errstate(invalid="ignore"):
+            apart = np.abs(candidate - reference)
+        apart[np.isnan(apart)] = np.inf  # one that is no number is as far off as can be
+        equal = (reference == candidate) | (np.isnan(reference) & np.isnan(candidate))
+        others = equal | ((budget > 0) & (apart < np.inf)) | np.broadcast_to(unbounded, shape).reshape(-1)
+        others[first] = False
+        return int(np.where(others, -1.0, apart).argmax())
 
     def _diverge(self, found: Divergence) -> None:
         """Keep the first: the earliest step, in it the first in execution order, and of one tensor what came first."""

@@ -124,14 +124,15 @@ class Sensitivity:
             """The first tensor that these constants take beyond what is allowed."""
             for update, before in zip(updates, usual, strict=True):
                 for name, after in update(*changed).items():
-                    if name in limits and not (np.abs(after - before[name]) <= limits[name]).all():
+                    if name in limits and _beyond(after, before[name], limits[name]):
                         return Key("update", name)
             return None
 
         number = type(rate)  # a constant has the precision of the run, and errors in it come in its last places
-        if limits and rate:
+        tiny = np.finfo(number).smallest_normal  # what is smaller Keras takes for zero
+        if limits and abs(rate) >= tiny:
             self._search("learning rate", look, rate, lambda changed: seen((changed, epsilon)))
-        if limits and epsilon:
+        if limits and number(epsilon) >= tiny:
             self._search("epsilon", look, number(epsilon), lambda changed: seen((rate, changed)))
 
     def _search(self, what: str, look: _Look, value: Any, seen: Callable[[Any], Key | None]) -> None:
@@ -154,6 +155,11 @@ class Sensitivity:
                 below = middle
         error = (float(enlarged(above)) - float(value)) / float(value)
         self._keep(Finding(what, "relative", error, look.step, key))
+
+
+def _beyond(after: Array, before: Array, limit: Array) -> bool:
+    """Whether an element is off by more than is allowed; where there was no number before, nothing is seen."""
+    return not ((np.abs(after - before) <= limit) | np.isnan(before)).all()
 
 
 @dataclass(frozen=True)

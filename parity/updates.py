@@ -23,6 +23,7 @@ def update_of(optimizer: Any, records: Records, row: int, name: str, span: slice
 
     Raises:
         KeyError: the reference did not record what it depends on.
+        NotImplementedError: of another optimizer.
     """
 
     def after(slot: str = "") -> Array:
@@ -54,7 +55,7 @@ def update_of(optimizer: Any, records: Records, row: int, name: str, span: slice
             correction = np.sqrt(1 - b2**t), 1 - b1**t
             m, root = after("momentum"), np.sqrt(after("velocity_hat" if optimizer.amsgrad else "velocity"))
             return lambda rate, epsilon: {name: w - (m * (rate * correction[0] / correction[1])) / (root + epsilon)}
-        case _:
+        case "RMSprop":
             v, a = after("velocity"), after("average_gradient") if optimizer.centered else None
             momentum = before("momentum") if optimizer.momentum else None
 
@@ -67,6 +68,8 @@ def update_of(optimizer: Any, records: Records, row: int, name: str, span: slice
                 return {name: w - moved, f"{name}/momentum": moved}
 
             return rmsprop
+        case other:
+            raise NotImplementedError(f"no update of {other} is written here")
 
 
 def recorded_rate(records: Records, row: int) -> Any:

@@ -62,19 +62,25 @@ class Watch:
             self._envelope = Envelope(self._experiment, self._dataset, self._weights, self.judge, self._stand_in)
 
     def _unjudged(self, pair: Pair) -> bool:
-        """Whether something of the candidate's own run would be held against nothing but what it says itself.
-
-        A replay of somebody's own may be of another network than the one that trains, or echo what it is shown.
-        """
-        if self._audit is not None or (self._built_in and self.judge.replays):
+        """Whether something of the candidate's own run would be held against nothing but what it says itself."""
+        if self._known:
             return False
         told = pair.free.keys() & pair.reference.arrays.keys()
         return any(self.judge.tolerances.rule(key) is None for key in told if key.phase != "batch")
 
+    @property
+    def _known(self) -> bool:
+        """Whether its own run is known to be made of the operations that are judged.
+
+        A replay of somebody's own may be of another network than the one that trains, or echo what it is shown.
+        """
+        return self._audit is not None or (self._built_in and self.judge.replays)
+
     def finish(self) -> None:
-        for each in (self._audit, self._envelope):
-            if each is not None:
-                each.finish(self.judge)
+        if self._audit is not None:
+            self._audit.finish(self.judge)
+        if self._envelope is not None:
+            self._envelope.finish(self.judge, alone=not self._known)
 
     @property
     def envelope_report(self) -> EnvelopeReport | None:

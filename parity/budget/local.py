@@ -17,14 +17,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from parity.budget.losses import LossBudget, softmax_error
 from parity.budget.rounding import ELEMENTARY_ULPS, RSQRT_ROUNDOFFS, gamma, underflow, unit_roundoff
 from parity.config import Experiment
+from parity.measure import Steps
 from parity.protocol import Array, Key, Part, Phase, Records
-
-Rows = npt.NDArray[np.intp]
 
 
 class Operands:
@@ -34,14 +32,14 @@ class Operands:
         KeyError: when something is asked for that the reference did not record.
     """
 
-    def __init__(self, records: Records, rows: Rows) -> None:
+    def __init__(self, records: Records, rows: Steps) -> None:
         self.records, self.rows = records, rows
         self._all = len(rows) == len(records)
         self._sizes: dict[Key | str, Array] = {}  # several budgets need the same
         self.kept: dict[Key, Array] = {}
         """Budgets that are parts of others."""
 
-    def are(self, records: Records, rows: Rows | None) -> bool:
+    def are(self, records: Records, rows: Steps | None) -> bool:
         """Whether these are the operands of just those steps; None is all of them."""
         same = self._all if rows is None else np.array_equal(self.rows, rows)
         return self.records is records and same
@@ -89,7 +87,6 @@ class LocalBudget:
         self.names = list(self.layers)
         self.u = unit_roundoff(precision)
         self.tiny = underflow(precision)
-        self.number = np.dtype(precision).type
         self.loss = LossBudget(experiment, precision)
         self._operands: Operands | None = None  # of the last budget: the next one's are mostly the same
         self._phases: dict[Phase, Callable[[Key, Operands], Array | float]] = {
@@ -101,7 +98,7 @@ class LocalBudget:
             "metrics": lambda *_: 0.0,
         }
 
-    def of(self, key: Key, records: Records, rows: Rows) -> Array | float | None:
+    def of(self, key: Key, records: Records, rows: Steps) -> Array | float | None:
         """The budget of `key` in the chosen steps; None where the reference did not record what it depends on.
 
         Rounding has no bound where an operand is infinite or not a number: such elements must be the same. Nor has it
@@ -116,8 +113,8 @@ class LocalBudget:
                 found = self._phases[key.phase](key, self._operands)
         except KeyError:
             return None
-        if np.ndim(found) == 0:
-            return found if np.isfinite(found) else 0.0
+        if np.ndim(found) == 0:  # zero: all others are numbers of steps
+            return found
         found = np.asarray(found)
         if of_all and len(rows) != len(records):
             found = found[rows]
@@ -281,10 +278,12 @@ class LocalBudget:
                 through = 2 * 4 * self.u * da * a * (1 - a) + 4 * self.tiny * (1 + da)
             case "tanh":  # a**2 is rounded before it is taken from 1
                 through = 2 * self.u * da * (a * a + 4 * (1 - a * a)) + 4 * self.tiny * (1 + da)
-            case _:  # (da - sum da a) a
+            case "softmax":  # (da - sum da a) a
                 inner = da + (da * a).sum(axis=-1, keepdims=True)
                 through = 2 * (gamma(a.shape[-1], self.u) + 4 * self.u) * a * inner
                 through = through + 4 * self.tiny * (a.shape[-1] + da.sum(axis=-1, keepdims=True))
+            case other:
+                raise NotImplementedError(f"no bound of the derivative of {other} is written here")
         if isinstance(from_loss, float):
             return through
         return from_loss + through + 2 * self.u * dz + 2 * self.tiny
@@ -292,7 +291,7 @@ class LocalBudget:
     def _update(self, key: Key, of: Operands) -> Array | float:
         """Slots and weights from the reference's gradient and slots: to the last bit, but where a root alone divides.
 
-        That is RMSprop's, and Adam's where its epsilon is 0: `a / sqrt(b)` may become `a * rsqrt(b)`.
+        That is RMSprop's, and Adam's where its epsilon is 0, or taken for it: `a / sqrt(b)` may become `a * rsqrt(b)`.
         """
         weight, _, slot = key.tensor.removeprefix(f"{key.layer}/").partition("/")
         config: Any = self.experiment.optimizer
@@ -300,7 +299,7 @@ class LocalBudget:
             return 0.0
         divided = not slot or (config.class_name == "RMSprop" and slot == "momentum")
         exact = self._flushed(of("update", key.tensor), config, divided=divided)
-        if config.class_name == "Adam" and not slot and self.number(config.epsilon) == 0:
+        if config.class_name == "Adam" and not slot and config.epsilon < self.tiny:
             rounded = 2 * self.u * of.size("update", key.tensor)  # by the sum: the weight, and what the change tells of
             increment = of.size_of_change(key.tensor) + rounded
             return np.asarray(exact + 2 * (2 + RSQRT_ROUNDOFFS) * self.u * increment + rounded)

@@ -66,7 +66,13 @@ class LossBudget:
             relative = gamma(outputs, u) + gamma(batch, u) + 6 * u
             return np.asarray(2 * relative * computed + 4 * outputs * self.tiny)
         y = self._targets(y, p)
-        error, size = self._binary(y, z, p) if self.name == "BinaryCrossentropy" else self._categorical(y, z, p)
+        match self.name:
+            case "BinaryCrossentropy":
+                error, size = self._binary(y, z, p)
+            case "CategoricalCrossentropy" | "SparseCategoricalCrossentropy":
+                error, size = self._categorical(y, z, p)
+            case other:
+                raise NotImplementedError(f"no bound of {other} is written here")
         # the mean over the batch of the errors, and what taking that mean adds
         found = error.mean(axis=-1) + (gamma(batch, u) + u) * size.mean(axis=-1)
         return np.asarray(2 * found + 4 * outputs * self.tiny)

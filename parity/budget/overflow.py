@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from parity.budget.local import LocalBudget, Operands, Rows
+from parity.budget.local import LocalBudget, Operands
 from parity.budget.losses import EPSILON
+from parity.measure import Steps
 from parity.protocol import Array, Key, Part, Phase, Records
 
 _MARGIN = 1.01
@@ -39,7 +40,7 @@ class Overflow:
     def __init__(self, budget: LocalBudget) -> None:
         self._budget, self._loss = budget, budget.loss
 
-    def of(self, key: Key, records: Records, rows: Rows) -> Array | bool:
+    def of(self, key: Key, records: Records, rows: Steps) -> Array | bool:
         """Whether each element may overflow in the chosen steps; broadcasts to them."""
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             try:
@@ -47,7 +48,7 @@ class Overflow:
             except KeyError:  # nobody recorded what it depends on: it has no budget either
                 return False
 
-    def largest(self, key: Key, records: Records, rows: Rows) -> Array | float:
+    def largest(self, key: Key, records: Records, rows: Steps) -> Array | float:
         """The largest number that may be met on the way to each element, 0 where none can overflow."""
         phases = {"forward": self._forward, "loss": self._of_loss, "gradient": self._gradient}
         return phases[key.phase](key, _Finite(records, rows)) if key.phase in phases else 0.0

@@ -10,7 +10,7 @@ A sum or inner product of n terms, in any order, errs by at most `gamma(n) * sum
     probabilistic   exp(c sqrt(n) u + n u**2 / (1 - u)) - 1, with probability 1 - 2 exp(-c**2 (1 - u)**2 / 2)
                     Higham and Mary 2019, theorem 2.4; rounding errors taken as independent with mean zero
 
-and the smaller of the two is taken. c = 8 leaves a probability of 2.6e-14 an element; below n = 64 the deterministic
+and the smaller of the two is taken. c = 8 leaves a probability of 2.5e-14 an element; below n = 64 the deterministic
 bound is the smaller one anyway.
 
 Elementary functions are not correctly rounded, and nothing promises how wrong they are. The table has what was measured

@@ -32,6 +32,7 @@ TABLE = {
 }
 SIDES = """
 import numpy as np
+from parity.protocol import word_of
 from scratch_net.adapter import ScratchSide
 
 class Bare:
@@ -89,6 +90,26 @@ class Garbage(Bare):
         if self.taken >= 140:
             last = self.side.network.layers[-1].kernel
             last[...] = np.random.default_rng(self.taken).normal(size=last.shape)
+
+class Echoes(Garbage):
+    "The same, and gives back whatever it is shown."
+    def replay(self, shown):
+        said = {}
+        for key, array in shown.arrays.items():
+            word, name = word_of(key)
+            if name:
+                said.setdefault(word, {})[name] = array
+            else:
+                said[word] = array
+        return said
+
+class Frozen(Bare):
+    "Never trains its first layer."
+    def spoil(self):
+        first = self.side.network.layers[0]
+        if self.taken == 1:
+            self.first = first.kernel.copy(), first.bias.copy()
+        first.kernel[...], first.bias[...] = self.first
 
 class OtherGradients(Bare):
     "Trains right, and tells gradients that are none of it."
@@ -247,7 +268,7 @@ CHAOS = {
 }
 
 
-@pytest.mark.parametrize("candidate", ["PerExample", "Garbage"])
+@pytest.mark.parametrize("candidate", ["PerExample", "Garbage", "Echoes"])
 def test_an_envelope_as_wide_as_the_training_holds_nothing(candidate, run):
     """Whatever the weights are, they would stay in it: up to where they would not, the run can be judged."""
     result = run(candidate, **CHAOS)
@@ -277,11 +298,35 @@ def test_what_it_holds_is_less_than_training_has_moved_some_weight(moved, allowe
     names = Key("update", "dense/kernel"), Key("update", "dense/bias")
     held = object.__new__(envelope.Envelope)
     held._start = {key.tensor: np.full(3, 5.0) for key in names}
-    held._moved, held._until = False, 7
+    held._moved, held._until, held._hidden = False, 7, set()
     arrays = {key: np.array([[5.0, 5.0, 5.0 - row[at]] for row in moved]) for at, key in enumerate(names)}
     limits = {key: np.array([row[at] for row in allowed], np.float64) for at, key in enumerate(names)}
     held._look_at_weights(Pair(Records(11, arrays, {}), {}, {}), limits)
     assert (held._until, held._moved) == (until, any(map(any, moved)))
+    assert held._hidden == {key for at, key in enumerate(names) if moved[-1][at] <= allowed[-1][at] > 0}
+
+
+def test_the_built_in_network_needs_no_envelope(run):
+    """Its replay is known to be of the network that trains, so that each of its operations is judged to the end."""
+    result = run("scratch", **CHAOS, more={"envelope": True})
+    assert (result.verdict, result.runs[0].envelope.until > 0) == (Verdict.PARITY, True)
+
+
+def test_a_layer_whose_training_does_not_show_is_told(run):
+    """A sigmoid far off its middle passes so little back that rounding moves the weights before it as far."""
+    layers = [
+        {"units": 3, "activation": "sigmoid", "bias_initializer": {"class_name": "Constant", "value": 38.0}},
+        {"units": 3, "activation": "softmax"},
+    ]
+    hidden = {f"training of dense/{name}" for name in ("kernel", "bias")}
+    for candidate in ("Bare", "Frozen"):
+        result = run(candidate, layers=layers, optimizer="sgd", precision="float64")
+        assert result.verdict is Verdict.PARITY
+        assert hidden == {one.what for one in result.not_compared if one.why == envelope.HIDDEN}
+    layers[0] |= {"bias_initializer": "zeros"}
+    assert run("Frozen", layers=layers, optimizer="sgd", precision="float64").verdict is Verdict.DIVERGED
+    result = run("Bare", layers=layers, optimizer="sgd", precision="float64")
+    assert not any(one.why == envelope.HIDDEN for one in result.not_compared)
 
 
 def test_a_mistake_before_that_is_found_and_where_it_begins(run):

@@ -13,7 +13,8 @@ from parity.report import as_json, worth
 from parity.run import diff
 from parity.verdict import Verdict
 from scratch_net.adapter import ScratchSide
-from scratch_net.regularizers import L1, L1L2, L2, keras_constant
+from scratch_net.constants import keras_constant
+from scratch_net.regularizers import L1, L1L2, L2
 from tests.parity.test_casebook import BOOK
 
 GLOROT = [("layers.0.kernel_initializer", "glorot_uniform"), ("layers.1.kernel_initializer", "glorot_uniform")]
@@ -266,6 +267,18 @@ def test_a_constant_that_does_nothing_is_said_not_to_be_seen():
     zero = experiment(optimizer={"class_name": "SGD", "learning_rate": 0}, layers=hidden(kernel_regularizer={"l2": 0}))
     named = dict(worth.sensitivity(diff(zero, reference="scratch")))
     assert set(named) == {"one kernel element"}
+
+
+@pytest.mark.parametrize(("optimizer", "value"), [("Adam", 1e-40), ("RMSprop", 1e-40), ("SGD", 0.0)])
+def test_an_epsilon_that_is_taken_for_zero_has_no_error(optimizer, value):
+    """And where it divides nothing by nothing, a number that is none shows nothing of any constant."""
+    asleep = {"units": 3, "activation": "relu", "bias_initializer": {"class_name": "Constant", "value": -9.0}}
+    epsilon = {"epsilon": value} if value else {}
+    given = experiment(optimizer={"class_name": optimizer, **epsilon}, layers=[asleep, {"units": 1}], loss="mse")
+    given = given.model_copy(update={"precision": "float32"})
+    found = {item["what"]: item for item in as_json.as_dict(diff(given, reference="scratch"))["sensitivity"]}
+    assert "epsilon" not in found
+    assert 0 < found["learning rate"]["error"] < 1e-3
 
 
 def test_how_steps_are_dealt_out_changes_nothing(founding, monkeypatch):

@@ -96,6 +96,38 @@ class Normalizes(ScratchSide):
         x -= x.mean()
         return super().steps(x, y)
 
+class _TellsLess(ScratchSide):
+    "All of it in the first steps, of which there are as many as in a chunk, and less later."
+    def start(self, experiment, weights):
+        super().start(experiment, weights)
+        self.begun, self.shown = False, False
+    def steps(self, x, y):
+        said, self.begun = super().steps(x, y), self.begun + 1
+        return self.less(said) if self.begun > 1 else said
+
+class TellsNothing(_TellsLess):
+    def less(self, said):
+        return {}
+
+class TellsOther(_TellsLess):
+    def less(self, said):
+        return {"metrics": {"other": np.zeros(len(said["loss"]))}}
+
+class TellsNoWeights(_TellsLess):
+    def less(self, said):
+        return {word: value for word, value in said.items() if word != "weights"}
+
+class ReplaysNothing(_TellsLess):
+    def less(self, said):
+        return said
+    def replay(self, reference):
+        return super().replay(reference) if reference.first_step == 1 else {}
+
+class ReplaysNoGradient(ReplaysNothing):
+    def replay(self, reference):
+        said = ScratchSide.replay(self, reference)
+        return said if reference.first_step == 1 else {word: said[word] for word in said if "gradient" not in word}
+
 class Meddles(ScratchSide):
     "Changes the experiment that it is handed."
     def start(self, experiment, weights):
@@ -112,6 +144,10 @@ def side(tmp_path):
 
 def run(candidate: str = "scratch", **settings):
     return diff(validate({**TABLE, **settings}), reference="scratch", candidate=candidate, explain=False)
+
+
+def long_run(candidate: str):
+    return run(candidate, steps=400, data=TABLE["data"] | {"samples": 4})
 
 
 def with_local(key: Key, change) -> Pair:
@@ -303,6 +339,18 @@ def test_leaving_out_any_tensor_that_trains_is_no_parity(key):
 
 
 # An unused tolerance rule -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["TellsNothing", "TellsOther", "TellsNoWeights", "ReplaysNothing", "ReplaysNoGradient"]
+)
+def test_what_was_told_once_does_not_stand_for_the_steps_after(name, side):
+    """In the steps before all was held against the reference, and nothing in those after."""
+    result = long_run(side(name))
+    assert result.verdict is Verdict.CANNOT_JUDGE
+    assert result.exit_code is ExitCode.SIDE_CRASHED
+    assert result.crash.step == 201
+    assert "nothing" in result.crash.message
 
 
 @pytest.mark.parametrize("steps", [6, 200])
