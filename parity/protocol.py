@@ -30,6 +30,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from parity.errors import nearest
+
 if TYPE_CHECKING:
     from parity.config import Experiment, Precision
 
@@ -51,7 +53,7 @@ class Key(NamedTuple):
 
     @property
     def layer(self) -> str:
-        """`dense` of `dense/kernel`; empty for what belongs to no layer."""
+        """`dense` of `dense/kernel`, `optimizer` of `optimizer/iterations`; empty for `loss`, `x` and `y`."""
         return self.tensor.partition("/")[0] if "/" in self.tensor else ""
 
     def __str__(self) -> str:
@@ -103,7 +105,7 @@ def keyed(said: Any, last_layer: str, steps: int | None = None) -> dict[Key, Arr
             for name, array in group.items():
                 found[Key(phase, template.format(name), part)] = _numbers(f"{word} of {name}", array, steps)
         else:
-            msg = f"said {word!r}, which is not in the vocabulary: {', '.join(VOCABULARY)}"
+            msg = f"said {word!r}, which is not in the vocabulary: {', '.join(VOCABULARY)}{nearest(word, VOCABULARY)}"
             raise ValueError(msg)
     return found
 

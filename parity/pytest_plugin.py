@@ -5,6 +5,7 @@ Loaded with every pytest that finds the distribution, so nothing heavy is import
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 from collections.abc import Iterator
@@ -208,4 +209,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
     """A test with the marker checks its case before its body runs."""
     for marker in pyfuncitem.iter_markers("parity_case"):
         __tracebackhide__ = True
-        Checker(pyfuncitem.config, pyfuncitem.nodeid).check(*marker.args, **marker.kwargs)
+        check = Checker(pyfuncitem.config, pyfuncitem.nodeid).check
+        try:
+            inspect.signature(check).bind(*marker.args, **marker.kwargs)
+        except TypeError as error:
+            pytest.fail(f"{_MARKER.partition(':')[0]} was given something else: {error}", pytrace=False)
+        check(*marker.args, **marker.kwargs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -78,4 +79,4 @@ def test_without_tensorflow_the_reference_says_how_to_get_it(installed, outside)
         [str(installed / "parity"), "diff", str(experiment)], capture_output=True, text=True, check=False, **outside
     )
     assert done.returncode == 2
-    assert "pip install 'keras-parity[keras]'" in done.stderr
+    assert re.search(r"pip install 'tensorflow[<>=.,\d]+' 'keras[<>=.,\d]+'$", done.stderr, re.MULTILINE)

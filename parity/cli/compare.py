@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from parity.cli.options import report_option
+
 if TYPE_CHECKING:
     from parity.config import Precision
     from parity.protocol import Lane
@@ -20,13 +22,7 @@ if TYPE_CHECKING:
 @click.option("--steps", type=click.IntRange(min=1), help="Compare no more than so many.")
 @click.option("--precision", type=click.Choice(["float32", "float64"]), help="One alone, where both are recorded.")
 @click.option("--lane", type=click.Choice(["local", "free", "both"]), default="both", show_default=True)
-@click.option(
-    "--report",
-    "reports",
-    multiple=True,
-    metavar="FORMAT=PATH",
-    help="Also write a report: terminal, markdown, json or csv; - is standard output. Repeatable.",
-)
+@report_option("Also write a report")
 @click.option("--explain/--no-explain", default=True, show_default=True, help="Look for the causes of a divergence.")
 @click.option("--rtol", multiple=True, metavar="[PATTERN=]NUMBER", help="A fixed tolerance, as in parity diff.")
 @click.option("--atol", multiple=True, metavar="[PATTERN=]NUMBER", help="Goes with --rtol; 0 is a value.")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from parity.cli.options import report_option
+
 if TYPE_CHECKING:
     from parity.config import Precision
     from parity.protocol import Lane
@@ -20,14 +22,7 @@ if TYPE_CHECKING:
 @click.option("--steps", type=click.IntRange(min=1), help="Number of updates, in place of the experiment's.")
 @click.option("--precision", type=click.Choice(["float32", "float64", "both"]), help="In place of the experiment's.")
 @click.option("--lane", type=click.Choice(["local", "free", "both"]), default="both", show_default=True)
-@click.option(
-    "--report",
-    "reports",
-    multiple=True,
-    metavar="FORMAT=PATH",
-    help="Also write a report: terminal, markdown, html, json, csv, parquet, junit or github; - is standard output. "
-    "Repeatable; github alone is the summary of the GitHub job that runs.",
-)
+@report_option("Also write a report")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the experiment.")
 @click.option("--explain/--no-explain", default=True, show_default=True, help="Look for the causes of a divergence.")
 @click.option(

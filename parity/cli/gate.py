@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from parity.cli.options import report_option
+
 if TYPE_CHECKING:
     from parity.gate.suite import Gate, Job, Outcome
     from parity.report import Target
@@ -30,14 +32,7 @@ Say = partial[None]
 @click.option("--without-data", is_flag=True, help="Do not fail where a case's data is not here; it is listed.")
 @click.option("--explain/--no-explain", default=True, show_default=True, help="Look for the causes of a failure.")
 @click.option("-x", "--first", is_flag=True, help="Stop at the first failure.")
-@click.option(
-    "--report",
-    "reports",
-    multiple=True,
-    metavar="FORMAT=PATH",
-    help="Write a report of all runs: terminal, markdown, html, json, csv, parquet, junit or github; - is standard "
-    "output. Repeatable; github alone is the summary of the GitHub job that runs.",
-)
+@report_option("Write a report of all runs")
 @click.option("-q", "--quiet", is_flag=True, help="Only what failed, and the last line.")
 @click.option("-v", "--verbose", is_flag=True, help="The whole report of every run that failed, or of the only run.")
 def gate(

@@ -77,6 +77,16 @@ class Evidence:
         return [piece.states_before() for piece in self.pieces]
 
     @property
+    def moves(self) -> bool:
+        """Whether any weight that is told changes in any step."""
+        return any(
+            not np.array_equal(piece.arrays[key], before[key], equal_nan=True)
+            for piece, before in zip(self.pieces, self.before, strict=True)
+            for key in before
+            if key in piece.arrays and key.tensor.count("/") == 1 and key.layer != "optimizer"
+        )
+
+    @property
     def in_float32(self) -> bool:
         """Whether every weight the candidate tells is a float32 number."""
         with np.errstate(over="ignore"):

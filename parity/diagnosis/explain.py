@@ -93,6 +93,14 @@ class Reading:
 
 
 SAME = "every step the candidate takes is what the reference takes from the same weights and slots"
+NEVER_UPDATED = (
+    "no weight changes in any step, and what else is told is what those weights give: the candidate never updates "
+    "them. Is the update written into the arrays that it keeps (w -= rate * g, not w = w - rate * g in a loop)?"
+)
+OTHER_WEIGHTS = (
+    "its losses are those of a network that trains, and no weight that it tells changes in any step: weights() gives "
+    "something else than what it trains, such as copies made at the start"
+)
 TIGHTER = "the tolerance that was set is tighter than that; without it, rounding is what is allowed"
 
 
@@ -192,6 +200,8 @@ def diagnose(
         return ended(unable=f"{SAME}, but for rounding: {TIGHTER}" if fixed else SAME, rounding=fixed)
     if not search.evidence.finite and (nowhere := _no_number(search.try_set(makes, search.evidence), search.evidence)):
         return ended(unable=nowhere)
+    if still := _still(search.try_set(makes, search.evidence), search.evidence, told[0]):
+        return ended(unable=still)
     found, best = search.run()
     if not found:
         return ended(rejected=_nearest(search, makes, [one.choices for one in best]))
@@ -242,6 +252,21 @@ def _no_number(plain: Tried, evidence: Evidence) -> str:
         f"nothing of what differs in step {evidence.numbers[step]} is a number, and many mistakes end in that: "
         "look where the first of them comes from, or let the candidate tell its outputs and gradients"
     )
+
+
+def _still(plain: Tried, evidence: Evidence, reference: Evidence) -> str:
+    """What is said where no weight ever changes and the reference's do: any number fits a change that is not there."""
+    if evidence.moves or not reference.moves:
+        return ""
+    if all((used <= 1).all() for key, used in plain.used.items() if key.phase != "update"):
+        return NEVER_UPDATED
+    loss = Key("loss", "loss")
+    told, wanted = (
+        np.concatenate([piece[loss] for piece in one.told]) if loss in one.keys else np.full(one.steps, np.nan)
+        for one in (evidence, reference)
+    )
+    alike = len(told) == len(wanted) and np.allclose(told, wanted, rtol=np.finfo(evidence.dtype).eps ** 0.5, atol=0)
+    return OTHER_WEIGHTS if alike else ""
 
 
 def _of_initial_weights(

@@ -41,7 +41,7 @@ class Format:
     measures: bool = False
     """Whether it tells what is measured of every step, not only of those that are printed."""
     needs: str = ""
-    """A package that is an extra, and the extra of the same name as the format."""
+    """A package that is an extra of this one, of the same name as the format."""
 
 
 FORMATS = {
@@ -98,7 +98,7 @@ def parse_targets(texts: Iterable[str], *, several: bool = False) -> list[Target
             raise UsageError(msg)
         needs = FORMATS[form].needs
         if needs and importlib.util.find_spec(needs) is None:  # told before anything is trained
-            msg = f"--report {text}: needs {needs}, which is not installed: pip install 'keras-parity[{form}]'"
+            msg = f"--report {text}: needs {needs}, which is not installed: pip install {needs}"
             raise UsageError(msg)
         targets.append(Target(form, path))
     return targets

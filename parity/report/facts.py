@@ -166,8 +166,12 @@ def subject(result: Result) -> Iterator[tuple[str, str]]:
     done = result.steps_compared
     planned = max((run.planned_steps for run in result.runs), default=0)
     steps = counted(done, "step") if done == planned else f"{done} of {counted(planned, 'step')}"
-    tensors, precisions = counted(result.tensors_compared, "tensor"), " and ".join(run.precision for run in result.runs)
-    yield "compared", f"{steps}, {tensors} a step, {precisions}"
+    tensors = {run.precision: f"{counted(run.judge.tensors, 'tensor')} a step" for run in result.runs}
+    if len(set(tensors.values())) > 1:
+        told = " and ".join(f"{count} in {precision}" for precision, count in tensors.items())
+    else:
+        told = f"{counted(result.tensors_compared, 'tensor')} a step, {' and '.join(tensors)}"
+    yield "compared", f"{steps}, {told}"
     if result.crash is not None:
         yield "failed", result.crash.message
     if result.interrupted:

@@ -180,3 +180,19 @@ def test_loading_it_costs_next_to_nothing():
     seconds, *imported = done.stdout.split()
     assert imported == ["parity", "parity.pytest_plugin"]
     assert float(seconds) < 0.03
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("'cases/small', candidat='scratch'", "got an unexpected keyword argument 'candidat'"),
+        ("", "missing a required argument: 'experiment'"),
+    ],
+)
+def test_a_marker_is_told_what_it_takes(repository, pytester, given, said):
+    pytester.makepyfile(
+        test_mine=f"import pytest\n\n\n@pytest.mark.parity_case({given})\ndef test_marked():\n    pass\n"
+    )
+    printed = pytester.runpytest("test_mine.py").stdout.str()
+    assert said in printed
+    assert "parity_case(folder, candidate='scratch', run=None) was given something else" in printed

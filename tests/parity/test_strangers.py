@@ -15,6 +15,7 @@ import pytest
 
 from parity.asking import start_side
 from parity.config import validate
+from parity.diagnosis.explain import NEVER_UPDATED, OTHER_WEIGHTS
 from parity.errors import ExitCode, SideError
 from parity.judge import BEGINS, PROMOTED
 from parity.protocol import Key
@@ -480,3 +481,44 @@ def test_the_json_report_has_the_crash_and_the_remarks(path):
     assert said["crash"]["step"] == 3
     assert "no luck" in said["crash"]["message"]
     assert said["remarks"][0]["what"] == "it changes x in place"
+
+
+STILL = {
+    "never updates": ("self.W[layer] -= self.rate * dW\n            self.b[layer] -= self.rate * db", "pass"),
+    "updates names that nobody keeps": (
+        "self.W[layer] -= self.rate * dW\n            self.b[layer] -= self.rate * db",
+        "W = self.W[layer] - self.rate * dW\n            b = self.b[layer] - self.rate * db",
+    ),
+}
+
+
+@pytest.mark.parametrize("told", ["loss", "{'loss': loss, 'gradient': {'dense/kernel': gradients[0][0]}}", "{}"])
+@pytest.mark.parametrize("slip", STILL)
+def test_weights_that_never_change_are_told_as_that(path, told, slip):
+    """No rate or factor of nearly nothing is a cause: they fit whatever is not there."""
+    old, new = STILL[slip]
+    source = network(path, told=told)
+    assert old in source
+    path.write_text(source.replace(old, new))
+    result = judged(path)
+    assert result.verdict is Verdict.DIVERGED
+    assert (result.causes, result.diagnosis.unable) == ((), NEVER_UPDATED)
+
+
+def test_weights_that_are_told_as_they_were_at_the_start(path):
+    network(
+        path,
+        start="self.first = [W.copy() for W in self.W], [b.copy() for b in self.b]",
+        weights="named = {f'{name}/{kind}': array for kind, arrays in zip(('kernel', 'bias'), self.first)"
+        " for name, array in zip(self.names, arrays)}",
+    )
+    result = judged(path)
+    assert (result.causes, result.diagnosis.unable) == ((), OTHER_WEIGHTS)
+
+
+def test_a_reference_that_trains_nothing_either_explains_itself(path):
+    """Where the rate is zero nothing moves, and a wrong loss is explained as ever."""
+    network(path, told="2 * loss")
+    result = judged(path, optimizer={"class_name": "SGD", "learning_rate": 0})
+    assert result.diagnosis.unable not in {NEVER_UPDATED, OTHER_WEIGHTS}
+    assert result.causes

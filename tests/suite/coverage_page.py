@@ -22,6 +22,8 @@ CLASSES: dict[str, tuple[Any, ...]] = {
     "layers": layers.CLASSES,
 }
 
+OURS = {"losses": ["`SumSquaredError` is not Keras': it is given to `compile` as a function (`keras_ref/build.py`)."]}
+
 HEAD = """# What of Keras is compared
 
 Every feature below is held against Keras itself, run, in float32 and in float64: its value, its gradient or its update
@@ -62,6 +64,7 @@ def page() -> str:
         lines += [f"## keras.{kind}", ""]
         names = covered(kind)
         lines += [f"Compared: {', '.join(f'`{name}`' for name in names) or 'none'}.", ""]
+        lines += [*OURS.get(kind, ()), *([""] if kind in OURS else [])]
         if settings := _settings(kind):
             lines += ["Of these, settings that are refused unless they do nothing:", ""]
             lines += [f"- {text}" for text in settings]
