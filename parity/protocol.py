@@ -221,6 +221,8 @@ class Side(Protocol):
     def steps(self, x: Array, y: Array) -> Mapping[str, Any]:
         """Several updates at once: x of shape (steps, batch, features); the vocabulary with the steps as first axis.
 
+        As with `step`, what a stranger's tells once it has to tell every time, in the same shapes.
+
         The arrays returned stay valid only until the next call; those of a side with `lasting = True` until two more
         chunks were taken, what it replays until one more was replayed, which saves a copy of them.
         """

@@ -77,14 +77,15 @@ class Evidence:
         return [piece.states_before() for piece in self.pieces]
 
     @property
-    def moves(self) -> bool:
-        """Whether any weight that is told changes in any step."""
-        return any(
-            not np.array_equal(piece.arrays[key], before[key], equal_nan=True)
+    def still(self) -> bool:
+        """Whether weights are told, and none of them changes in any step."""
+        weights = [
+            (piece.arrays[key], before[key])
             for piece, before in zip(self.pieces, self.before, strict=True)
             for key in before
-            if key in piece.arrays and key.tensor.count("/") == 1 and key.layer != "optimizer"
-        )
+            if key in self.keys and key.tensor.count("/") == 1 and key.layer != "optimizer"
+        ]
+        return bool(weights) and all(np.array_equal(after, before, equal_nan=True) for after, before in weights)
 
     @property
     def in_float32(self) -> bool:

@@ -256,7 +256,7 @@ def _no_number(plain: Tried, evidence: Evidence) -> str:
 
 def _still(plain: Tried, evidence: Evidence, reference: Evidence) -> str:
     """What is said where no weight ever changes and the reference's do: any number fits a change that is not there."""
-    if evidence.moves or not reference.moves:
+    if not evidence.still or reference.still:
         return ""
     if all((used <= 1).all() for key, used in plain.used.items() if key.phase != "update"):
         return NEVER_UPDATED
