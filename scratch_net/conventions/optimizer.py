@@ -143,6 +143,13 @@ def _nesterov(change):
     return _of(SGD)(of_nesterov)
 
 
+@_of(SGD)
+def _nesterov_on(_, sgd):
+    """`w += mu * m - rate * g` of an SGD with nesterov=False."""
+    if sgd.momentum and not sgd.nesterov:
+        sgd.nesterov = True
+
+
 @_nesterov
 def _nesterov_off(network, sgd):
     """`w += m`."""
@@ -336,7 +343,7 @@ CHOICES = {
         "per_tensor_kernels_first": _step_of_tensor(_kernels_first),
     },
     "momentum.dampening": {"dampened": _dampened},
-    "momentum.nesterov": {"off": _nesterov_off, "twice": _nesterov_twice, "lookahead": _lookahead},
+    "momentum.nesterov": {"on": _nesterov_on, "off": _nesterov_off, "twice": _nesterov_twice, "lookahead": _lookahead},
     "momentum.rate": {"outside": _rate_outside},
     "momentum.factor": {"ignored": _no_momentum},  # after the others: none of them moves a weight then
     "rmsprop.epsilon": {"outside": _epsilon_outside_of_the_root},

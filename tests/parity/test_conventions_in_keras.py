@@ -72,7 +72,9 @@ def told(code: str, line: str, keras) -> dict:
         told["optimizer"] = keras.optimizers.RMSprop(**rate)
     else:
         mu = NUMBERS["mu"] if code.startswith("momentum.") else 0.0
-        told["optimizer"] = keras.optimizers.SGD(**rate, momentum=mu, nesterov=code == "momentum.nesterov")
+        told["optimizer"] = keras.optimizers.SGD(
+            **rate, momentum=mu, nesterov=code == "momentum.nesterov" and "nesterov=True" not in line
+        )
     return told
 
 

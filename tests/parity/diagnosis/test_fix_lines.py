@@ -567,6 +567,7 @@ MISTAKES = [
     ("momentum.factor=ignored", under(sgd(), MOMENTUM), "update", "w -= lr * g"),
     ("momentum.factor=ignored", under(sgd(nesterov=True), NESTEROV), "update", "w -= lr * g"),
     ("momentum.dampening=dampened", under(sgd(), MOMENTUM), "update", "m = mu * m - lr * (1 - mu) * g; w += m"),
+    ("momentum.nesterov=on", under(sgd(), MOMENTUM), "update", "m = mu * m - lr * g; w += mu * m - lr * g"),
     ("momentum.nesterov=off", under(sgd(nesterov=True), NESTEROV), "update", "m = mu * m - lr * g; w += m"),
     ("optimizer.constants=exact", under(sgd(), MOMENTUM), "constants", "mu = 0.9"),
     ("optimizer.constants=exact", under(adam(), ADAM), "constants", ADAM["constants"].rpartition(";")[0]),

@@ -362,6 +362,7 @@ CONVENTIONS: dict[str, list[Edit]] = {
     ],
     "momentum.factor=ignored": [(O, "w += m * mu - g if self.nesterov else m", "w -= g")],
     "momentum.dampening=dampened": [(O, "        m -= g\n", "        m -= g * (1 - mu)\n")],
+    "momentum.nesterov=on": [(O, "w += m * mu - g if self.nesterov else m", "w += m * mu - g")],
     "momentum.nesterov=off": [(O, "w += m * mu - g if self.nesterov else m", "w += m")],
     "momentum.nesterov=twice": [(O, "m * mu - g if", "m * mu * mu - (1 + mu) * g if")],
     "momentum.nesterov=lookahead": [

@@ -73,6 +73,7 @@ SEEN = {
     "adam.step=per_tensor_kernels_first": ("adam", 1, "update dense/bias", ADAM),
     "momentum.factor=ignored": ("momentum", 2, "update dense/kernel", MOMENTUM),
     "momentum.dampening=dampened": ("momentum", 1, "update dense/kernel/momentum", MOMENTUM),
+    "momentum.nesterov=on": ("momentum", 1, "update dense/kernel", {"momentum"}),
     "momentum.nesterov=off": ("nesterov", 1, "update dense/kernel", {"nesterov"}),
     "momentum.nesterov=twice": ("nesterov", 1, "update dense/kernel", {"nesterov"}),  # in step 1 by rounding alone
     "momentum.nesterov=lookahead": ("nesterov", 1, "update dense/kernel", {"nesterov"}),

@@ -135,6 +135,7 @@ WRONG = {
     ("momentum.factor=ignored", "momentum"): unused_momentum,
     ("momentum.factor=ignored", "nesterov"): unused_momentum,
     ("momentum.dampening=dampened", "momentum"): changed(momentum, rate=1 - 0.9),
+    ("momentum.nesterov=on", "momentum"): nesterov,
     ("momentum.nesterov=off", "nesterov"): momentum,
     ("momentum.nesterov=twice", "nesterov"): nesterov_twice,
     ("momentum.nesterov=lookahead", "nesterov"): momentum,
