@@ -7,6 +7,7 @@ import numpy as np
 from scratch_net.conventions.crossentropy import output_as_logits
 from scratch_net.conventions.factors import Factors
 from scratch_net.conventions.instead import instead
+from scratch_net.conventions.wrapping import wrap
 from scratch_net.losses import Crossentropy, SparseCategoricalCrossentropy
 from scratch_net.network import Loss
 
@@ -95,14 +96,14 @@ def _told(factor, **needed):
     def install(network):
         if any(getattr(network.loss, name, kind) != kind for name, kind in needed.items()):
             return
-        before, of_outputs = network.reported, _of_outputs(factor)
+        of_outputs = _of_outputs(factor)
 
-        def reported(loss, y):
-            loss = before(loss, y)
+        def reported(previous, loss, y):
+            loss = previous(loss, y)
             data = loss.data * of_outputs(network.layers[-1].a)
             return Loss(data + sum(loss.penalties.values()), data, loss.penalties)
 
-        network.reported = reported
+        wrap(network, "reported", reported)
 
     return install
 
@@ -120,16 +121,15 @@ def _told_as(change):
         vars(network).update(own)
         if other == own:
             return
-        before = network.reported
 
-        def reported(loss, y):
-            loss, top = before(loss, y), network.layers[-1]
+        def reported(previous, loss, y):
+            loss, top = previous(loss, y), network.layers[-1]
             vars(network).update(other)
             data = network.data_loss(y, top.z, top.a)
             vars(network).update(own)
             return Loss(data + sum(loss.penalties.values()), data, loss.penalties)
 
-        network.reported = reported
+        wrap(network, "reported", reported)
 
     return install
 

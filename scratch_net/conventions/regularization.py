@@ -24,6 +24,7 @@ from scratch_net.conventions.penalties import (
     parts_of,
     sum_of,
 )
+from scratch_net.conventions.wrapping import wrap
 from scratch_net.network import Loss
 from scratch_net.regularizers import L1, L2, penalty_of
 
@@ -121,20 +122,21 @@ def _told_regularizers(network):
     """The regularizers of every layer that are told, whatever later choices make of those that are minimised."""
     if not hasattr(network, "told_regularizers"):
         told = [(layer, {place: getattr(layer, place) for place in EVERYWHERE}) for layer in network.layers]
-        loss_of, before = network.loss_of, network.reported
 
-        def with_told(y, output):
-            loss = loss_of(y, output)
+        def loss_of(previous, y, output):
+            loss = previous(y, output)
             own = _exchange(told)
             loss.told = network.penalties()  # now: when the loss is told, the weights have moved
             _exchange(own)
             return loss
 
-        def reported(loss, y):
-            data = before(loss, y).data
+        def reported(previous, loss, y):
+            data = previous(loss, y).data
             return Loss(data + sum(loss.told.values()), data, loss.told)
 
-        network.loss_of, network.reported, network.told_regularizers = with_told, reported, told
+        wrap(network, "loss_of", loss_of)
+        wrap(network, "reported", reported)
+        network.told_regularizers = told
     return network.told_regularizers
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from scratch_net.conventions.wrapping import wrap
 from scratch_net.network import Loss
 
 
@@ -32,38 +33,37 @@ class LastBatch:
 
 def _after_update(network):
     """The loss of the batch with the weights that the update made."""
-    last, before = LastBatch(network), network.reported
+    last = LastBatch(network)
 
-    def reported(loss, y):
+    def reported(previous, loss, y):
         if last.x is None:
-            return before(loss, y)
+            return previous(loss, y)
         kept = [(layer, vars(layer).copy()) for layer in network.layers]
         x = last.x
         for layer in network.layers:
             layer.buffers = {}  # what the step computed is still to be told
             x = layer.forward(x)
-        told = before(network.loss_of(y, x), y)
+        told = previous(network.loss_of(y, x), y)
         for layer, attributes in kept:
             vars(layer).update(attributes)
         return told
 
-    network.reported = reported
+    wrap(network, "reported", reported)
 
 
 def _running(network):
     """The mean of the losses of the batches so far."""
-    last, before = LastBatch(network), network.reported
-    told = []
+    last, told = LastBatch(network), []
 
-    def reported(loss, y):
+    def reported(previous, loss, y):
         made = last.x is not None
-        loss = before(loss, y)
+        loss = previous(loss, y)
         if not made:
             return loss
         told[:] = [_sum(told[0], loss), told[1] + 1] if told else [loss, 1]
         return _over(*told)
 
-    network.reported = reported
+    wrap(network, "reported", reported)
 
 
 def _sum(one, other):
