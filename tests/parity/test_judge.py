@@ -687,3 +687,12 @@ def test_shown_is_no_element_that_can_have_no_budget():
     unbounded = np.array([[True, False, False]])
     judge.hold(Asked(KERNEL, "local", 1, reference, candidate, lambda _: np.zeros((1, 3)), lambda _: unbounded))
     assert judge.first.index == (2,)
+
+
+def test_shown_is_an_element_that_could_overflow_and_did_not():
+    """Where the difference is far too small for an overflow, its budget holds."""
+    judge = Judge(EXPERIMENT, "float64")
+    reference, candidate = np.array([[0.0, 0.0, 1.0]]), np.array([[0.0, 0.0, 1.5]])
+    unbounded = np.array([[False, False, True]])
+    judge.hold(Asked(KERNEL, "local", 1, reference, candidate, lambda _: np.zeros((1, 3)), lambda _: unbounded))
+    assert judge.first.index == (2,)
