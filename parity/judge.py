@@ -400,11 +400,10 @@ class Judge:
         reference, candidate = (array[row].astype(np.float64).reshape(-1) for array in (one.reference, one.candidate))
         with np.errstate(invalid="ignore"):
             apart = np.abs(candidate - reference)
-        apart[np.isnan(apart)] = np.inf  # one that is no number is as far off as can be
         equal = (reference == candidate) | (np.isnan(reference) & np.isnan(candidate))
         others = equal | ((budget > 0) & (apart < np.inf)) | np.broadcast_to(unbounded, shape).reshape(-1)
         others[first] = False
-        return int(np.where(others, -1.0, apart).argmax())
+        return int(np.where(others, -1.0, apart).argmax())  # a NaN is the largest: it is as far off as can be
 
     def _diverge(self, found: Divergence) -> None:
         """Keep the first: the earliest step, in it the first in execution order, and of one tensor what came first."""

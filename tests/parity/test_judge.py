@@ -660,6 +660,7 @@ def test_of_two_that_tell_everything_nothing_is_missing():
     assert judged(Pair(PAIR.reference, PAIR.free, part)).missing.keys() == {f"{OUTPUT}, local lane"}
 
 
+@pytest.mark.parametrize("unbounded", [None, lambda _: False])
 @pytest.mark.parametrize(
     ("budget", "reference", "candidate", "at"),
     [
@@ -667,16 +668,15 @@ def test_of_two_that_tell_everything_nothing_is_missing():
         ([1, 0, 0, 0], [0, 0, -2, 0], [0.9, 1e-20, -2, -1e-30], 1),
         ([9, 9, 0, 9], [0, 0, 0, 0], [1, math.nan, 5, 0], 1),  # what is no number is further off than any other
         ([9, 9, 9, 9], [math.nan, 0, 0, 0], [math.nan, 1, 1, -math.inf], 3),
+        ([0, 9, 9, 9], [0, 0, 0, 0], [1e-3, 1, 1, math.inf], 3),
         ([0, 0, 0, 0], [math.nan, 1, 2, 3], [math.nan, 1.5, 2, 3.25], 1),
     ],
 )
-def test_shown_is_an_element_that_had_to_be_equal(budget, reference, candidate, at):
+def test_shown_is_an_element_that_had_to_be_equal(budget, reference, candidate, at, unbounded):
     judge = Judge(EXPERIMENT, "float64")
     rows = [np.array([[0, 0, 0, 0], values], np.float64) for values in (reference, candidate)]
     limit = np.array([[0, 0, 0, 0], budget], np.float64)
-    judge.hold(
-        Asked(KERNEL, "local", 5, *rows, lambda steps: limit[steps], lambda steps: np.zeros((len(steps), 4), bool))
-    )
+    judge.hold(Asked(KERNEL, "local", 5, *rows, lambda steps: limit[steps], unbounded))
     assert (judge.first.step, judge.first.index, judge.first.budget) == (6, (at,), 0.0)
     np.testing.assert_equal((judge.first.reference, judge.first.candidate), (reference[at], candidate[at]))
 
@@ -696,3 +696,14 @@ def test_shown_is_an_element_that_could_overflow_and_did_not():
     unbounded = np.array([[False, False, True]])
     judge.hold(Asked(KERNEL, "local", 1, reference, candidate, lambda _: np.zeros((1, 3)), lambda _: unbounded))
     assert judge.first.index == (2,)
+
+
+def test_what_is_forgotten_is_all_but_what_a_tolerance_judged():
+    judge = judged(PAIR)
+    judge.forget_judged()
+    assert judge.judged == set()
+    ruled = EXPERIMENT.model_copy(update={"tolerance": (Tolerance(tensor="z/kernel", phase="update", ulp=1),)})
+    judge = Judge(ruled, "float64")
+    judge.take(PAIR)
+    judge.forget_judged()
+    assert judge.judged == {KERNEL}
