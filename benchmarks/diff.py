@@ -102,13 +102,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1984, help="steps of each run, a multiple of 64")
     parser.add_argument("--features", type=int, default=784, help="inputs of the network")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--lane", choices=["local", "free", "both"], default="both")
+    parser.add_argument("--lane", choices=["local", "both"], default="both", help="the free lane alone judges nothing")
     parser.add_argument("--precision", choices=["float32", "float64", "both"], default="float32", help="of the diff")
     parser.add_argument("--measures", choices=["shown", "all"], default="shown")
     arguments = parser.parse_args()
     if arguments.steps % 64 or arguments.steps < 128:
         parser.error("--steps: expected a multiple of 64 from 128 on, so that fit runs whole epochs")
-    lanes = ("local", "free") if arguments.lane == "both" else (arguments.lane,)
+    lanes = ("local", "free") if arguments.lane == "both" else ("local",)
 
     precision = "both precisions" if arguments.precision == "both" else arguments.precision
     sizes, runs = f"{arguments.features}-30-10, batch 32", f"medians of {arguments.repeats} runs"
