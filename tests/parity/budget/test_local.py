@@ -169,7 +169,8 @@ def _adam_step(precision, epsilon):
 
 
 @pytest.mark.parametrize(
-    ("precision", "epsilon"), [("float32", 0), ("float32", 1e-50), ("float64", 0)], ids=["32", "32 rounded", "64"]
+    ("precision", "epsilon"),
+    [("float32", 0), ("float32", 1e-50), ("float32", 0.99 * 2**-126), ("float64", 0), ("float64", 1e-310)],
 )
 def test_adam_without_an_epsilon_may_multiply_by_the_reciprocal_of_the_root(precision, epsilon):
     """As TensorFlow's graph optimizer has it: `a / (sqrt(b) + 0)` is `a * rsqrt(b)`."""
@@ -180,7 +181,7 @@ def test_adam_without_an_epsilon_may_multiply_by_the_reciprocal_of_the_root(prec
 
 
 def test_adam_with_an_epsilon_may_not():
-    for precision, epsilon in (("float32", 1e-7), ("float64", 1e-50)):
+    for precision, epsilon in (("float32", 1e-7), ("float32", 2**-126), ("float64", 1e-50)):
         _, _, budget = _adam_step(precision, epsilon)
         assert not budget.any()
 
