@@ -19,7 +19,7 @@ from parity.measure import Largest, Rows, Steps, identical, largest, largest_of_
 from parity.protocol import Array, Key, Lane, Pair, Phase, Records, execution_order
 from parity.sensitivity import Sensitivity
 from parity.tolerance import Needed, Tolerances
-from parity.unbounded import Derived, set_aside
+from parity.unbounded import Derived, set_aside, suspect
 from parity.untold import untold
 from parity.verdict import Divergence, Evidence, Kind, NotCompared, Summary, Verdict
 
@@ -370,7 +370,7 @@ class Judge:
         shape, used = one.reference.shape[1:], float(row["used"]["value"])
         at = int(row["used"]["index"])
         if not math.isfinite(used):
-            at = self._most_different(one, step - one.first_step, at)
+            at = self._most_different(one, step - one.first_step, row)
         reference, candidate = (
             float(array[step - one.first_step].reshape(-1)[at]) for array in (one.reference, one.candidate)
         )
@@ -388,21 +388,22 @@ class Judge:
             fixed=rule is not None,
         )
 
-    def _most_different(self, one: Asked, row: int, first: int) -> int:
-        """Of the elements of a step that are beyond any multiple of their budget the furthest off, `first` among them.
+    def _most_different(self, one: Asked, at: int, row: Rows) -> int:
+        """Of the elements of a step that are beyond any multiple of their budget the furthest off.
 
-        Without those that can have no budget: they are told as such.
+        Without those that were set aside since they can have no budget: they are told as such.
         """
-        rows, shape = np.array([row]), (1, *one.reference.shape[1:])
+        rows, shape = np.array([at]), (1, *one.reference.shape[1:])
         limit = self.tolerances.allowed(one.key, one.reference, one.derived)
         budget = np.broadcast_to(np.asarray(limit(rows) if callable(limit) else limit), shape).reshape(-1)
-        unbounded: Array | bool = False if one.unbounded is None else one.unbounded(rows)
-        reference, candidate = (array[row].astype(np.float64).reshape(-1) for array in (one.reference, one.candidate))
+        unbounded: Array | bool = False
+        if one.unbounded is not None and suspect(row, one.reference.dtype):
+            unbounded = one.unbounded(rows)
+        reference, candidate = (array[at].astype(np.float64).reshape(-1) for array in (one.reference, one.candidate))
         with np.errstate(invalid="ignore"):
             apart = np.abs(candidate - reference)
         equal = (reference == candidate) | (np.isnan(reference) & np.isnan(candidate))
         others = equal | ((budget > 0) & (apart < np.inf)) | np.broadcast_to(unbounded, shape).reshape(-1)
-        others[first] = False
         return int(np.where(others, -1.0, apart).argmax())  # a NaN is the largest: it is as far off as can be
 
     def _diverge(self, found: Divergence) -> None:

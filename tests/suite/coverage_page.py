@@ -22,7 +22,12 @@ CLASSES: dict[str, tuple[Any, ...]] = {
     "layers": layers.CLASSES,
 }
 
-OURS = {"losses": ["`SumSquaredError` is not Keras': it is given to `compile` as a function (`keras_ref/build.py`)."]}
+OURS = {
+    "losses": [
+        "`SumSquaredError` is not Keras': it is given to `compile` as a function "
+        "([keras_ref/build.py](../keras_ref/build.py))."
+    ]
+}
 
 HEAD = """# What of Keras is compared
 

@@ -121,8 +121,8 @@ def test_conventions_of_a_stranger(file):
     ("spec", "said"),
     [
         ("", "not readable"),
-        ("scratch[", "not readable"),
-        ("scratch[a=b]c", "not readable"),
+        ("scratch[", "is not known.*did you mean 'scratch'"),
+        ("scratch[a=b]c", "is not known"),
         ("scrach", "'scrach' is not known; give keras, scratch,.*did you mean 'scratch'?"),
         ("kears", "did you mean 'keras'?"),
         ("FILE", "is not known"),
