@@ -24,8 +24,8 @@ CLASSES: dict[str, tuple[Any, ...]] = {
 
 OURS = {
     "losses": [
-        "`SumSquaredError` is not Keras': it is given to `compile` as a function "
-        "([keras_ref/build.py](../keras_ref/build.py))."
+        "`SumSquaredError` is not Keras': it is given to `compile` as a function",
+        "([keras_ref/build.py](../keras_ref/build.py)).",
     ]
 }
 
