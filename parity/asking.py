@@ -102,7 +102,7 @@ def steps_taken(experiment: Experiment, side: LoadedSide, chunk: Chunk, x: Array
             read = _read(experiment, side, chunk.first_step, said, len(chunk), x.shape[2], x.shape[1])
             if not read:
                 raise _wrong(side, chunk.first_step, f"steps() told nothing of {len(chunk)} steps")
-            _same_words(side, chunk.first_step, {key: array[0] for key, array in read.items()}, x.dtype)
+            _same_words(side, chunk.first_step, {key: array[0] for key, array in read.items()}, f"in the {x.dtype} run")
         except SideError as failure:
             return [], failure
         return [_kept(side, read)], None
@@ -110,7 +110,7 @@ def steps_taken(experiment: Experiment, side: LoadedSide, chunk: Chunk, x: Array
     try:
         for offset in range(len(chunk)):
             told = _take_step(experiment, side, chunk.first_step + offset, x[offset], y[offset])
-            _same_words(side, chunk.first_step + offset, told, x.dtype)
+            _same_words(side, chunk.first_step + offset, told, f"in the {x.dtype} run")
             taken.append(told)
     except (SideError, KeyboardInterrupt) as failure:
         return _stacked(taken), failure
@@ -139,9 +139,7 @@ def _note_changes(side: LoadedSide, step: int, given: tuple[Array, Array], kept:
             )
 
 
-def _same_words(
-    side: LoadedSide, step: int, told: Mapping[Key, Array], run: np.dtype[Any], asked: Hashable = "step"
-) -> None:
+def _same_words(side: LoadedSide, step: int, told: Mapping[Key, Array], where: str, asked: Hashable = "step") -> None:
     """What a stranger tells, it tells at every step, in the same shape. Its types may change: the judge tells that.
 
     Without that, what was held against the reference once would stand for all the steps after.
@@ -152,7 +150,7 @@ def _same_words(
     before = side.guard.tells.setdefault(asked, now)
     for key in {**before, **now}:
         if (is_now := now.get(key, "nothing")) != (was := before.get(key, "nothing")):
-            raise _wrong(side, step, f"told {is_now} as {key} in the {run} run, and {was} in the steps before")
+            raise _wrong(side, step, f"told {is_now} as {key} {where}, and {was} in the steps before")
 
 
 def _stacked(taken: list[dict[Key, Array]]) -> list[dict[Key, Array]]:
@@ -198,9 +196,8 @@ def replay(
     x = records.arrays.get(Key("batch", "x"))
     inputs, batch = (None, None) if x is None else (x.shape[2], x.shape[1])
     read = _read(experiment, side, records.first_step, said, len(records), inputs, batch)
-    run = next(array.dtype for array in records.before.values() if array.dtype.kind == "f")
     of_step = {key: array[0] for key, array in read.items()}
-    _same_words(side, records.first_step, of_step, run, (method, frozenset(records.arrays)))
+    _same_words(side, records.first_step, of_step, f"in {method}()", (method, frozenset(records.arrays)))
     return _kept(side, read)
 
 

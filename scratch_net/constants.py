@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -29,11 +29,11 @@ def keras_constant(value, dtype):
     return np.dtype(dtype).type(normal(value, np.dtype(np.float32)))
 
 
-@cache
+@lru_cache(maxsize=256)  # a search for causes tries thousands of values
 def normal(value, dtype):
     """A constant of type `dtype` as TensorFlow's kernels take it: what is smaller than any normal number as zero.
 
     Source: tensorflow/core/platform/denormal.h; its threads flush what they read, and what they write.
     """
     rounded = dtype.type(value)
-    return rounded if abs(rounded) >= np.finfo(dtype).smallest_normal else dtype.type(0)
+    return dtype.type(0) if abs(rounded) < np.finfo(dtype).smallest_normal else rounded

@@ -16,7 +16,7 @@ from itertools import groupby
 from parity import doctor
 from parity.cases import CaseRun
 from parity.config import Precision
-from parity.errors import UsageError
+from parity.errors import SideError, UsageError
 from parity.gate import baseline as stored
 from parity.gate.baseline import Baseline, BaselineError, Contents, Recorded, described
 from parity.gate.judging import StaleError, hold
@@ -94,7 +94,7 @@ def renew(gate: Gate, job: Job) -> Renewed:
     baseline = Baseline(contents, stored.unpacked(packed))
     for run in job.runs:
         held = gate.judge(job, run, baseline).held
-        if held is not None and held.digests:
+        if held is not None and held.digests and held.result.crash is None:
             candidates[run.name] = dict(held.digests)
     baseline = Baseline(contents.model_copy(update={"candidates": candidates}), baseline.arrays)
     old = _old(job)
@@ -140,11 +140,15 @@ def _change(gate: Gate, job: Job, old: Baseline | None, now: Recorded) -> Change
         return Change(now.runs, now.reference, Moved.EXPERIMENT, f"the reference was {then.reference}")
     run = next(run for run in job.runs if run.name == now.runs[0])
     experiment = job.experiment(run).model_copy(update={"tolerance": ()})
-    kept = {precision: old.kept(found, precision) for precision in then.precisions}
     try:
+        kept = {precision: old.kept(found, precision) for precision in then.precisions}
         result = hold(experiment, now.reference, then, kept, gate.dataset(experiment)).result
     except StaleError as error:
         return Change(now.runs, now.reference, Moved.EXPERIMENT, str(error).removeprefix("the baseline is stale: "))
+    except BaselineError:  # a damaged one is made anew
+        return Change(now.runs, now.reference, Moved.NEW)
+    if result.crash is not None:
+        raise SideError(result.crash.message)
     same = all(then.precisions[p].digests == now.precisions[p].digests for p in experiment.precisions)
     if same:
         return Change(now.runs, now.reference, Moved.SAME, result=result)

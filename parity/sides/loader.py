@@ -164,7 +164,10 @@ def _module_from_file(path: Path) -> ModuleType:
 
 def _packages(extra: str) -> str:
     """What an extra of this package asks for, as arguments of pip's: not the extra, which the index need not know."""
-    asked = (each.partition(";") for each in metadata.requires("keras-parity") or ())
+    try:
+        asked = [each.partition(";") for each in metadata.requires("keras-parity") or ()]
+    except metadata.PackageNotFoundError:  # it runs from a checkout
+        return f"'.[{extra}]'"
     wanted = [package.strip() for package, _, marker in asked if f'extra == "{extra}"' in marker.replace("'", '"')]
     return shlex.join(package for package in wanted if not package.startswith("keras-parity"))
 

@@ -398,6 +398,8 @@ def test_a_baseline_whose_parts_do_not_fit_is_not_judged_against(book, change, s
     assert code == 4, told
     assert said in told
     assert "mistake in keras-parity" not in told
+    assert book.gate("--update")[0] == 0  # as the message says
+    assert book.gate()[0] == 0
 
 
 @pytest.mark.parametrize("spoil", ["npz", "negative", "nan", "not json"])
