@@ -104,7 +104,7 @@ def _read(text: str) -> Iterator[Convention]:
             shared |= {key: entry.pop(key) for key in _SHARED if key in entry}
             choices = []
             factor = {FACTOR: entry.pop("factor")} if "factor" in entry else {}
-            for choice, own in (entry.pop("choices") | factor).items():
+            for choice, own in (entry.pop("choices", {}) | factor).items():
                 without = {"no_fix_reference"} if "fix_reference" in own else set()
                 inherited = {key: value for key, value in shared.items() if key not in without}
                 choices.append({"name": choice, **inherited, **own})

@@ -93,8 +93,8 @@ class Convention(_Entry):
     code: Annotated[str, Field(pattern=r"^[a-z0-9_]+\.[a-z0-9_]+$")]
     title: Line
     keras: KerasChoice
-    choices: Annotated[tuple[Choice, ...], Field(min_length=1)]
-    """The choices other than Keras'."""
+    choices: tuple[Choice, ...] = ()
+    """The choices other than Keras' that have a name."""
     factor: Choice | None = None
     """What any number would be that is chosen; None where there is only what has a name."""
 
@@ -106,6 +106,13 @@ class Convention(_Entry):
     def is_number(self, name: str) -> bool:
         """Whether a choice is one without a name, by which something is multiplied."""
         return self.factor is not None and is_factor(name) and all(choice.name != name for choice in self.choices)
+
+    @model_validator(mode="after")
+    def _there_is_another(self) -> Self:
+        if not self.listed:
+            msg = f"{self.code} has no choice beside Keras', {self.keras.name}"
+            raise ValueError(msg)
+        return self
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
@@ -134,6 +141,7 @@ class Convention(_Entry):
             return self.factor.of_factor(name)
         if name not in others:
             msg = f"{self.code} has no choice {name!r} beside Keras' own {self.keras.name!r}"
-            also = ", and any number, for example 3 or 1/3" if self.factor else ""
-            raise UsageError(f"{msg}; there are {', '.join(others)}{also}{nearest(name, others)}")
+            number = ["any number, for example 3 or 1/3"] if self.factor else []
+            known = ", and ".join([*([", ".join(others)] if others else []), *number])
+            raise UsageError(f"{msg}; there {'is' if not others else 'are'} {known}{nearest(name, others)}")
         return others[name]

@@ -18,6 +18,8 @@ FIELDS = {
     "rms": "the root that RMSprop divides by, centered or not",
     "epsilon": "its optimizer's epsilon",
     "rho": "its RMSprop's rho",
+    "beta_1": "its Adam's beta_1",
+    "beta_2": "its Adam's beta_2",
     "summed_loss": "its loss, summed over the batch",
     "loss_of_each": "its loss as a function of Keras', with the arguments that are given here and else with its own",
     "loss_and_gradient": "its loss in NumPy, and the derivative that backpropagation begins with",

@@ -29,7 +29,7 @@ def overview(conventions: Sequence[Convention]) -> None:
     drawn.add_column("Keras' choice", no_wrap=True)
     drawn.add_column("other choices")
     for entry in conventions:
-        others = ", ".join(choice.name for choice in entry.choices) + (", any number" if entry.factor else "")
+        others = ", ".join([*(choice.name for choice in entry.choices), *(["any number"] if entry.factor else [])])
         drawn.add_row(entry.code, entry.title, entry.keras.name, others)
     console = _console()
     console.print(drawn)

@@ -26,6 +26,8 @@ MOST = 100
 """Steps recorded at most: a partial batch that comes later is not looked for, and of a divergence that comes later the
 steps around it are recorded."""
 
+RATE = Key("update", "optimizer/learning_rate")
+
 OfPiece = Mapping[Key, Array]
 Told = Sequence[OfPiece]  # a mapping for each piece of the evidence
 
@@ -63,8 +65,8 @@ class Evidence:
 
     @property
     def keys(self) -> list[Key]:
-        """What the candidate tells, its batches left out: they are what it was given."""
-        return [key for key in self.pieces[0].arrays if key.phase != "batch"]
+        """What the candidate tells, but for its batches, which it was given, and its rate, which the update shows."""
+        return [key for key in self.pieces[0].arrays if key.phase != "batch" and key != RATE]
 
     @property
     def told(self) -> list[OfPiece]:

@@ -25,6 +25,7 @@ import numpy as np
 from parity.conventions import convention, is_number
 from parity.conventions.entries import is_factor
 from parity.diagnosis.evidence import Evidence, Told
+from parity.diagnosis.possible import possible_factors
 from parity.diagnosis.stand_in import largest
 from parity.diagnosis.tried import LEAST, Set, Tried, rank
 from parity.diagnosis.used import WORST
@@ -47,7 +48,7 @@ ROUNDED = 16
 """Budgets: what is no larger is made of rounding."""
 ALIKE = 6
 """So many digits are the same of a number that several tensors ask for."""
-STEP = 2.0**-10
+STEP = 2.0**-6
 """Relative change of a factor that tells its slope."""
 NAMED = {"absent": 0.0, "half": 0.5, "double": 2.0}
 ROUNDING = 1e-9
@@ -58,6 +59,10 @@ CHANCE = 1e-4
 """Of all numbers about one in a thousand is that near to a fraction p / q, times 1 / q**2, by chance."""
 NEAR = 1e-3
 """So near to a factor with a name that name is tried."""
+STEPPED = {"adam.gradient_share", "adam.square_share"}
+"""Factors of 1 - beta, whose beta is rounded to float32 in beta**t: by 6e-5 of 1 - beta where that is 0.001."""
+UNROUNDED_CONSTANTS = {"optimizer.constants": "exact"}
+"""With which these are smooth."""
 DENOMINATORS = (1, 10, 100, 1000)
 """A number is told as the fraction with the smallest of these as a bound that does as well."""
 
@@ -99,13 +104,11 @@ class Fit:
         ]
         self.told, self.plain = self._vector(on.told), self._vector(taken)
         self.starts, self.allowed = self._rows(taken, budgets)
-        slopes = {code: self._taken({code: 2.0}) - self.plain for code in search.stand_in.factors if self._free(code)}
+        free = [code for code in possible_factors(search.stand_in) if code not in dict(base)]
+        slopes = {code: self._taken({code: 2.0}) - self.plain for code in free}
         self.slopes = {code: slope for code, slope in slopes.items() if slope.any() and np.isfinite(slope).all()}
         self._best: dict[tuple[int, int | None], list[dict[str, float]]] = {}
         self._one_by_one: list[dict[str, float]] | None = None
-
-    def _free(self, code: str) -> bool:
-        return code not in dict(self.base) and any(single[0] == code for single in self.search.singles)
 
     def explaining(self, most: int) -> list[Set]:
         """The fewest numbers that explain everything: all sets of that size, brief ones first."""
@@ -135,6 +138,11 @@ class Fit:
     def _written(self, factors: dict[str, float], chance: float) -> Set:
         """The set with these numbers as somebody writes what they nearly are: by a name, or in few digits."""
         return self.base | {(code, self._near(code, factor, chance)) for code, factor in factors.items()}
+
+    def _next_to(self, factors: dict[str, float]) -> Iterator[dict[str, str]]:
+        """The fractions next to these numbers, which are others in a smooth fit than beside what Keras rounds."""
+        for texts in itertools.product(*(self._told(code, factor) for code, factor in factors.items())):
+            yield dict(zip(factors, texts, strict=True))
 
     def _near(self, code: str, factor: float, chance: float = 0.0) -> str:
         """The simplest that is nearer than rounding, or than any number is to one of so few digits by chance."""
@@ -231,11 +239,10 @@ class Fit:
 
         An optimizer that divides by the size of gradients hides a factor of them: its digits are few, and may not do.
         """
-        exact = _exact(factors)
-        if not self._explains(exact):
-            exact = {code: self._near(code, factor) for code, factor in factors.items()}
-            if not self._explains(exact):
-                return None
+        near = {code: self._near(code, factor) for code, factor in factors.items()}
+        tried = itertools.chain([_exact(factors), near], self._next_to(factors) if STEPPED & factors.keys() else ())
+        if (exact := next(filter(self._explains, tried), None)) is None:
+            return None
         for code, factor in factors.items():
             simple = next(
                 (text for text in self._told(code, factor) if self._explains(exact | {code: text})), exact[code]
@@ -253,7 +260,8 @@ class Fit:
         return self.search.try_set(self.base.union(numbers.items()), self.on).explains
 
     def _taken(self, factors: dict[str, float]) -> Array:
-        return self._vector(self.search.stand_in.take(self.on, dict(self.base) | _exact(factors)))
+        smooth = UNROUNDED_CONSTANTS if STEPPED & factors.keys() else {}
+        return self._vector(self.search.stand_in.take(self.on, smooth | dict(self.base) | _exact(factors)))
 
     def _vector(self, told: Told) -> Array:
         """Some elements of each tensor that the candidate tells, in proportion to the largest of its step."""

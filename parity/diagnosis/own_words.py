@@ -208,6 +208,8 @@ RENDERED: Mapping[str, Callable[[str, Experiment], str]] = {
     "rms": _rms,
     "epsilon": _setting("epsilon"),
     "rho": _setting("rho"),
+    "beta_1": _setting("beta_1"),
+    "beta_2": _setting("beta_2"),
     "summed_loss": own_loss.summed,
     "loss_of_each": own_loss.of_each,
     "loss_and_gradient": own_loss.loss_and_gradient,

@@ -27,8 +27,18 @@ def possible(stand_in: StandIn, evidence: Evidence) -> list[tuple[str, str]]:
     return [
         single
         for single in stand_in.choices
-        if single[0].partition(".")[0] not in others and _possible(single, evidence, parameters)
+        if _family(single[0]) not in others and _possible(single, evidence, parameters)
     ]
+
+
+def possible_factors(stand_in: StandIn) -> list[str]:
+    """The conventions of which any number may make a difference by itself."""
+    others = _of_others(stand_in.experiment)
+    return [code for code in stand_in.factors if _family(code) not in others]
+
+
+def _family(code: str) -> str:
+    return code.partition(".")[0]
 
 
 def hidden(singles: list[tuple[str, str]], experiment: Experiment) -> list[Set]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 
@@ -22,6 +23,34 @@ def _of(optimizer_class):
         return install
 
     return choice
+
+
+def _given(optimizer_class, setting, value):
+    """A setting has this value, whatever was given."""
+    return _of(optimizer_class)(lambda _, optimizer: setattr(optimizer, setting, value))
+
+
+def _times(optimizer_class, setting):
+    """For any F: a setting is F times what was given."""
+    return _changed(optimizer_class, setting, lambda given, factor: factor * given)
+
+
+def _rest_times(optimizer_class, setting):
+    """For any F: what a setting leaves of 1 is F times what it was, as 0.99 leaves a tenth of what 0.9 leaves."""
+    return _changed(optimizer_class, setting, lambda given, factor: 1 - factor * (1 - given))
+
+
+def _changed(optimizer_class, setting, change):
+    """Worked out as somebody writes numbers: 1 - 0.5 * (1 - 0.9) is 0.95, whose last bit floats miss."""
+
+    def by(factor):
+        def install(_, optimizer):
+            given, of_it = (Fraction(repr(number)) for number in (float(getattr(optimizer, setting)), factor))
+            setattr(optimizer, setting, float(change(given, of_it)))
+
+        return _of(optimizer_class)(install)
+
+    return by
 
 
 def _exact_constants(network):
@@ -49,9 +78,9 @@ def _epsilon_under_the_root(_, adam):
 
 
 @_of(Adam)
-def _paper_s_epsilon(_, adam):
-    """`eps = 1e-8`, whatever was given."""
-    adam.epsilon = 1e-8
+def _exchanged_betas(_, adam):
+    """Each moment has the other one's beta."""
+    adam.beta_1, adam.beta_2 = adam.beta_2, adam.beta_1
 
 
 @_of(Adam)
@@ -215,18 +244,6 @@ def _epsilon_outside_of_the_root(_, rmsprop):
 
 
 @_of(RMSprop)
-def _others_epsilon(_, rmsprop):
-    """`eps = 1e-8`, whatever was given."""
-    rmsprop.epsilon = 1e-8
-
-
-@_of(RMSprop)
-def _longer_memory(_, rmsprop):
-    """`rho = 0.99`, whatever was given."""
-    rmsprop.rho = 0.99
-
-
-@_of(RMSprop)
 def _flipped_centered(network, rmsprop):
     """Centered where it was not asked for, and the other way round."""
     rmsprop.centered = not rmsprop.centered
@@ -316,6 +333,10 @@ KERAS_CHOICE = {
     "optimizer.constants": "float32",
     "adam.epsilon": "hat",
     "adam.epsilon_value": "as_given",
+    "adam.epsilon_scale": "as_given",
+    "adam.betas": "as_given",
+    "adam.gradient_share": "as_given",
+    "adam.square_share": "as_given",
     "adam.bias_correction": "on",
     "adam.step": "from_one",
     "momentum.dampening": "none",
@@ -324,7 +345,9 @@ KERAS_CHOICE = {
     "momentum.factor": "as_given",
     "rmsprop.epsilon": "inside",
     "rmsprop.epsilon_value": "as_given",
+    "rmsprop.epsilon_scale": "as_given",
     "rmsprop.rho": "as_given",
+    "rmsprop.square_share": "as_given",
     "rmsprop.centered": "as_given",
     "learning_rate.scale": "as_given",
     "update.layers": "all",
@@ -334,7 +357,11 @@ KERAS_CHOICE = {
 CHOICES = {
     "optimizer.constants": {"exact": _exact_constants},
     "adam.epsilon": {"textbook": _textbook_epsilon, "inside": _epsilon_under_the_root},
-    "adam.epsilon_value": {"1e-8": _paper_s_epsilon},
+    "adam.epsilon_value": {"1e-8": _given(Adam, "epsilon", 1e-8)},
+    "adam.epsilon_scale": Factors({}, _times(Adam, "epsilon")),
+    "adam.betas": {"exchanged": _exchanged_betas},
+    "adam.gradient_share": Factors({}, _rest_times(Adam, "beta_1")),
+    "adam.square_share": Factors({}, _rest_times(Adam, "beta_2")),
     "adam.bias_correction": {"missing": _no_correction, "no_power": _correction_without_power},
     "adam.step": {
         "ahead": _step_ahead,
@@ -345,10 +372,13 @@ CHOICES = {
     "momentum.dampening": {"dampened": _dampened},
     "momentum.nesterov": {"on": _nesterov_on, "off": _nesterov_off, "twice": _nesterov_twice, "lookahead": _lookahead},
     "momentum.rate": {"outside": _rate_outside},
-    "momentum.factor": {"ignored": _no_momentum},  # after the others: none of them moves a weight then
+    # After the others: none of them moves a weight where it is ignored.
+    "momentum.factor": Factors({"ignored": _no_momentum}, _times(SGD, "momentum")),
     "rmsprop.epsilon": {"outside": _epsilon_outside_of_the_root},
-    "rmsprop.epsilon_value": {"1e-8": _others_epsilon},
-    "rmsprop.rho": {"0.99": _longer_memory},
+    "rmsprop.epsilon_value": {"1e-8": _given(RMSprop, "epsilon", 1e-8)},
+    "rmsprop.epsilon_scale": Factors({}, _times(RMSprop, "epsilon")),
+    "rmsprop.rho": {"0.99": _given(RMSprop, "rho", 0.99)},
+    "rmsprop.square_share": Factors({}, _rest_times(RMSprop, "rho")),
     "rmsprop.centered": {"flipped": _flipped_centered},
     "learning_rate.scale": Factors(
         {"over_batch": _rate_over_batch, "half": _scale_rate(0.5), "double": _scale_rate(2)}, _scale_rate

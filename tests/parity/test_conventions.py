@@ -137,7 +137,7 @@ def test_a_good_entry_is_read_again():
         lambda entry: entry.update(title="two\nlines"),
         lambda entry: entry.update(code="penalty"),
         lambda entry: entry.update(remark="none"),
-        lambda entry: entry.update(choices=[]),
+        lambda entry: entry.update(choices=[], factor=None),
         lambda entry: entry["keras"].pop("source"),
         lambda entry: entry["choices"][0].pop("made_by"),
         lambda entry: entry["choices"][0].update(shows=" "),

@@ -12,7 +12,9 @@ from parity.conventions import Convention, catalogue, convention
 
 IN_LAYER = {"kernel_regularizer", "bias_regularizer", "activity_regularizer", "activation", "kernel_initializer"}
 IN_COMPILE = {"loss", "loss_weights", "optimizer", "metrics"}
-NUMBERS = {"lam": 0.1, "lr": 0.05, "mu": 0.9, "s": 0.2, "scale": 2.0, "centered": False}
+OF_OPTIMIZERS = {"mu": 0.9, "beta_1": 0.9, "beta_2": 0.999, "rho": 0.9, "eps": 1e-7}
+NUMBERS = {"lam": 0.1, "lr": 0.05, **OF_OPTIMIZERS, "s": 0.2, "scale": 2.0, "centered": False}
+ANY = "0.5"  # where any number may be chosen
 SIZES = {"N": 7, "n": 1, "batch_size": 3, "C": 3}
 
 
@@ -26,7 +28,7 @@ def assigned(line: str) -> str | None:
 LINES = [
     pytest.param(entry.code, choice.fix_reference, id=f"{entry.code}={choice.name}")
     for entry in map(Convention.general, catalogue().values())
-    for choice in entry.choices
+    for choice in [*entry.choices, *([entry.factor.of_factor(ANY)] if entry.factor else [])]
     if choice.fix_reference
 ]
 ARGUMENTS = [line for line in LINES if assigned(line.values[1])]

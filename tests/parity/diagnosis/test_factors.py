@@ -23,6 +23,12 @@ PENALTIES = {
     "activity.penalty": {"activity_regularizer": {"l1": 0.01}},
 }
 ADAM = {"optimizer": {"class_name": "Adam", "learning_rate": 0.01}}
+OPTIMIZERS = {
+    "adam": ADAM,
+    "momentum": {"optimizer": {"class_name": "SGD", "learning_rate": 0.1, "momentum": 0.9}},
+    "rmsprop": {"optimizer": {"class_name": "RMSprop", "learning_rate": 0.01}},
+}
+OTHERS = {"share": {"-1": "5", "31.4": "3.5"}, "scale": {"-1": "3"}}  # betas lie between 0 and 1, epsilons above 0
 
 
 def test_any_number_is_what_the_catalogue_says_may_be():
@@ -42,7 +48,9 @@ def test_it_is_named_where_it_shows(code, level, number):
         {"units": 3, "activation": "softmax", **L2},
     ]
     shows = level != "weights" or not code.endswith(".reported")  # what is told of a loss
-    assert ({code: number} in said(level, {code: number}, layers=layers)) is shows
+    number = OTHERS.get(code.rpartition("_")[2], {}).get(number, number)
+    of_optimizer = OPTIMIZERS.get(code.partition(".")[0], {})
+    assert ({code: number} in said(level, {code: number}, layers=layers, **of_optimizer)) is shows
 
 
 @pytest.mark.parametrize("optimizer", [{}, ADAM], ids=["sgd", "adam"])

@@ -350,6 +350,11 @@ CONVENTIONS: dict[str, list[Edit]] = {
         (O, "return np.sqrt(v) + normal(self.epsilon, v.dtype)", "return np.sqrt(v + self.epsilon)")
     ],
     "adam.epsilon_value=1e-8": [(O, "return np.sqrt(v) + normal(self.epsilon, v.dtype)", "return np.sqrt(v) + 1e-8")],
+    "adam.betas=exchanged": [
+        (O, "(g - m) * (1 - self.beta_1)", "(g - m) * (1 - self.beta_2)"),
+        (O, "(g * g - v) * (1 - self.beta_2)", "(g * g - v) * (1 - self.beta_1)"),
+        (O, "return one - b1**t, one - b2**t", "return one - b2**t, one - b1**t"),
+    ],
     "adam.bias_correction=missing": [(O, "return rate * np.sqrt(of_v) / of_m", "return rate")],
     "adam.bias_correction=no_power": [(O, "return one - b1**t, one - b2**t", "return one - b1, one - b2")],
     "adam.step=ahead": [

@@ -65,6 +65,7 @@ SEEN = {
     "adam.epsilon=textbook": ("adam", 1, "update dense/kernel", ADAM),
     "adam.epsilon=inside": ("adam", 1, "update dense/kernel", ADAM),
     "adam.epsilon_value=1e-8": ("adam", 1, "update dense/kernel", ADAM),
+    "adam.betas=exchanged": ("adam", 1, "update dense/kernel/momentum", ADAM),
     "adam.bias_correction=missing": ("adam", 1, "update dense/kernel", ADAM),
     "adam.bias_correction=no_power": ("adam", 2, "update dense/kernel", ADAM),
     "adam.step=ahead": ("adam", 1, "update dense/kernel", ADAM),

@@ -7,6 +7,7 @@ import pytest
 
 from parity.config.optimizers import SGD, Adam, RMSprop
 from parity.protocol import Key
+from scratch_net.conventions.factors import Factors
 from scratch_net.conventions.optimizer import CHOICES
 from tests.scratch_net.conventions.networks import NETWORKS, batches, experiment, started, steps
 
@@ -104,6 +105,11 @@ def changed(optimizer, **how):
     return lambda *given: optimizer(*given, **how)
 
 
+def given(optimizer, settings):
+    """As it would be with other settings: `settings(o)` of those it has."""
+    return lambda w, g, s, o, t, k: optimizer(w, g, s, o.model_copy(update=settings(o)), t, k)
+
+
 # (choice, network) -> the optimizer by hand
 KERAS = {
     "relu": sgd,
@@ -122,6 +128,8 @@ WRONG = {
     ("adam.epsilon=textbook", "adam"): adam_of_the_paper,
     ("adam.epsilon=inside", "amsgrad"): adam_under_the_root,
     ("adam.epsilon_value=1e-8", "amsgrad"): changed(adam, eps=1e-8),
+    ("adam.betas=exchanged", "adam"): given(adam, lambda o: {"beta_1": o.beta_2, "beta_2": o.beta_1}),
+    ("adam.betas=exchanged", "amsgrad"): given(adam, lambda o: {"beta_1": o.beta_2, "beta_2": o.beta_1}),
     ("adam.bias_correction=missing", "adam"): changed(adam, rate=lambda o, t, k: o.learning_rate),
     ("adam.bias_correction=no_power", "adam"): changed(adam, rate=lambda o, t, k: alpha(o, 1)),
     ("adam.step=ahead", "adam"): changed(adam, rate=lambda o, t, k: alpha(o, t + 1)),
@@ -154,6 +162,17 @@ WRONG = {
     ("learning_rate.scale=double", "adam"): changed(adam, rate=lambda o, t, k: 2 * alpha(o, t)),
 }
 
+NUMBERED = {
+    ("adam.epsilon_scale=100", "adam"): given(adam, lambda o: {"epsilon": 100 * o.epsilon}),
+    ("adam.gradient_share=0.5", "adam"): given(adam, lambda o: {"beta_1": 1 - 0.5 * (1 - o.beta_1)}),
+    ("adam.square_share=10", "amsgrad"): given(adam, lambda o: {"beta_2": 1 - 10 * (1 - o.beta_2)}),
+    ("momentum.factor=5/9", "momentum"): given(momentum, lambda o: {"momentum": 5 / 9 * o.momentum}),
+    ("momentum.factor=5/9", "nesterov"): given(nesterov, lambda o: {"momentum": 5 / 9 * o.momentum}),
+    ("rmsprop.epsilon_scale=1000", "rmsprop"): given(rmsprop, lambda o: {"epsilon": 1000 * o.epsilon}),
+    ("rmsprop.square_share=0.5", "centered"): given(rmsprop, lambda o: {"rho": 1 - 0.5 * (1 - o.rho)}),
+}
+WRITTEN = WRONG | NUMBERED
+
 
 def _compare(choices, name, by_hand):
     """Each step from what the one before it left."""
@@ -183,9 +202,24 @@ def test_by_hand_is_keras_choice_without_a_mistake(name):
     _compare({}, name, KERAS[name])
 
 
-@pytest.mark.parametrize(("choice", "name"), WRONG, ids=" of ".join)
+@pytest.mark.parametrize(("choice", "name"), WRITTEN, ids=" of ".join)
 def test_a_mistake_is_the_mistake_as_written(choice, name):
-    _compare(dict([choice.split("=")]), name, WRONG[choice, name])
+    _compare(dict([choice.split("=")]), name, WRITTEN[choice, name])
+
+
+@pytest.mark.parametrize(("choice", "name"), NUMBERED, ids=" of ".join)
+def test_a_number_is_nothing_where_its_setting_is_not(choice, name):
+    others = {one for one, _ in KERAS.items()} - {of for one, of in NUMBERED if one == choice}
+    family = {"adam": {"adam", "amsgrad"}, "momentum": {"momentum", "nesterov"}, "rmsprop": {"rmsprop", "centered"}}
+    for other in others - family[choice.partition(".")[0]]:
+        _compare(dict([choice.split("=")]), other, KERAS[other])
+
+
+def test_a_setting_is_the_number_that_somebody_wrote_down():
+    """Of 1 - 0.5 * (1 - 0.9) floats make 0.95 but for its last bit."""
+    made = {"adam": {"adam.gradient_share": "0.5", "adam.square_share": "10"}, "momentum": {"momentum.factor": "5/9"}}
+    adam, sgd = (started(name, choices)[0].network.optimizer for name, choices in made.items())
+    assert (adam.beta_1, adam.beta_2, sgd.momentum) == (0.95, 0.99, 0.5)
 
 
 def test_every_mistake_is_written_out():
@@ -193,6 +227,8 @@ def test_every_mistake_is_written_out():
     below = {f"{code}={choice}" for code in ("update.layers", "update.biases") for choice in CHOICES[code]}
     below |= {"update.each=example", "learning_rate.scale=over_batch"}
     assert {choice for choice, _ in WRONG} | below == table
+    numbers = {code for code, choices in CHOICES.items() if isinstance(choices, Factors)} - {"learning_rate.scale"}
+    assert {choice.partition("=")[0] for choice, _ in NUMBERED} == numbers
 
 
 # What is held against the network itself ----------------------------------------------------------------------------
