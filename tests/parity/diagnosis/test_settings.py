@@ -1,0 +1,81 @@
+"""Settings of an optimizer that a network has written down itself, other than the experiment's, are told as they are."""
+
+from __future__ import annotations
+
+import pytest
+
+from parity.config import validate
+from parity.run import diff
+from parity.verdict import Verdict
+from scratch_net.adapter import ScratchSide
+from tests.parity.diagnosis.benches import TABLE
+
+EVERYTHING = ("loss", "gradient", "optimizer", "weights")
+SGD = {"class_name": "SGD", "learning_rate": 0.1, "momentum": 0.9}
+ADAM = {"class_name": "Adam", "learning_rate": 0.01}
+RMSPROP = {"class_name": "RMSprop", "learning_rate": 0.01}
+
+
+class Written:
+    """A network by hand whose optimizer has some settings of its own; it tells these words, and its weights."""
+
+    def __init__(self, settings, tells):
+        self.settings, self.tells = settings, tells
+
+    def start(self, experiment, weights):
+        optimizer = experiment.optimizer.model_copy(update=self.settings)
+        self.network = ScratchSide()
+        self.network.start(experiment.model_copy(update={"optimizer": optimizer}), weights)
+
+    def step(self, x, y):
+        return {word: value for word, value in self.network.step(x, y).items() if word in self.tells}
+
+    def weights(self):
+        return self.network.weights()
+
+
+def compared(optimizer, settings, tells):
+    experiment = validate({**TABLE, "optimizer": optimizer, "steps": 12, "precision": "float64"})
+    return diff(experiment, reference="scratch", candidate=lambda: Written(settings, tells))
+
+
+@pytest.mark.parametrize("tells", [EVERYTHING, ("loss",)], ids=["everything", "loss and weights"])
+@pytest.mark.parametrize(
+    ("optimizer", "settings", "causes"),
+    [
+        (SGD, {"momentum": 0.5}, "momentum.factor=5/9"),
+        (SGD, {"momentum": 0.99}, "momentum.factor=1.1"),
+        (SGD | {"nesterov": True}, {"momentum": 0.8}, "momentum.factor=8/9"),
+        (SGD, {"learning_rate": 0.07}, "learning_rate.scale=0.7"),
+        (SGD, {"learning_rate": 0.07, "momentum": 0.5}, "learning_rate.scale=0.7 momentum.factor=5/9"),
+        (ADAM, {"beta_1": 0.95}, "adam.gradient_share=0.5"),
+        (ADAM, {"beta_2": 0.99}, "adam.square_share=10"),
+        (ADAM, {"beta_2": 0.9}, "adam.square_share=100"),
+        (ADAM, {"beta_2": 0.9999}, "adam.square_share=0.1"),
+        (ADAM, {"beta_1": 0.999, "beta_2": 0.9}, "adam.betas=exchanged"),
+        (ADAM, {"beta_1": 0.5, "beta_2": 0.99}, "adam.gradient_share=5 adam.square_share=10"),
+        (ADAM, {"epsilon": 1e-3}, "adam.epsilon_scale=10000"),
+        (ADAM, {"beta_2": 0.99, "epsilon": 1e-5}, "adam.square_share=10 adam.epsilon_scale=100"),
+        (RMSPROP, {"rho": 0.99}, "rmsprop.rho=0.99"),
+        (RMSPROP, {"rho": 0.95}, "rmsprop.square_share=0.5"),
+        (RMSPROP, {"epsilon": 1e-4}, "rmsprop.epsilon_scale=1000"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_another_setting_is_named(optimizer, settings, causes, tells):
+    result = compared(optimizer, settings, tells)
+    assert result.verdict is Verdict.DIVERGED
+    assert {str(cause) for cause in result.causes} == set(causes.split())
+
+
+def test_a_rate_that_is_only_told_otherwise_is_no_cause():
+    class Says(Written):
+        def step(self, x, y):
+            said = super().step(x, y)
+            return said | {"optimizer": said["optimizer"] | {"optimizer/learning_rate": 0.2}}
+
+    experiment = validate({**TABLE, "optimizer": SGD, "precision": "float64"})
+    result = diff(experiment, reference="scratch", candidate=lambda: Says({}, EVERYTHING))
+    assert result.verdict is Verdict.DIVERGED
+    assert str(result.first_divergence.key) == "update optimizer/learning_rate"
+    assert result.diagnosis.unable.startswith("every step the candidate takes is what the reference takes")
