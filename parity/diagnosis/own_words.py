@@ -116,7 +116,20 @@ def _made(experiment: Experiment, given: Mapping[str, str]) -> str:
 
 
 def _optimizer(general: str, experiment: Experiment) -> str:
-    return _made(experiment, own_loss.keywords_of(own_loss.call_of(general)))
+    given = own_loss.keywords_of(own_loss.call_of(general))
+    return _made(experiment, {name: _worked_out(written, experiment) for name, written in given.items()})
+
+
+_SETTINGS = {"mu": "momentum", "beta_1": "beta_1", "beta_2": "beta_2", "rho": "rho", "eps": "epsilon"}
+
+
+def _worked_out(written: str, experiment: Experiment) -> str:
+    """What is made of the optimizer's own settings alone, as a number: `1 - 10 * (1 - beta_2)` is 0.99 beside 0.999."""
+    names = {node.id for node in ast.walk(ast.parse(written)) if isinstance(node, ast.Name)}
+    own = {name: getattr(experiment.optimizer, _SETTINGS[name], None) for name in names & _SETTINGS.keys()}
+    if not names or names != own.keys() or None in own.values():
+        return written
+    return f"{eval(written, {}, own):.15g}"  # noqa: S307  # the catalogue's own, with a number in it
 
 
 _ROUNDED = {"SGD": ("momentum",), "Adam": ("beta_1", "beta_2"), "RMSprop": ()}

@@ -179,6 +179,12 @@ IN_TWO = ADAM | {
     "before_update": ADAM["before_update"] + "; alpha = lr * (1 - beta_2**t) ** 0.5 / (1 - beta_1**t)",
     "update": "w = w - alpha * m / (np.sqrt(v) + eps)",
 }
+OF_CONSTANTS = {
+    "constants": "beta_1, beta_2, eps = 0.9, 0.999, 1e-7",
+    "before_update": "m = beta_1 * m + (1 - beta_1) * g; v = beta_2 * v + (1 - beta_2) * g**2; "
+    "of_m, of_v = (1 - float(np.float32(c)) ** t for c in (beta_1, beta_2))",
+    "update": "w = w - lr * of_v**0.5 / of_m * m / (np.sqrt(v) + eps)",
+}
 RMSPROP = {
     "constants": "rho, eps = 0.9, 1e-7",
     "before_update": "v = rho * v + (1 - rho) * g**2",
@@ -566,6 +572,13 @@ MISTAKES = [
     ("learning_rate.scale=3", PLAIN, "update", "w = w - 3 * lr * g"),
     ("momentum.factor=ignored", under(sgd(), MOMENTUM), "update", "w -= lr * g"),
     ("momentum.factor=ignored", under(sgd(nesterov=True), NESTEROV), "update", "w -= lr * g"),
+    ("momentum.factor=5/9", under(sgd(), MOMENTUM), "update", "m = 0.5 * m - lr * g; w = w + m"),
+    (
+        "momentum.factor=5/9",
+        under(sgd(nesterov=True), NESTEROV),
+        "update",
+        "m = m / 2 - lr * g; w = w + m / 2 - lr * g",
+    ),
     ("momentum.dampening=dampened", under(sgd(), MOMENTUM), "update", "m = mu * m - lr * (1 - mu) * g; w += m"),
     ("momentum.nesterov=on", under(sgd(), MOMENTUM), "update", "m = mu * m - lr * g; w += mu * m - lr * g"),
     ("momentum.nesterov=off", under(sgd(nesterov=True), NESTEROV), "update", "m = mu * m - lr * g; w += m"),
@@ -578,11 +591,22 @@ MISTAKES = [
         "w -= lr * (m / (1 - beta_1**t)) / (np.sqrt(v / (1 - beta_2**t)) + eps)",
     ),
     ("adam.epsilon_value=1e-8", under(adam(epsilon=1e-4), IN_TWO), "constants", ADAM["constants"]),
+    (
+        "adam.epsilon_scale=1000",
+        under(adam(epsilon=1e-4), OF_CONSTANTS),
+        "constants",
+        "beta_1, beta_2, eps = 0.9, 0.999, 0.1",
+    ),
+    ("adam.betas=exchanged", under(adam(), OF_CONSTANTS), "constants", "beta_1, beta_2, eps = 0.999, 0.9, 1e-7"),
+    ("adam.gradient_share=5", under(adam(), OF_CONSTANTS), "constants", "beta_1, beta_2, eps = 0.5, 0.999, 1e-7"),
+    ("adam.square_share=10", under(adam(), OF_CONSTANTS), "constants", "beta_1, beta_2, eps = 0.9, 0.99, 1e-7"),
     ("adam.bias_correction=missing", under(adam(), IN_TWO), "before_update", ADAM["before_update"] + "; alpha = lr"),
     ("adam.step=ahead", under(adam(), ADAM), "step", "t += 1; t = self.t + 2"),
     ("rmsprop.epsilon=outside", under(rmsprop(), RMSPROP), "update", "w -= lr * g / (np.sqrt(v) + eps)"),
     ("rmsprop.epsilon_value=1e-8", under(rmsprop(epsilon=1e-4), RMSPROP), "constants", "rho, eps = 0.9, 1e-8"),
     ("rmsprop.rho=0.99", under(rmsprop(rho=0.8), RMSPROP), "constants", "rho, eps = 0.99, 1e-7"),
+    ("rmsprop.epsilon_scale=1000", under(rmsprop(epsilon=1e-4), RMSPROP), "constants", "rho, eps = 0.9, 0.1"),
+    ("rmsprop.square_share=0.5", under(rmsprop(), RMSPROP), "constants", "rho, eps = 0.95, 1e-7"),
     ("rmsprop.centered=flipped", under(rmsprop(centered=True), CENTERED), "update", RMSPROP["update"]),
 ]
 # Lines that are about something that is there already: what is printed comes after it.

@@ -97,6 +97,22 @@ def test_a_line_stays_a_line_of_python_and_names_no_loss_or_optimizer_but_the_ex
             "dz = p * (dp - (dp * p).sum(axis=-1, keepdims=True))",
         ),
         ("gradient.hidden_activation", "missing", "fix_candidate", {}, "dz = da * (1 - a**2)"),
+        *(
+            (code, choice, "fix_reference", {"optimizer": of}, f"optimizer = keras.optimizers.{said}")
+            for code, choice, of, said in [
+                ("adam.square_share", "10", "Adam", "Adam(learning_rate=lr, beta_2=0.99)"),
+                ("adam.gradient_share", "0.5", "Adam", "Adam(learning_rate=lr, beta_1=0.95)"),
+                ("adam.betas", "exchanged", "Adam", "Adam(learning_rate=lr, beta_1=0.999, beta_2=0.9)"),
+                ("adam.epsilon_scale", "100", "Adam", "Adam(learning_rate=lr, epsilon=1e-05)"),
+                ("rmsprop.square_share", "0.5", "RMSprop", "RMSprop(learning_rate=lr, rho=0.95)"),
+                (
+                    "momentum.factor",
+                    "5/9",
+                    {"class_name": "SGD", "momentum": 0.9},
+                    "SGD(learning_rate=lr, momentum=0.5)",
+                ),
+            ]
+        ),
         ("momentum.factor", "ignored", "fix_candidate", {}, "m = mu * m - lr * g; w += mu * m - lr * g"),
         (
             "loss.factor",

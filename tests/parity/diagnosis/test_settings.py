@@ -1,4 +1,4 @@
-"""Settings of an optimizer that a network has written down itself, other than the experiment's, are told as they are."""
+"""Settings of an optimizer that a network has written down itself, other than the experiment has, are told as such."""
 
 from __future__ import annotations
 
