@@ -13,13 +13,14 @@ from parity.budget import LocalBudget, Overflow
 from parity.config import Experiment, Precision
 from parity.coverage import Coverage
 from parity.data import Schedule
+from parity.element import element
 from parity.held import Asked, Measures, Shown, within
 from parity.ledger import Ledger
 from parity.measure import Largest, Rows, Steps, identical, largest, largest_of_each, measure_all
 from parity.protocol import Array, Key, Lane, Pair, Phase, Records, execution_order
 from parity.sensitivity import Sensitivity
 from parity.tolerance import Needed, Tolerances
-from parity.unbounded import Derived, set_aside, suspect
+from parity.unbounded import Derived, set_aside
 from parity.untold import untold
 from parity.verdict import Divergence, Evidence, Kind, NotCompared, Summary, Verdict
 
@@ -366,14 +367,10 @@ class Judge:
         return tables
 
     def _divergence(self, one: Asked, step: int, row: Rows) -> Divergence:
-        """The element that uses most of its budget; among elements that had to be equal, the most different."""
-        shape, used = one.reference.shape[1:], float(row["used"]["value"])
-        at = int(row["used"]["index"])
-        if not math.isfinite(used):
-            at = self._most_different(one, step - one.first_step, row)
-        reference, candidate = (
-            float(array[step - one.first_step].reshape(-1)[at]) for array in (one.reference, one.candidate)
-        )
+        """A tensor beyond its budget, with the element to be told of it."""
+        shape, used, at_step = one.reference.shape[1:], float(row["used"]["value"]), step - one.first_step
+        at = element(one, at_step, row, self.tolerances.allowed(one.key, one.reference, one.derived))
+        reference, candidate = (float(array[at_step].reshape(-1)[at]) for array in (one.reference, one.candidate))
         rule = self.tolerances.rule(one.key)
         return Divergence(
             step=step,
@@ -387,24 +384,6 @@ class Judge:
             note="" if rule is None else FIXED.format(rule),
             fixed=rule is not None,
         )
-
-    def _most_different(self, one: Asked, at: int, row: Rows) -> int:
-        """Of the elements of a step that are beyond any multiple of their budget the furthest off.
-
-        Without those that were set aside since they can have no budget: they are told as such.
-        """
-        rows, shape = np.array([at]), (1, *one.reference.shape[1:])
-        limit = self.tolerances.allowed(one.key, one.reference, one.derived)
-        budget = np.broadcast_to(np.asarray(limit(rows) if callable(limit) else limit), shape).reshape(-1)
-        unbounded: Array | bool = False
-        if one.unbounded is not None and suspect(row, one.reference.dtype):
-            unbounded = one.unbounded(rows)
-        reference, candidate = (array[at].astype(np.float64).reshape(-1) for array in (one.reference, one.candidate))
-        with np.errstate(invalid="ignore"):
-            apart = np.abs(candidate - reference)
-        equal = (reference == candidate) | (np.isnan(reference) & np.isnan(candidate))
-        others = equal | ((budget > 0) & (apart < np.inf)) | np.broadcast_to(unbounded, shape).reshape(-1)
-        return int(np.where(others, -1.0, apart).argmax())  # a NaN is the largest: it is as far off as can be
 
     def _diverge(self, found: Divergence) -> None:
         """Keep the first: the earliest step, in it the first in execution order, and of one tensor what came first."""

@@ -49,7 +49,7 @@ MODULES = (
         "measure.table",
     ),
     *("unbounded", "budget.local", "budget.losses", "budget.overflow", "budget.rounding"),
-    *("held", "judge", "verdict", "tolerance"),
+    *("held", "element", "judge", "verdict", "tolerance"),
 )
 TESTS = (
     "test_measure.py",
@@ -59,6 +59,7 @@ TESTS = (
     "budget/test_overflow.py",
     "test_unbounded.py",
     "test_held.py",
+    "test_element.py",
     "test_judge.py",
     "test_verdict.py",
     "test_traps.py",
