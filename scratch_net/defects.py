@@ -20,7 +20,7 @@ from scratch_net.conventions.instead import instead
 from scratch_net.conventions.wrapping import wrap
 from scratch_net.losses import MeanSquaredError, SumSquaredError
 from scratch_net.network import Loss
-from scratch_net.optimizers import SGD, Adam, RMSprop
+from scratch_net.optimizers import Adam
 from scratch_net.regularizers import L2
 
 # The forward pass --------------------------------------------------------------------------------------------------
@@ -315,16 +315,6 @@ def _decaying_rate(network):
     )
 
 
-def _number(kind, name, change):
-    """Another number in an optimizer of that kind."""
-
-    def install(network):
-        if isinstance(network.optimizer, kind):
-            setattr(network.optimizer, name, change(getattr(network.optimizer, name)))
-
-    return install
-
-
 def _without_root(network):
     """`w -= alpha * m / (v + eps)`."""
     if isinstance(network.optimizer, Adam):
@@ -406,9 +396,6 @@ DEFECTS = {
     "in_float16": Defect("update", "first", _after_update(_in_float16)),
     "clipped_weights": Defect("update", "any", _after_update(_clipped_weights)),
     "decaying_rate": Defect("update", "first", _decaying_rate),
-    "larger_momentum": Defect("update", "first", _number(SGD, "momentum", lambda mu: 1.01 * mu)),
-    "longer_beta_1": Defect("update", "first", _number(Adam, "beta_1", lambda _: 0.95)),
-    "longer_rho": Defect("update", "first", _number(RMSprop, "rho", lambda _: 0.95)),
     "without_root": Defect("update", "first", _without_root),
     "accuracy_without_last": Defect("metrics", "", _accuracy_without_last),
 }

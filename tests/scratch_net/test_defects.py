@@ -27,9 +27,6 @@ ONLY = {
     "bias_sign": ALL - {"no biases"},
     "threshold_in_relu": {"relu"},
     "slope_of_tanh": ALL - {"relu", "linear", "sigmoid"},
-    "larger_momentum": {"momentum", "nesterov"},
-    "longer_beta_1": {"adam", "amsgrad"},
-    "longer_rho": {"rmsprop", "centered"},
     "without_root": {"adam", "amsgrad"},
 }
 

@@ -467,8 +467,30 @@ NUMBERS: dict[str, list[Edit]] = {
         )
     ],
     "l2.gradient=-1": [(N, _PENALTY_GRADIENTS, f"-{_PENALTY_GRADIENTS}")],
+    "momentum.factor=1.01": [
+        (O, "mu = self.constant(self.momentum, w.dtype)", "mu = self.constant(1.01 * self.momentum, w.dtype)")
+    ],
+    "adam.gradient_share=0.5": [
+        (O, "(g - m) * (1 - self.beta_1)", "(g - m) * 0.05"),
+        (O, "self.constant(self.beta_1, t.dtype)", "self.constant(0.95, t.dtype)"),
+    ],
+    "adam.square_share=10": [
+        (O, "(g * g - v) * (1 - self.beta_2)", "(g * g - v) * 0.01"),
+        (O, "self.constant(self.beta_2, t.dtype)", "self.constant(0.99, t.dtype)"),
+    ],
+    "adam.epsilon_scale=100": [
+        (
+            O,
+            "return np.sqrt(v) + normal(self.epsilon, v.dtype)",
+            "return np.sqrt(v) + 100 * normal(self.epsilon, v.dtype)",
+        )
+    ],
+    "rmsprop.square_share=0.5": [(O, "v[...] = self.rho * v + (1 - self.rho)", "v[...] = 0.95 * v + 0.05")],
+    "rmsprop.epsilon_scale=100": [
+        (O, "np.sqrt(v + normal(self.epsilon, v.dtype))", "np.sqrt(v + 100 * normal(self.epsilon, v.dtype))")
+    ],
 }
-"""Choices that are numbers: one less than the batch, logarithms to the base 2, a sign."""
+"""Choices that are numbers: one less than the batch, logarithms to the base 2, a sign, an optimizer's settings."""
 
 DEFECTS: dict[str, list[Edit]] = {
     "hard_sigmoid": [(A, "return sigmoid(z)", "return np.clip(0.2 * z + 0.5, 0, 1)")],
@@ -573,11 +595,6 @@ DEFECTS: dict[str, list[Edit]] = {
         ),
         ALONE,
     ],
-    "larger_momentum": [
-        (O, "mu = self.constant(self.momentum, w.dtype)", "mu = self.constant(1.01 * self.momentum, w.dtype)")
-    ],
-    "longer_beta_1": [(O, "(g - m) * (1 - self.beta_1)", "(g - m) * 0.05")],
-    "longer_rho": [(O, "v[...] = self.rho * v + (1 - self.rho)", "v[...] = 0.95 * v + 0.05")],
     "without_root": [(O, "return np.sqrt(v) + normal(self.epsilon, v.dtype)", "return v + self.epsilon")],
     "accuracy_without_last": [(M, "return right.mean(", "return right[..., :-1].mean(")],
 }
