@@ -14,11 +14,11 @@ from scratch_net.constants import number
 _last = (None, None)  # the array that `softmax_parts` was last asked about, and what it found
 
 
+@np.errstate(over="ignore")
 def sigmoid(z):
     """`1 / (1 + exp(-z))`; where the exponential overflows, 0, which is less than the smallest normal number off."""
     a = np.negative(z)  # and then in place: for large layers new memory costs more than the arithmetic
-    with np.errstate(over="ignore"):
-        np.exp(a, a)
+    np.exp(a, a)
     np.add(a, number(1, a.dtype), a)
     return np.reciprocal(a, a)
 
