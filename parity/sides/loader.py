@@ -43,6 +43,7 @@ _INSTALL = {
 """What is missing -> what it is called, and the extra of this package that has it."""
 STAND_IN = "scratch"
 """The side that can be made with any convention: it computes what the reference does where that cannot be changed."""
+OF_RECORDINGS = ("spans", "pass_over")
 _REQUIRED = ("start", "step", "weights")
 _FORMS = f"{', '.join(_SHORT)}, scratch[l2.penalty=half], path/to/file.py:Name, package.module:Name or a trace folder"
 
@@ -87,7 +88,9 @@ class LoadedSide:
         return {} if self.guard is None else self.guard.remarks
 
     def can(self, ability: str) -> bool:
-        """Whether the side offers an optional method."""
+        """Whether the side offers an optional method; what a stranger calls `spans` is its own affair."""
+        if self.guard is not None and ability in OF_RECORDINGS:
+            return False
         return callable(getattr(self.side, ability, None))
 
     def environment(self) -> Mapping[str, str]:

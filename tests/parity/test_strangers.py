@@ -209,6 +209,13 @@ def test_what_it_writes_into_the_experiment_by_force_nobody_else_sees(path):
     assert [str(cause) for cause in result.causes] == ["learning_rate.scale=3"]
 
 
+def test_a_method_of_its_own_makes_no_recording_of_it(path):
+    network(path)
+    path.write_text(f"{path.read_text()}\n    def spans(self):\n        return 'bridges'\n    pass_over = spans\n")
+    result = diff(validate(TABLE), reference="scratch", candidate=f"{path}:Net")
+    assert result.verdict is Verdict.PARITY
+
+
 @pytest.mark.parametrize("never", ["while True: pass", "time.sleep(1000)"])
 def test_a_step_that_never_returns(path, never):
     network(path, step=f"if self.taken == 3:\n            {never}")
