@@ -606,36 +606,35 @@ def test_exactly_the_tolerance_is_within_it():
     assert judge.first.kind is Kind.VALUE
 
 
-def test_told_is_the_element_that_uses_most_of_its_budget():
+@pytest.mark.parametrize("sign", [1, -1])
+def test_told_is_the_element_that_uses_most_of_its_budget(sign):
     judge, r = Judge(EXPERIMENT, "float64"), np.full((1, 2, 3), 9.0)
     c = r.copy()
-    c[0, 0, 1], c[0, 1, 2] = 9.5, 9.25
+    c[0, 0, 1], c[0, 1, 2] = 9 + sign * 0.5, 9 + sign * 0.25
     budget = np.full((1, 2, 3), 0.25)
     budget[0, 1, 2] = 1 / 16
     found = judge._divergence(Asked(OUTPUT, "local", 5, r, c, lambda _: budget), 5, measure(r, c, budget)[0])
     assert (found.index, found.difference, found.budget, found.used) == ((1, 2), 0.25, 1 / 16, 4)
     found = judge._divergence(Asked(OUTPUT, "local", 5, r, c, 0.0), 5, measure(r, c, 0.0)[0])
     assert (found.index, found.difference, found.budget, found.used) == ((0, 1), 0.5, 0, math.inf)
-    assert (found.step, found.key, found.lane, found.reference, found.candidate) == (5, OUTPUT, "local", 9, 9.5)
+    assert (found.step, found.key, found.lane) == (5, OUTPUT, "local")
+    assert (found.reference, found.candidate) == (9, 9 + sign / 2)
 
 
 @pytest.mark.parametrize(
-    ("candidate", "unbounded", "at"), [([np.inf, 1e-3, 1.5], [[True, False, False]], 2), ([1, 2, 1], [[False] * 3], 1)]
+    ("candidate", "unbounded", "at"),
+    [
+        ([np.inf, 1e-3, 1.5], lambda _: np.array([[True, False, False]]), 2),
+        ([1.0, 2.0, 1.0], lambda _: np.array([[False, False, False]]), 1),
+        ([np.inf, 2.0, 1.0], None, 0),
+    ],
 )
 def test_told_is_an_element_of_the_step_that_diverged(candidate, unbounded, at):
     judge, reference = Judge(EXPERIMENT, "float64"), np.array([[0.0, 0.0, 1.0]] * 2)
     said = np.stack([reference[0], candidate])
-    judge.hold(
-        Asked(
-            KERNEL, "local", 4, reference, said, lambda steps: np.zeros((len(steps), 3)), lambda _: np.array(unbounded)
-        )
-    )
-    assert (judge.first.step, judge.first.index, judge.first.reference, judge.first.candidate) == (
-        5,
-        (at,),
-        reference[1, at],
-        said[1, at],
-    )
+    judge.hold(Asked(KERNEL, "local", 4, reference, said, lambda steps: np.zeros((len(steps), 3)), unbounded))
+    assert (judge.first.step, judge.first.index) == (5, (at,))
+    assert (judge.first.reference, judge.first.candidate) == (reference[1, at], said[1, at])
 
 
 def test_the_first_of_any_order_of_finding_is_the_same():
