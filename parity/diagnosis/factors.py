@@ -59,8 +59,18 @@ CHANCE = 1e-4
 """Of all numbers about one in a thousand is that near to a fraction p / q, times 1 / q**2, by chance."""
 NEAR = 1e-3
 """So near to a factor with a name that name is tried."""
+SHARES = {"adam.gradient_share", "adam.square_share", "rmsprop.square_share"}
+"""Factors of what a beta or rho leaves of 1: it lies between 0 and 1, and so does that of half of it."""
+POSITIVE = SHARES | {"adam.epsilon_scale", "rmsprop.epsilon_scale"}
+SAME_SETTINGS = {
+    "adam.epsilon_value": {"adam.epsilon_scale"},
+    "adam.betas": {"adam.gradient_share", "adam.square_share"},
+    "rmsprop.epsilon_value": {"rmsprop.epsilon_scale"},
+    "rmsprop.rho": {"rmsprop.square_share"},
+}
+"""Beside a convention that gives settings other values no number is sought for these."""
 STEPPED = {"adam.gradient_share", "adam.square_share"}
-"""Factors of 1 - beta, whose beta is rounded to float32 in beta**t: by 6e-5 of 1 - beta where that is 0.001."""
+"""Factors of 1 - beta, whose beta is rounded to float32 in beta**t: by up to 3e-5 of 1 - beta where that is 0.001."""
 UNROUNDED_CONSTANTS = {"optimizer.constants": "exact"}
 """With which these are smooth."""
 DENOMINATORS = (1, 10, 100, 1000)
@@ -84,7 +94,7 @@ def without_numbers(choices: Set) -> Set:
 
 def brief(choices: Set) -> bool:
     """Whether every number is one that somebody may have written down."""
-    return all(number.limit_denominator(DENOMINATORS[-1]) == number for number in numbers_of(choices))
+    return all(_fraction(number, DENOMINATORS[-1]) == number for number in numbers_of(choices))
 
 
 class Fit:
@@ -104,8 +114,9 @@ class Fit:
         ]
         self.told, self.plain = self._vector(on.told), self._vector(taken)
         self.starts, self.allowed = self._rows(taken, budgets)
-        free = [code for code in possible_factors(search.stand_in) if code not in dict(base)]
-        slopes = {code: self._taken({code: 2.0}) - self.plain for code in free}
+        set_by = {of for code, _ in base for of in (code, *SAME_SETTINGS.get(code, ()))}
+        free = [code for code in possible_factors(search.stand_in) if code not in set_by]
+        slopes = {code: self._slope(code, {}, self.plain) for code in free}
         self.slopes = {code: slope for code, slope in slopes.items() if slope.any() and np.isfinite(slope).all()}
         self._best: dict[tuple[int, int | None], list[dict[str, float]]] = {}
         self._one_by_one: list[dict[str, float]] | None = None
@@ -165,7 +176,7 @@ class Fit:
         factors: dict[str, float] = {}
         for _ in range(ONE_BY_ONE):
             taken = self._taken(factors) if factors else self.plain
-            steps = {code: self._taken(factors | {code: 2.0}) - taken for code in self.slopes.keys() - factors.keys()}
+            steps = {code: self._slope(code, factors, taken) for code in self.slopes.keys() - factors.keys()}
             numbers = [(*self._most_explaining(steps[code], taken), code) for code in sorted(steps)]
             if not numbers:
                 return
@@ -217,8 +228,8 @@ class Fit:
             slopes = []
             for index, factor in enumerate(factors):
                 other = factors.copy()
-                other[index] *= 1 + STEP
-                slopes.append((self._taken(dict(zip(codes, other.tolist(), strict=True))) - taken) / (factor * STEP))
+                other[index] *= 1 + (step := -STEP if codes[index] in SHARES else STEP)
+                slopes.append((self._taken(dict(zip(codes, other.tolist(), strict=True))) - taken) / (factor * step))
             moved, _ = _least_squares(slopes, self.told - taken)
         return dict(zip(codes, factors.tolist(), strict=True))
 
@@ -258,6 +269,12 @@ class Fit:
 
     def _explains(self, numbers: dict[str, str]) -> bool:
         return self.search.try_set(self.base.union(numbers.items()), self.on).explains
+
+    def _slope(self, code: str, factors: dict[str, float], taken: Array) -> Array:
+        """What one more times a factor changes, where there are these: `taken`. A share has to stay below 1."""
+        by = 0.5 if code in SHARES else 2.0
+        with np.errstate(invalid="ignore", over="ignore"):
+            return (self._taken(factors | {code: by}) - taken) / (by - 1)
 
     def _taken(self, factors: dict[str, float]) -> Array:
         smooth = UNROUNDED_CONSTANTS if STEPPED & factors.keys() else {}
@@ -305,7 +322,7 @@ def _exact(factors: Mapping[str, float]) -> dict[str, str]:
 
 def _are_some(factors: dict[str, float]) -> bool:
     """Whether each is a number that something can be multiplied by; what is 0 times is absent, and that has a name."""
-    return all(map(is_factor, map(repr, factors.values())))
+    return all(is_factor(repr(factor)) and (factor > 0 or code not in POSITIVE) for code, factor in factors.items())
 
 
 def _least_squares(slopes: Sequence[Array], apart: Array) -> tuple[Array, float]:
@@ -319,8 +336,15 @@ def _least_squares(slopes: Sequence[Array], apart: Array) -> tuple[Array, float]
 
 def simpler(factor: float) -> Iterator[str]:
     """Fractions near a number, the simplest first; as a decimal where that has few digits."""
-    nearest = (Fraction(factor).limit_denominator(bound) for bound in DENOMINATORS)
+    nearest = (_fraction(Fraction(factor), bound) for bound in DENOMINATORS)
     yield from map(written, dict.fromkeys(filter(None, nearest)))
+
+
+def _fraction(number: Fraction, bound: int) -> Fraction:
+    """The nearest with such a denominator; of a number that is small beside that one over such a fraction."""
+    if 0 < abs(number) * DENOMINATORS[-1] < 1:
+        return 1 / (1 / number).limit_denominator(bound)
+    return number.limit_denominator(bound)
 
 
 def rounder(number: Fraction) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from functools import partial
 from typing import Any
 
@@ -126,10 +127,21 @@ _SETTINGS = {"mu": "momentum", "beta_1": "beta_1", "beta_2": "beta_2", "rho": "r
 def _worked_out(written: str, experiment: Experiment) -> str:
     """What is made of the optimizer's own settings alone, as a number: `1 - 10 * (1 - beta_2)` is 0.99 beside 0.999."""
     names = {node.id for node in ast.walk(ast.parse(written)) if isinstance(node, ast.Name)}
-    own = {name: getattr(experiment.optimizer, _SETTINGS[name], None) for name in names & _SETTINGS.keys()}
-    if not names or names != own.keys() or None in own.values():
+    own = {name: getattr(experiment.optimizer, _SETTINGS.get(name, ""), None) for name in names}
+    values = {name: Fraction(repr(float(value))) for name, value in own.items() if value is not None}
+    if not names or names != values.keys():
         return written
-    return f"{eval(written, {}, own):.15g}"  # noqa: S307  # the catalogue's own, with a number in it
+    # Of fractions, as the network is made: floats have 2.2e-16 for 1 - 10 * (1 - 0.9).
+    exact = _Exact().visit(ast.parse(written, mode="eval"))
+    code = compile(ast.fix_missing_locations(exact), "", "eval")
+    return repr(float(eval(code, {"Fraction": Fraction, **values})))  # noqa: S307  # the catalogue's own
+
+
+class _Exact(ast.NodeTransformer):
+    """Each number that is written, as a fraction."""
+
+    def visit_Constant(self, node: ast.Constant) -> ast.Call:
+        return ast.Call(ast.Name("Fraction", ast.Load()), [ast.Constant(repr(node.value))], [])
 
 
 _ROUNDED = {"SGD": ("momentum",), "Adam": ("beta_1", "beta_2"), "RMSprop": ()}

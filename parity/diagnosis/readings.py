@@ -35,6 +35,8 @@ MOST = 12
 MOST_FACTORS = 3
 """So many at once are tried as a product."""
 
+_FINE = 10**6
+"""Denominators of roots."""
 FOR_A_NUMBER = 1.5
 """Names that a number counts for, beside its digits."""
 
@@ -61,6 +63,7 @@ def readings(search: Search, found: Sequence[Set]) -> list[Set]:
             _rounder(search, one),
             _over_a_size(search, one),
             _name_for_a_number(search, one),
+            _hidden_by_epsilon(one),
             _other_factor(one, scales),
             exchanged,
         )
@@ -232,6 +235,23 @@ def _name_for_a_number(search: Search, choices: Set) -> Iterator[Set]:
         for changed in (number * by, number / by, number):
             sets = (rest | {(code, written(changed)), single} for single in search.singles)
             yield from (one for one in sets if _no_more(one, choices))
+
+
+def _hidden_by_epsilon(choices: Set) -> Iterator[Set]:
+    """A factor of the gradient, penalties included, which the loss that is told has not, in place of an epsilon's.
+
+    k g / (sqrt(k**2 v) + eps) is g / (sqrt(v) + eps / k), and k g / sqrt(k**2 v + eps) is g / sqrt(v + eps / k**2).
+    """
+    for code, power in (("adam.epsilon_scale", 1), ("rmsprop.epsilon_scale", 2)):
+        text = dict(choices).get(code, "")
+        if not is_number(f"{code}={text}"):
+            continue
+        k = Fraction(float(1 / Fraction(text)) ** (1 / power)).limit_denominator(_FINE)
+        rest = {one for one in choices if one[0] not in {code, "l2.gradient"}}
+        of_loss = rest | {("loss.factor", written(k))}
+        for beside in (set(), {("loss.reported", written(1 / k))}):
+            yield frozenset(of_loss | beside)
+            yield frozenset(of_loss | beside | {("l2.gradient", written(k))})
 
 
 def _other_factor(choices: Set, scales: Scales) -> Iterator[Set]:

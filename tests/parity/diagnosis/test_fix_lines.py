@@ -597,6 +597,12 @@ MISTAKES = [
         "constants",
         "beta_1, beta_2, eps = 0.9, 0.999, 0.1",
     ),
+    (
+        "adam.epsilon_scale=absent",
+        under(adam(epsilon=1e-4), ADAM | {"constants": ADAM["constants"].replace("1e-7", "1e-4")}),
+        "update",
+        "w -= lr * (1 - beta_2**t) ** 0.5 / (1 - beta_1**t) * m / np.sqrt(v)",
+    ),
     ("adam.betas=exchanged", under(adam(), OF_CONSTANTS), "constants", "beta_1, beta_2, eps = 0.999, 0.9, 1e-7"),
     ("adam.gradient_share=5", under(adam(), OF_CONSTANTS), "constants", "beta_1, beta_2, eps = 0.5, 0.999, 1e-7"),
     ("adam.square_share=10", under(adam(), OF_CONSTANTS), "constants", "beta_1, beta_2, eps = 0.9, 0.99, 1e-7"),
@@ -606,6 +612,7 @@ MISTAKES = [
     ("rmsprop.epsilon_value=1e-8", under(rmsprop(epsilon=1e-4), RMSPROP), "constants", "rho, eps = 0.9, 1e-8"),
     ("rmsprop.rho=0.99", under(rmsprop(rho=0.8), RMSPROP), "constants", "rho, eps = 0.99, 1e-7"),
     ("rmsprop.epsilon_scale=1000", under(rmsprop(epsilon=1e-4), RMSPROP), "constants", "rho, eps = 0.9, 0.1"),
+    ("rmsprop.epsilon_scale=absent", under(rmsprop(), RMSPROP), "update", "w -= lr * g / np.sqrt(v)"),
     ("rmsprop.square_share=0.5", under(rmsprop(), RMSPROP), "constants", "rho, eps = 0.95, 1e-7"),
     ("rmsprop.centered=flipped", under(rmsprop(centered=True), CENTERED), "update", RMSPROP["update"]),
 ]

@@ -104,6 +104,7 @@ def test_a_line_stays_a_line_of_python_and_names_no_loss_or_optimizer_but_the_ex
                 ("adam.gradient_share", "0.5", "Adam", "Adam(learning_rate=lr, beta_1=0.95)"),
                 ("adam.betas", "exchanged", "Adam", "Adam(learning_rate=lr, beta_1=0.999, beta_2=0.9)"),
                 ("adam.epsilon_scale", "100", "Adam", "Adam(learning_rate=lr, epsilon=1e-05)"),
+                ("adam.gradient_share", "10", "Adam", "Adam(learning_rate=lr, beta_1=0.0)"),
                 ("rmsprop.square_share", "0.5", "RMSprop", "RMSprop(learning_rate=lr, rho=0.95)"),
                 (
                     "momentum.factor",

@@ -8,6 +8,8 @@ from parity.config import validate
 from parity.run import diff
 from parity.verdict import Verdict
 from scratch_net.adapter import ScratchSide
+from scratch_net.conventions.wrapping import wrap
+from scratch_net.network import Gradients
 from tests.parity.diagnosis.benches import TABLE
 
 EVERYTHING = ("loss", "gradient", "optimizer", "weights")
@@ -56,6 +58,18 @@ def compared(optimizer, settings, tells):
         (ADAM, {"beta_1": 0.5, "beta_2": 0.99}, "adam.gradient_share=5 adam.square_share=10"),
         (ADAM, {"epsilon": 1e-3}, "adam.epsilon_scale=10000"),
         (ADAM, {"beta_2": 0.99, "epsilon": 1e-5}, "adam.square_share=10 adam.epsilon_scale=100"),
+        (ADAM, {"epsilon": 0.0}, "adam.epsilon_scale=absent"),
+        (ADAM, {"epsilon": 1e-12}, "adam.epsilon_scale=1/100000"),
+        (ADAM | {"epsilon": 1e-2}, {"epsilon": 1e-6}, "adam.epsilon_scale=1/10000"),
+        (ADAM | {"beta_1": 0.0}, {"beta_1": 0.9}, "adam.gradient_share=0.1"),
+        (
+            ADAM | {"beta_1": 0.0, "beta_2": 0.9},
+            {"beta_1": 0.5, "beta_2": 0.99},
+            "adam.gradient_share=0.5 adam.square_share=0.1",
+        ),
+        (RMSPROP, {"epsilon": 0.0}, "rmsprop.epsilon_scale=absent"),
+        (RMSPROP | {"rho": 0.0}, {"rho": 0.9}, "rmsprop.square_share=0.1"),
+        (RMSPROP | {"rho": 0.3}, {"rho": 0.5}, "rmsprop.square_share=5/7"),
         (RMSPROP, {"rho": 0.99}, "rmsprop.rho=0.99"),
         (RMSPROP, {"rho": 0.95}, "rmsprop.square_share=0.5"),
         (RMSPROP, {"epsilon": 1e-4}, "rmsprop.epsilon_scale=1000"),
@@ -66,6 +80,31 @@ def test_another_setting_is_named(optimizer, settings, causes, tells):
     result = compared(optimizer, settings, tells)
     assert result.verdict is Verdict.DIVERGED
     assert {str(cause) for cause in result.causes} == set(causes.split())
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "found"), [(ADAM, "adam.epsilon_scale=1/3"), (RMSPROP, "rmsprop.epsilon_scale=1/9")], ids=str
+)
+@pytest.mark.parametrize("penalty", [True, False], ids=["l2", "plain"])
+def test_three_times_the_gradient_is_told_beside_a_third_of_epsilon(optimizer, found, penalty):
+    """Who divides by the size of gradients cannot tell: 3 g / (sqrt(9 v) + eps) is g / (sqrt(v) + eps / 3)."""
+
+    class Triples(Written):
+        def start(self, experiment, weights):
+            super().start(experiment, weights)
+            wrap(self.network.network, "update", lambda previous, gradients: previous(self.tripled(gradients)))
+
+        def tripled(self, gradients):
+            return Gradients({name: 3 * g for name, g in gradients.whole.items()}, {}, {})
+
+    plain = {} if penalty else {"layers": [{**layer, "kernel_regularizer": None} for layer in TABLE["layers"]]}
+    experiment = validate({**TABLE, **plain, "optimizer": optimizer, "steps": 12, "precision": "float64"})
+    result = diff(experiment, reference="scratch", candidate=lambda: Triples({}, ("loss",)))
+    assert [str(cause) for cause in result.causes] == [found]
+    of_penalty = {"l2.gradient=3"} if penalty else set()
+    readings = {frozenset(reading.choices): reading for reading in result.diagnosis.readings}
+    reading = readings[frozenset({"loss.factor=3", "loss.reported=1/3"} | of_penalty)]
+    assert "gradient" in reading.separate_by
 
 
 def test_a_rate_that_is_only_told_otherwise_is_no_cause():

@@ -350,6 +350,7 @@ CONVENTIONS: dict[str, list[Edit]] = {
         (O, "return np.sqrt(v) + normal(self.epsilon, v.dtype)", "return np.sqrt(v + self.epsilon)")
     ],
     "adam.epsilon_value=1e-8": [(O, "return np.sqrt(v) + normal(self.epsilon, v.dtype)", "return np.sqrt(v) + 1e-8")],
+    "adam.epsilon_scale=absent": [(O, "return np.sqrt(v) + normal(self.epsilon, v.dtype)", "return np.sqrt(v)")],
     "adam.betas=exchanged": [
         (O, "(g - m) * (1 - self.beta_1)", "(g - m) * (1 - self.beta_2)"),
         (O, "(g * g - v) * (1 - self.beta_2)", "(g * g - v) * (1 - self.beta_1)"),
@@ -393,6 +394,7 @@ CONVENTIONS: dict[str, list[Edit]] = {
     "rmsprop.epsilon_value=1e-8": [
         (O, "return np.sqrt(v + normal(self.epsilon, v.dtype))", "return np.sqrt(v + 1e-8)")
     ],
+    "rmsprop.epsilon_scale=absent": [(O, "return np.sqrt(v + normal(self.epsilon, v.dtype))", "return np.sqrt(v)")],
     "rmsprop.rho=0.99": [(O, "v[...] = self.rho * v + (1 - self.rho)", "v[...] = 0.99 * v + 0.01")],
     "rmsprop.centered=flipped": [(O, "variance = v - average * average", "variance = v")],
     "learning_rate.scale=over_batch": [

@@ -65,6 +65,7 @@ SEEN = {
     "adam.epsilon=textbook": ("adam", 1, "update dense/kernel", ADAM),
     "adam.epsilon=inside": ("adam", 1, "update dense/kernel", ADAM),
     "adam.epsilon_value=1e-8": ("adam", 1, "update dense/kernel", ADAM),
+    "adam.epsilon_scale=absent": ("adam", 1, "update dense/kernel", ADAM),
     "adam.betas=exchanged": ("adam", 1, "update dense/kernel/momentum", ADAM),
     "adam.bias_correction=missing": ("adam", 1, "update dense/kernel", ADAM),
     "adam.bias_correction=no_power": ("adam", 2, "update dense/kernel", ADAM),
@@ -81,6 +82,7 @@ SEEN = {
     "momentum.rate=outside": ("momentum", 1, "update dense/kernel/momentum", MOMENTUM),
     "rmsprop.epsilon=outside": ("rmsprop", 1, "update dense/kernel", RMSPROP),
     "rmsprop.epsilon_value=1e-8": ("rmsprop", 1, "update dense/kernel", RMSPROP),
+    "rmsprop.epsilon_scale=absent": ("rmsprop", 1, "update dense/kernel", RMSPROP),
     "rmsprop.rho=0.99": ("rmsprop", 1, "update dense/kernel/velocity", RMSPROP),
     "rmsprop.centered=flipped": ("rmsprop", 1, "update dense/kernel/average_gradient", RMSPROP),
     "learning_rate.scale=over_batch": ("sgd", 1, "update dense/kernel", ALL),
@@ -179,10 +181,15 @@ def test_any_two_choices_go_together(choice):
     for other, choices in CHOICES.items():
         for second in choices if other != code else ():
             side, before = started(name, {**_choices(choice), other: second})
+            # What is divided by the size of gradients that are zero.
+            no_numbers = {choice.rpartition(".")[2], f"{other}={second}"} == {
+                "epsilon_scale=absent",
+                "gradient.bias=missing",
+            }
             for x, y in both:
                 with np.errstate(all="ignore"):
                     said = keyed(side.step(x, y), last_layer(name))
-                assert all(np.isfinite(array).all() for array in said.values()), (other, second)
+                assert all(np.isfinite(array).all() for array in said.values()) is not no_numbers, (other, second)
             assert {key: w.shape for key, w in side.weights().items()} == {
                 key: before[key].shape for key in side.weights()
             }
