@@ -54,8 +54,14 @@ def _changed(optimizer_class, setting, change):
 
 
 def _exact_constants(network):
-    """`momentum` and `beta**t` of the very numbers that were given."""
+    """`momentum` and `beta**t` of the very numbers that were given, `alpha` in float64 whatever the weights are in."""
     network.optimizer.constant = lambda value, dtype: np.dtype(dtype).type(value)
+    if isinstance(network.optimizer, Adam):  # float32 has 1.3e-5 less for 1 - 0.999
+
+        def alpha(previous, t, rate):
+            return t.dtype.type(previous(np.float64(t), np.float64(rate)))
+
+        wrap(network.optimizer, "alpha", alpha)
 
 
 # Adam --------------------------------------------------------------------------------------------------------------

@@ -233,6 +233,18 @@ def test_every_mistake_is_written_out():
     assert {choice.partition("=")[0] for choice, _ in NUMBERED} == numbers
 
 
+def test_in_float32_too_exact_constants_are_those_of_python_floats():
+    """`1 - 0.999**t` in double precision, where the betas of the network that Keras trains are float32's."""
+    of, exact = experiment("adam").optimizer, {"optimizer.constants": "exact"}
+    for one, keras in zip(steps("adam", exact, "float32")[0], steps("adam", {}, "float32")[0], strict=True):
+        rate = np.float32(alpha(of, one.first_step, float))
+        m, v = (one.arrays[Key("update", f"dense/kernel/{slot}")][0] for slot in ("momentum", "velocity"))
+        moved = (m * rate) / (np.sqrt(v) + np.float32(of.epsilon))
+        told = one.arrays[Key("update", "dense/kernel")][0]
+        assert told.tobytes() == (one.before[Key("update", "dense/kernel")] - moved).tobytes()
+        assert told.tobytes() != keras.arrays[Key("update", "dense/kernel")][0].tobytes()
+
+
 # What is held against the network itself ----------------------------------------------------------------------------
 
 
