@@ -265,7 +265,7 @@ def test_labels_say_nothing():
 )
 def test_layers_are_named_as_in_a_fresh_keras_session(keras, names):
     """Named and unnamed ones in any order: the same names, or refused where Keras refuses them."""
-    keras.backend.clear_session()
+    keras.backend.clear_session(free_memory=False)  # names begin again; collecting garbage takes minutes
     try:
         model = keras.Sequential([keras.layers.Dense(2, name=name) for name in names])
     except ValueError as refused:
