@@ -244,9 +244,10 @@ def _hidden_by_epsilon(choices: Set) -> Iterator[Set]:
     """
     for code, power in (("adam.epsilon_scale", 1), ("rmsprop.epsilon_scale", 2)):
         text = dict(choices).get(code, "")
-        if not is_number(f"{code}={text}"):
+        if not is_number(f"{code}={text}") or Fraction(text) <= 0:
             continue
-        k = Fraction(float(1 / Fraction(text)) ** (1 / power)).limit_denominator(_FINE)
+        root = Fraction(text) if power == 1 else Fraction(math.sqrt(Fraction(text)))
+        k = 1 / root.limit_denominator(_FINE) if root > 1 else (1 / root).limit_denominator(_FINE)
         rest = {one for one in choices if one[0] not in {code, "l2.gradient"}}
         of_loss = rest | {("loss.factor", written(k))}
         for beside in (set(), {("loss.reported", written(1 / k))}):

@@ -57,6 +57,8 @@ def compared(optimizer, settings, tells):
         (ADAM, {"beta_1": 0.999, "beta_2": 0.9}, "adam.betas=exchanged"),
         (ADAM, {"beta_1": 0.5, "beta_2": 0.99}, "adam.gradient_share=5 adam.square_share=10"),
         (ADAM, {"epsilon": 1e-3}, "adam.epsilon_scale=10000"),
+        (ADAM, {"epsilon": 1.0}, "adam.epsilon_scale=10000000"),  # one over it is no number of few digits
+        (RMSPROP, {"epsilon": 1.0}, "rmsprop.epsilon_scale=10000000"),
         (ADAM, {"beta_2": 0.99, "epsilon": 1e-5}, "adam.square_share=10 adam.epsilon_scale=100"),
         (ADAM, {"epsilon": 0.0}, "adam.epsilon_scale=absent"),
         (ADAM, {"epsilon": 1e-12}, "adam.epsilon_scale=1/100000"),
