@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 KEPT = 3
 """Of so many fits, the best at first sight, more than the first step is taken."""
 ROUNDS = 32
-"""Times that a fit is repeated from where it led: near the end each doubles the digits, and far from it an epsilon itself."""
+"""Times that a fit is repeated from where it led: near the end each doubles the digits, far from it an epsilon."""
 HALVES = 5
 """Ways that are tried from there: the whole, half of it, a quarter and so on."""
 SAMPLE = 1000
