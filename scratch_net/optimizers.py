@@ -88,7 +88,10 @@ class SGD(Optimizer):
     def __init__(self, learning_rate, momentum=0.0, nesterov=False):
         super().__init__(learning_rate)
         self.momentum, self.nesterov = momentum, nesterov
-        self.slot_names = ("momentum",) if momentum else ()
+
+    @property
+    def slot_names(self):
+        return ("momentum",) if self.momentum else ()
 
     def step(self, w, g, rate, m=None):
         if m is None:

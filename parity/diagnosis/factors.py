@@ -50,6 +50,8 @@ ALIKE = 6
 """So many digits are the same of a number that several tensors ask for."""
 STEP = 2.0**-6
 """Relative change of a factor that tells its slope."""
+SMALL = 2.0**-10
+"""The same of a number that is added."""
 NAMED = {"absent": 0.0, "half": 0.5, "double": 2.0}
 ROUNDING = 1e-9
 """So near to a number that somebody wrote down is that number, in a fit."""
@@ -59,8 +61,14 @@ CHANCE = 1e-4
 """Of all numbers about one in a thousand is that near to a fraction p / q, times 1 / q**2, by chance."""
 NEAR = 1e-3
 """So near to a factor with a name that name is tried."""
-SHARES = {"adam.gradient_share", "adam.square_share", "rmsprop.square_share"}
-"""Factors of what a beta or rho leaves of 1: it lies between 0 and 1, and so does that of half of it."""
+SHARES = {
+    "adam.gradient_share",
+    "adam.square_share",
+    "rmsprop.square_share",
+    "rmsprop.momentum_share",
+    "sgd.momentum_share",
+}
+"""Factors of what a beta, rho or momentum leaves of 1: it lies between 0 and 1, and so does that of half of it."""
 POSITIVE = SHARES | {"adam.epsilon_scale", "rmsprop.epsilon_scale"}
 SAME_SETTINGS = {
     "adam.epsilon_value": {"adam.epsilon_scale"},
@@ -115,7 +123,7 @@ class Fit:
         self.told, self.plain = self._vector(on.told), self._vector(taken)
         self.starts, self.allowed = self._rows(taken, budgets)
         set_by = {of for code, _ in base for of in (code, *SAME_SETTINGS.get(code, ()))}
-        free = [code for code in possible_factors(search.stand_in) if code not in set_by]
+        free = [code for code in possible_factors(search.stand_in, on) if code not in set_by]
         slopes = {code: self._slope(code, {}, self.plain) for code in free}
         self.slopes = {code: slope for code, slope in slopes.items() if slope.any() and np.isfinite(slope).all()}
         self._best: dict[tuple[int, int | None], list[dict[str, float]]] = {}
@@ -148,7 +156,8 @@ class Fit:
 
     def _written(self, factors: dict[str, float], chance: float) -> Set:
         """The set with these numbers as somebody writes what they nearly are: by a name, or in few digits."""
-        return self.base | {(code, self._near(code, factor, chance)) for code, factor in factors.items()}
+        near = {(code, self._near(code, factor, chance)) for code, factor in factors.items()}
+        return self.base | {(code, number) for code, number in near if number != f"{_unchanged(code):g}"}
 
     def _next_to(self, factors: dict[str, float]) -> Iterator[dict[str, str]]:
         """The fractions next to these numbers, which are others in a smooth fit than beside what Keras rounds."""
@@ -181,7 +190,7 @@ class Fit:
             if not numbers:
                 return
             _, moved, code = min(numbers)
-            factors = factors | {code: 1 + moved}
+            factors = factors | {code: _unchanged(code) + moved}
             if not _are_some(factors):
                 return
             yield factors
@@ -216,11 +225,12 @@ class Fit:
             moved, rest = _least_squares([self.slopes[code] for code in codes], self.told - self.plain)
             fits.append((rest, codes, moved))
         fits.sort(key=lambda one: one[0])
-        return [self._repeated(codes, moved) for _, codes, moved in fits[:kept]]
+        repeated = (self._repeated(codes, moved) for _, codes, moved in fits[:kept])
+        return [factors for factors in repeated if _are_some(factors)]  # not where nothing that is added leads nearer
 
     def _repeated(self, codes: Sequence[str], moved: Array) -> dict[str, float]:
         """The fit from where it led, as long as that leads nearer."""
-        factors, taken = np.ones(len(codes)), self.plain
+        factors, taken = np.array([*map(_unchanged, codes)]), self.plain
         for _ in range(ROUNDS):
             if (nearer := self._nearer(codes, factors, moved, taken)) is None:
                 break
@@ -271,10 +281,13 @@ class Fit:
         return self.search.try_set(self.base.union(numbers.items()), self.on).explains
 
     def _slope(self, code: str, factors: dict[str, float], taken: Array) -> Array:
-        """What one more times a factor changes, where there are these: `taken`. A share has to stay below 1."""
-        by = 0.5 if code in SHARES else 2.0
+        """What one more times a factor changes, where there are these: `taken`. A share has to stay below 1.
+
+        What is added is small beside 1.
+        """
+        more = -0.5 if code in SHARES else SMALL if _unchanged(code) == 0 else 1.0
         with np.errstate(invalid="ignore", over="ignore"):
-            return (self._taken(factors | {code: by}) - taken) / (by - 1)
+            return (self._taken(factors | {code: _unchanged(code) + more}) - taken) / more
 
     def _taken(self, factors: dict[str, float]) -> Array:
         smooth = UNROUNDED_CONSTANTS if STEPPED & factors.keys() else {}
@@ -316,13 +329,19 @@ def _scale(array: Array, budget: Array) -> Array:
     return np.where(size > ROUNDED * budget, size, 0)[:, None]
 
 
+def _unchanged(code: str) -> float:
+    """The number that changes nothing: 0 of what Keras has none of."""
+    return 0.0 if convention(code).keras.name == "none" else 1.0
+
+
 def _exact(factors: Mapping[str, float]) -> dict[str, str]:
     return {code: repr(factor) for code, factor in factors.items()}
 
 
 def _are_some(factors: dict[str, float]) -> bool:
     """Whether each is a number that something can be multiplied by; what is 0 times is absent, and that has a name."""
-    return all(is_factor(repr(factor)) and (factor > 0 or code not in POSITIVE) for code, factor in factors.items())
+    positive = {code for code in factors if code in POSITIVE or _unchanged(code) == 0}
+    return all(is_factor(repr(factor)) and (factor > 0 or code not in positive) for code, factor in factors.items())
 
 
 def _least_squares(slopes: Sequence[Array], apart: Array) -> tuple[Array, float]:
@@ -355,4 +374,5 @@ def rounder(number: Fraction) -> list[str]:
 def written(number: Fraction) -> str:
     """As a decimal where that has few digits, and else as a fraction."""
     short = number.denominator > 1 and (number * DENOMINATORS[-1]).denominator == 1
-    return repr(float(number)) if short else str(number)
+    small = abs(number) * DENOMINATORS[-1] < 1 and Fraction(f"{float(number):.2g}") == number
+    return repr(float(number)) if short or small else str(number)

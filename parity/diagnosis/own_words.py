@@ -125,11 +125,12 @@ _SETTINGS = {"mu": "momentum", "beta_1": "beta_1", "beta_2": "beta_2", "rho": "r
 
 
 def _worked_out(written: str, experiment: Experiment) -> str:
-    """What is made of the optimizer's own settings alone, as a number: `1 - 10 * (1 - beta_2)` is 0.99 beside 0.999."""
+    """What is worked out of numbers and the optimizer's own settings: `1 - 10 * (1 - beta_2)` is 0.99 beside 0.999."""
     names = {node.id for node in ast.walk(ast.parse(written)) if isinstance(node, ast.Name)}
     own = {name: getattr(experiment.optimizer, _SETTINGS.get(name, ""), None) for name in names}
     values = {name: Fraction(repr(float(value))) for name, value in own.items() if value is not None}
-    if not names or names != values.keys():
+    worked = bool(names) or isinstance(ast.parse(written, mode="eval").body, ast.BinOp)
+    if names != values.keys() or not worked:
         return written
     # Of fractions, as the network is made: floats have 2.2e-16 for 1 - 10 * (1 - 0.9).
     exact = _Exact().visit(ast.parse(written, mode="eval"))

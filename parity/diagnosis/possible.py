@@ -18,6 +18,8 @@ _LAST = ("softmax", "sigmoid")  # activations that a cross-entropy skips
 # Conventions of which none shows without the first: where the loss is taken from logits nothing is clipped, and a loss
 # from probabilities that are clipped as Keras clips them is the same.
 NEEDED_FIRST = {("loss.input", "probabilities"): "loss.clip"}
+IN_GRADIENTS = {"weight_decay.in_gradient", "weight_decay.kernels_in_gradient"}
+"""Numbers that are sought only where gradients are told: else they are the same as others."""
 
 
 def possible(stand_in: StandIn, evidence: Evidence) -> list[tuple[str, str]]:
@@ -31,10 +33,13 @@ def possible(stand_in: StandIn, evidence: Evidence) -> list[tuple[str, str]]:
     ]
 
 
-def possible_factors(stand_in: StandIn) -> list[str]:
+def possible_factors(stand_in: StandIn, evidence: Evidence) -> list[str]:
     """The conventions of which any number may make a difference by itself."""
     others = _of_others(stand_in.experiment)
-    return [code for code in stand_in.factors if _family(code) not in others]
+    idle = set() if any(key.phase == "gradient" for key in evidence.keys) else set(IN_GRADIENTS)
+    if any(factors(layer.kernel_regularizer).l2 for layer in stand_in.experiment.layers):
+        idle |= {code for code in stand_in.factors if code == "l2.added" or _family(code) == "weight_decay"}
+    return [code for code in stand_in.factors if _family(code) not in others and code not in idle]
 
 
 def _family(code: str) -> str:
@@ -62,7 +67,7 @@ def _of_others(experiment: Experiment) -> set[str]:
     of_optimizers = {
         "Adam": "adam",
         "RMSprop": "rmsprop",
-        "SGD": "momentum" if getattr(optimizer, "momentum", 0) else "",
+        "SGD": "momentum" if getattr(optimizer, "momentum", 0) else "sgd",
     }
     own = {of_optimizers[optimizer.class_name]}
     for layer in experiment.layers:
@@ -70,7 +75,7 @@ def _of_others(experiment: Experiment) -> set[str]:
             of_place = factors(getattr(layer, place))
             own |= {place.removesuffix("_regularizer")} if of_place else set()
             own |= {"l1"} if of_place.l1 else set()
-    return {"adam", "momentum", "rmsprop", "init", "l1", "bias", "activity"} - own
+    return {"adam", "momentum", "sgd", "rmsprop", "init", "l1", "bias", "activity"} - own
 
 
 def _possible(single: tuple[str, str], evidence: Evidence, parameters: int) -> bool:

@@ -53,6 +53,21 @@ def _changed(optimizer_class, setting, change):
     return by
 
 
+def _momentum_of(optimizer_class):
+    """For any F: an optimizer that was given no momentum has one of 1 - F, which leaves F of 1."""
+    rest_times = _rest_times(optimizer_class, "momentum")
+
+    def by(factor):
+        def install(network, optimizer):
+            if not optimizer.momentum:
+                rest_times(factor)(network)
+                optimizer.start(network.weights)
+
+        return _of(optimizer_class)(install)
+
+    return by
+
+
 def _exact_constants(network):
     """`momentum` and `beta**t` of the very numbers that were given, `alpha` in float64 whatever the weights are in."""
     network.optimizer.constant = lambda value, dtype: np.dtype(dtype).type(value)
@@ -268,6 +283,19 @@ def _scale_rate(factor):
     return install
 
 
+def _decaying_rate(decay):
+    """`rate / (1 + decay * t)`, t updates before this one."""
+
+    def install(network):
+        def step(previous, w, g, rate, *slots):
+            previous(w, g, rate * (1 / (1 + decay * network.optimizer.iterations)), *slots)
+
+        network.stacks = False
+        wrap(network.optimizer, "step", step)
+
+    return install
+
+
 def _rate_over_batch(network):
     """`w -= rate / B * g`, B examples in this very batch."""
     size = size_of_batch(network)
@@ -345,6 +373,7 @@ KERAS_CHOICE = {
     "adam.square_share": "as_given",
     "adam.bias_correction": "on",
     "adam.step": "from_one",
+    "sgd.momentum_share": "as_given",
     "momentum.dampening": "none",
     "momentum.nesterov": "as_given",
     "momentum.rate": "inside",
@@ -354,8 +383,10 @@ KERAS_CHOICE = {
     "rmsprop.epsilon_scale": "as_given",
     "rmsprop.rho": "as_given",
     "rmsprop.square_share": "as_given",
+    "rmsprop.momentum_share": "as_given",
     "rmsprop.centered": "as_given",
     "learning_rate.scale": "as_given",
+    "learning_rate.decay": "none",
     "update.layers": "all",
     "update.biases": "all",
     "update.each": "batch",
@@ -375,6 +406,7 @@ CHOICES = {
         "per_tensor_backwards": _step_of_tensor(_backwards),
         "per_tensor_kernels_first": _step_of_tensor(_kernels_first),
     },
+    "sgd.momentum_share": Factors({}, _momentum_of(SGD)),
     "momentum.dampening": {"dampened": _dampened},
     "momentum.nesterov": {"on": _nesterov_on, "off": _nesterov_off, "twice": _nesterov_twice, "lookahead": _lookahead},
     "momentum.rate": {"outside": _rate_outside},
@@ -385,10 +417,12 @@ CHOICES = {
     "rmsprop.epsilon_scale": Factors({"absent": _given(RMSprop, "epsilon", 0.0)}, _times(RMSprop, "epsilon")),
     "rmsprop.rho": {"0.99": _given(RMSprop, "rho", 0.99)},
     "rmsprop.square_share": Factors({}, _rest_times(RMSprop, "rho")),
+    "rmsprop.momentum_share": Factors({}, _momentum_of(RMSprop)),
     "rmsprop.centered": {"flipped": _flipped_centered},
     "learning_rate.scale": Factors(
         {"over_batch": _rate_over_batch, "half": _scale_rate(0.5), "double": _scale_rate(2)}, _scale_rate
     ),
+    "learning_rate.decay": Factors({}, _decaying_rate),
     "update.layers": {
         "not_first": _update_only(lambda network: _weights_of(network.layers[1:])),
         "not_second": _without_layer(1),

@@ -76,6 +76,95 @@ def _gradient_over(count_of):
     return install
 
 
+def _has_l2(regularizer):
+    return any(kind_of(part) is L2 for part in parts_of(regularizer))
+
+
+def _with(part, layers):
+    """These kernels also have the penalty `part`."""
+    for layer in layers:
+        layer.kernel_regularizer = sum_of([*parts_of(layer.kernel_regularizer), part])
+
+
+def _added(factor):
+    """`factor * sum(w**2)` of every kernel, where none has an l2 penalty; nobody rounds it to float32."""
+
+    def install(network):
+        if not any(_has_l2(layer.kernel_regularizer) for layer in network.layers):
+            _with(L2(factor, _exact), network.layers)
+
+    return install
+
+
+def _every_weight(network):
+    return network.weights.keys()
+
+
+def _kernels(network):
+    return {layer.kernel_name for layer in network.layers}
+
+
+def _with_decay(weights, gradients, decayed, factor):
+    """`g + factor * w` of the weights that are decayed, as far as these are they."""
+    names = weights.keys() & gradients.keys() & decayed
+    return {name: g + g.dtype.type(factor) * weights[name] if name in names else g for name, g in gradients.items()}
+
+
+def _decay_in_gradient(chosen):
+    """`g + factor * w` is the gradient, and told as that; the loss knows nothing of it."""
+
+    def by(factor):
+        def install(network):
+            def add_penalties(previous, data, penalty):
+                return _with_decay(network.weights, previous(data, penalty), chosen(network), factor)
+
+            wrap(network, "add_penalties", add_penalties)
+
+        return install
+
+    return Factors({}, by)
+
+
+def _coupled(chosen):
+    """The same on its way into the optimizer's step: what is told of the gradient is without."""
+
+    def by(factor):
+        def install(network):
+            def update(previous, weights, gradients):
+                previous(weights, _with_decay(weights, gradients, chosen(network), factor))
+
+            wrap(network.optimizer, "update", update)
+
+        return install
+
+    return Factors({}, by)
+
+
+def _decoupled(chosen):
+    """`w -= factor * rate * w` of the weights that are decayed, before the optimizer's step."""
+
+    def by(factor):
+        def install(network):
+            def update(previous, weights, gradients):
+                for name in weights.keys() & chosen(network):
+                    w = weights[name]
+                    w -= w.dtype.type(factor * network.optimizer.learning_rate) * w
+                previous(weights, gradients)
+
+            wrap(network.optimizer, "update", update)
+
+        return install
+
+    return Factors({}, by)
+
+
+def _on_every_kernel(network):
+    """Kernels that have no l2 penalty have that of the first one that has."""
+    given = [part for layer in network.layers for part in parts_of(layer.kernel_regularizer) if kind_of(part) is L2]
+    if given:
+        _with(given[0], [layer for layer in network.layers if not _has_l2(layer.kernel_regularizer)])
+
+
 def _without(chosen):
     """No penalty on the kernels of `chosen(layers)`."""
 
@@ -222,6 +311,7 @@ def _any_factor(named, install, places=EVERYWHERE, kinds=(L2,), **others):
 
 
 KERAS_CHOICE = {
+    "l2.added": "none",
     "l2.constant": "float32",
     "l1.constant": "float32",
     "bias.penalty": "as_given",
@@ -239,9 +329,16 @@ KERAS_CHOICE = {
     "l1.gradient": "as_loss",
     "activity.gradient": "as_loss",
     "l2.decay": "coupled",
+    "weight_decay.in_gradient": "none",
+    "weight_decay.kernels_in_gradient": "none",
+    "weight_decay.coupled": "none",
+    "weight_decay.kernels_coupled": "none",
+    "weight_decay.decoupled": "none",
+    "weight_decay.kernels_decoupled": "none",
     "activity.batch": "mean",
 }
 CHOICES = {
+    "l2.added": Factors({}, _added),
     "l2.constant": {"exact": _exact_constant(lambda r: L2(r.l2, _exact), L2)},
     "l1.constant": {"exact": _exact_constant(lambda r: L1(r.l1, _exact), L1)},
     "bias.penalty": {
@@ -257,6 +354,7 @@ CHOICES = {
         "not_last": _without(lambda layers: layers[-1:]),
         "only_first": _without(lambda layers: layers[1:]),
         "only_last": _without(lambda layers: layers[:-1]),
+        "all": _on_every_kernel,
     },
     "l2.bias": {"included": _biases_with(lambda r: r), "in_gradient": _biases_in_gradient},
     "l2.reported": _any_factor({"absent": Absent, "half": _times(0.5)}, _told),
@@ -275,5 +373,11 @@ CHOICES = {
     "l1.gradient": {"absent": _in_gradient(Absent, kinds=(L1,))},
     "activity.gradient": {"absent": _in_gradient(Absent, OUTPUTS, ANY)},
     "l2.decay": {"decoupled": _decay(lambda rate: rate), "unscaled": _decay(lambda _: 1)},
+    "weight_decay.in_gradient": _decay_in_gradient(_every_weight),
+    "weight_decay.kernels_in_gradient": _decay_in_gradient(_kernels),
+    "weight_decay.coupled": _coupled(_every_weight),
+    "weight_decay.kernels_coupled": _coupled(_kernels),
+    "weight_decay.decoupled": _decoupled(_every_weight),
+    "weight_decay.kernels_decoupled": _decoupled(_kernels),
     "activity.batch": {"sum": _sum_over_batch},
 }

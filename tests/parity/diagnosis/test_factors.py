@@ -29,6 +29,8 @@ OPTIMIZERS = {
     "rmsprop": {"optimizer": {"class_name": "RMSprop", "learning_rate": 0.01}},
 }
 OTHERS = {"share": {"-1": "5", "31.4": "3.5"}, "scale": {"-1": "3"}}  # betas lie between 0 and 1, epsilons above 0
+OTHERS["momentum_share"] = {"-1": "0.1", "31.4": "0.5"}
+OF_NONE = {"-1": "0.003", "31.4": "5e-05"}  # what Keras has none of is above 0
 
 
 def test_any_number_is_what_the_catalogue_says_may_be():
@@ -43,14 +45,17 @@ def said(level, planted, **settings):
 @pytest.mark.parametrize(("level", "number"), list(zip(LEVELS, ["0.7", "-1", "1/7", "31.4"], strict=True)))
 @pytest.mark.parametrize("code", load_side("scratch").side.factors())
 def test_it_is_named_where_it_shows(code, level, number):
+    family, _, what = code.partition(".")
     layers = [
         {"units": 9, "activation": "tanh", **PENALTIES.get(code, L2)},
         {"units": 3, "activation": "softmax", **L2},
     ]
+    where = NO_PENALTY if code == "l2.added" or family == "weight_decay" else {"layers": layers}
     shows = level != "weights" or not code.endswith(".reported")  # what is told of a loss
-    number = OTHERS.get(code.rpartition("_")[2], {}).get(number, number)
-    of_optimizer = OPTIMIZERS.get(code.partition(".")[0], {})
-    assert ({code: number} in said(level, {code: number}, layers=layers, **of_optimizer)) is shows
+    shows = shows and (level in LEVELS[:2] or not code.endswith("in_gradient"))  # or of a gradient
+    named_alike = OTHERS.get(what, OTHERS.get(what.rpartition("_")[2], {}))
+    number = (OF_NONE if catalogue()[code].keras.name == "none" else named_alike).get(number, number)
+    assert ({code: number} in said(level, {code: number}, **where, **OPTIMIZERS.get(family, {}))) is shows
 
 
 @pytest.mark.parametrize("optimizer", [{}, ADAM], ids=["sgd", "adam"])

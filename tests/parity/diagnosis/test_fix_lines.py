@@ -336,6 +336,16 @@ def of_outputs(of=L2, **lines):
     return settings | {"layers": [first | {"activity_regularizer": of.regularizer}, last]}, own
 
 
+DECAYED = "dW = x.T @ dz + weight_decay * W", "db = dz.sum(axis=0) + weight_decay * b"
+
+
+def of_nothing(**lines):
+    """No penalty, and a network that has one all the same."""
+    settings, own = PLAIN
+    first, last = settings["layers"]
+    return settings | {"layers": [first | {"kernel_regularizer": None}, last]}, own | lines
+
+
 # What is left of a penalty in two lines, of which the second is to be followed.
 TOLD_ALONE = {"output_penalty": "{told}", "of_output_penalty": "{gradient}"}
 TOLD_LATER = {
@@ -427,6 +437,23 @@ MISTAKES = [
             ("not_last", "(0, 1)"),
             ("only_first", "(0,)"),
             ("only_last", "(2,)"),
+        )
+    ),
+    (
+        "l2.added=0.0078125",
+        of_nothing(kernel="dW = x.T @ dz + 2 * lam * W; loss = loss + lam * np.sum(W**2)"),
+        "lam",
+        "lam = 2**-7",
+    ),
+    *(
+        (f"weight_decay.{code}=0.0078125", of_nothing(**lines), "constants", "weight_decay = 2**-7")
+        for code, lines in (
+            ("kernels_in_gradient", {"kernel": DECAYED[0]}),
+            ("in_gradient", {"kernel": DECAYED[0], "bias": DECAYED[1]}),
+            ("coupled", {"before_update": "g = g + weight_decay * w"}),
+            ("kernels_coupled", {"before_update": "g = g + weight_decay * w * (w.ndim > 1)"}),
+            ("decoupled", {"before_update": "w = w - lr * weight_decay * w"}),
+            ("kernels_decoupled", {"before_update": "w = w - lr * weight_decay * w * (w.ndim > 1)"}),
         )
     ),
     ("l1.penalty=half", in_one(L1), "penalty", "penalty = lam / 2 * np.sum(abs(W)); dW = dW + lam / 2 * np.sign(W)"),
@@ -570,6 +597,13 @@ MISTAKES = [
     ("precision.inputs=float32", PLAIN, "inputs", "x = x.astype(np.float32)"),
     ("learning_rate.scale=over_batch", PLAIN, "update", "w -= lr / B * g"),
     ("learning_rate.scale=3", PLAIN, "update", "w = w - 3 * lr * g"),
+    (
+        "learning_rate.decay=0.5",
+        (PLAIN[0], PLAIN[1] | {"update": "w = w - lr / (1 + decay * (t - 1)) * g"}),
+        "constants",
+        "decay = 0.5",
+    ),
+    ("sgd.momentum_share=0.5", PLAIN, "update", "m = 0.5 * m - lr * g; w += m"),
     ("momentum.factor=ignored", under(sgd(), MOMENTUM), "update", "w -= lr * g"),
     ("momentum.factor=ignored", under(sgd(nesterov=True), NESTEROV), "update", "w -= lr * g"),
     ("momentum.factor=5/9", under(sgd(), MOMENTUM), "update", "m = 0.5 * m - lr * g; w = w + m"),
@@ -644,9 +678,20 @@ def test_who_follows_the_line_trains_like_keras(tmp_path, choice, right, slot, m
 
 # For Keras ----------------------------------------------------------------------------------------------------------
 
-IN_KERAS = ("l2.", "l1.", "bias.", "activity.", "loss.reported=softmax_twice", "loss.reported=all_pairs")
+IN_KERAS = (
+    "l2.",
+    "l1.",
+    "bias.",
+    "activity.",
+    "weight_decay.",
+    "learning_rate.decay",
+    "sgd.",
+    "loss.reported=softmax_twice",
+    "loss.reported=all_pairs",
+)
 TOLD_TO_KERAS = [mistake for mistake in MISTAKES if mistake[0].startswith(IN_KERAS)]
 LEFT_OUT = {"not_first": {0}, "not_second": {1}, "not_last": {2}, "only_first": {1, 2}, "only_last": {0, 1}}
+OF_EVERY_LAYER = ("l2.added", "weight_decay.")
 NUMBERS = {"C": 3, "lam": 0.02, "N": 20, "batch_size": 6, "lr": 0.1, "np": np}
 ROUNDING = {"float32": 16 * 2**-24, "float64": 16 * 2**-53}  # of three steps; weights are below 2
 
@@ -662,10 +707,13 @@ def as_told(choice, experiment, precision, keras, line=None):
     names = NUMBERS | {"keras": keras, "model": model}
     exec(line or for_keras(choice, experiment), names)  # noqa: S102  # a line of the catalogue, run as it is to be copied
     for index, layer in enumerate(model.layers):
-        if index in LEFT_OUT.get(choice.partition("=")[2], {index}) and layer.kernel.regularizer:
+        every = choice.startswith(OF_EVERY_LAYER)
+        if every or (index in LEFT_OUT.get(choice.partition("=")[2], {index}) and layer.kernel.regularizer):
             for weight in (layer.kernel, layer.bias):
                 weight.regularizer = names.get(f"{weight.name}_regularizer", weight.regularizer)
             layer.activity_regularizer = names.get("activity_regularizer", layer.activity_regularizer)
+    if "optimizer" in names:
+        model.compile(optimizer=names["optimizer"], loss=model.loss)
     if "loss" in names:
         model.compile(optimizer=model.optimizer, loss=names["loss"])
     if "loss_weights" in names:
@@ -679,10 +727,11 @@ def test_keras_once_told_trains_like_the_mistake(choice, right, slot, mistake, p
     settings, lines = right
     experiment = validate(settings)
     model = as_told(choice, experiment, precision, keras)
-    trains_alike(model, experiment, lines | {slot: mistake}, precision)
+    rounding = ROUNDING["float32" if "schedules" in for_keras(choice, experiment) else precision]
+    trains_alike(model, experiment, lines | {slot: mistake}, precision, rounding)
 
 
-def trains_alike(model, experiment, lines, precision):
+def trains_alike(model, experiment, lines, precision, rounding):
     """Three steps of the model and of a network with these lines."""
     exec(network(**lines), names := {})  # noqa: S102  # a network of this file's
     (side := names["Net"]()).start(experiment, {name: one.numpy() for name, one in named_weights(model).items()})
@@ -691,7 +740,7 @@ def trains_alike(model, experiment, lines, precision):
         x, y = data.x[start : start + 6], data.y[start : start + 6]
         told = side.step(x, y)["loss"]
         model.reset_metrics()
-        near = {"rtol": 0, "atol": ROUNDING[precision]}
+        near = {"rtol": 0, "atol": rounding}
         np.testing.assert_allclose(np.asarray(model.train_on_batch(x, y)), told, **near)
         for name, weight in named_weights(model).items():
             np.testing.assert_allclose(weight.numpy(), side.weights()[name], **near)
@@ -727,7 +776,7 @@ def test_of_several_causes_each_line_does_for_all(choices, right, slot, mistake,
         assert all(other in said[choice].partition("  # ")[2] for other in choices if other != choice)
     (line,) = {one.partition("  # ")[0] for one in said.values()}
     model = as_told(choices[0], experiment, precision, keras, line)
-    trains_alike(model, experiment, lines | {slot: mistake}, precision)
+    trains_alike(model, experiment, lines | {slot: mistake}, precision, ROUNDING[precision])
 
 
 def test_lines_that_set_the_same_argument_otherwise_say_so():

@@ -106,6 +106,20 @@ def test_a_line_stays_a_line_of_python_and_names_no_loss_or_optimizer_but_the_ex
                 ("adam.epsilon_scale", "100", "Adam", "Adam(learning_rate=lr, epsilon=1e-05)"),
                 ("adam.gradient_share", "10", "Adam", "Adam(learning_rate=lr, beta_1=0.0)"),
                 ("rmsprop.square_share", "0.5", "RMSprop", "RMSprop(learning_rate=lr, rho=0.95)"),
+                ("rmsprop.momentum_share", "0.1", "RMSprop", "RMSprop(learning_rate=lr, momentum=0.9)"),
+                ("sgd.momentum_share", "0.1", "SGD", "SGD(learning_rate=lr, momentum=0.9)"),
+                (
+                    "weight_decay.decoupled",
+                    "0.004",
+                    {"class_name": "Adam", "beta_1": 0.8},
+                    "Adam(learning_rate=lr, weight_decay=0.004, beta_1=0.8)",
+                ),
+                (
+                    "learning_rate.decay",
+                    "0.001",
+                    {"class_name": "SGD", "momentum": 0.9},
+                    "SGD(learning_rate=keras.optimizers.schedules.InverseTimeDecay(lr, 1, 0.001), momentum=0.9)",
+                ),
                 (
                     "momentum.factor",
                     "5/9",

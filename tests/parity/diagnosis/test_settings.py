@@ -61,8 +61,8 @@ def compared(optimizer, settings, tells):
         (RMSPROP, {"epsilon": 1.0}, "rmsprop.epsilon_scale=10000000"),
         (ADAM, {"beta_2": 0.99, "epsilon": 1e-5}, "adam.square_share=10 adam.epsilon_scale=100"),
         (ADAM, {"epsilon": 0.0}, "adam.epsilon_scale=absent"),
-        (ADAM, {"epsilon": 1e-12}, "adam.epsilon_scale=1/100000"),
-        (ADAM | {"epsilon": 1e-2}, {"epsilon": 1e-6}, "adam.epsilon_scale=1/10000"),
+        (ADAM, {"epsilon": 1e-12}, "adam.epsilon_scale=1e-05"),
+        (ADAM | {"epsilon": 1e-2}, {"epsilon": 1e-6}, "adam.epsilon_scale=0.0001"),
         (ADAM | {"beta_1": 0.0}, {"beta_1": 0.9}, "adam.gradient_share=0.1"),
         (
             ADAM | {"beta_1": 0.0, "beta_2": 0.9},
@@ -82,6 +82,82 @@ def test_another_setting_is_named(optimizer, settings, causes, tells):
     result = compared(optimizer, settings, tells)
     assert result.verdict is Verdict.DIVERGED
     assert {str(cause) for cause in result.causes} == set(causes.split())
+
+
+PLAIN = {"class_name": "SGD", "learning_rate": 0.1}
+NO_PENALTY = [{**layer, "kernel_regularizer": None} for layer in TABLE["layers"]]
+L2 = {"kernel_regularizer": {"class_name": "L2", "l2": 0.01}}
+
+
+class OfAnother:
+    """A network by hand that was made for another experiment: it has settings of which this one has none."""
+
+    def __init__(self, experiment, choices, tells):
+        self.experiment, self.network, self.tells = experiment, ScratchSide(choices), tells
+
+    def start(self, _, weights):
+        self.network.start(self.experiment, weights)
+
+    def step(self, x, y):
+        return {word: value for word, value in self.network.step(x, y).items() if word in self.tells}
+
+    def weights(self):
+        return self.network.weights()
+
+
+@pytest.mark.parametrize("tells", [EVERYTHING, ("loss",), ()], ids=["everything", "loss and weights", "weights"])
+@pytest.mark.parametrize(
+    ("table", "changes", "choices", "causes"),
+    [
+        ({"optimizer": PLAIN}, {"optimizer": PLAIN | {"momentum": 0.9}}, {}, "sgd.momentum_share=0.1"),
+        ({"optimizer": RMSPROP}, {"optimizer": RMSPROP | {"momentum": 0.8}}, {}, "rmsprop.momentum_share=0.2"),
+        ({}, {}, {"learning_rate.decay": "0.001"}, "learning_rate.decay=0.001"),
+        ({"optimizer": ADAM}, {}, {"learning_rate.decay": "5e-7"}, "learning_rate.decay=5e-07"),
+        ({"layers": NO_PENALTY}, {}, {"l2.added": "0.0005"}, "l2.added=0.0005"),
+        (
+            {"layers": [NO_PENALTY[0], *(layer | L2 for layer in NO_PENALTY[1:])]},
+            {"layers": [layer | L2 for layer in NO_PENALTY]},
+            {},
+            "l2.layers=all",
+        ),
+        *(
+            ({"layers": NO_PENALTY, "optimizer": optimizer}, {}, {f"weight_decay.{code}": "0.0005"}, "")
+            for code, optimizer in (
+                ("coupled", SGD),
+                ("kernels_coupled", SGD),
+                ("coupled", ADAM),
+                ("kernels_coupled", RMSPROP),
+                ("decoupled", ADAM),
+                ("kernels_decoupled", ADAM),
+            )
+        ),
+        (
+            {"layers": NO_PENALTY, "optimizer": PLAIN},
+            {"optimizer": PLAIN | {"momentum": 0.9}},
+            {"weight_decay.coupled": "0.0005"},
+            "sgd.momentum_share=0.1 weight_decay.coupled=0.0005",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_the_experiment_has_none_of_is_named(table, changes, choices, causes, tells):
+    experiments = [validate({**TABLE, **table, **more, "steps": 12, "precision": "float64"}) for more in ({}, changes)]
+    result = diff(experiments[0], reference="scratch", candidate=lambda: OfAnother(experiments[1], choices, tells))
+    assert result.verdict is Verdict.DIVERGED
+    expected = set(causes.split()) or {"=".join(one) for one in choices.items()}
+    if "l2.added" in choices and not tells:  # a penalty of the loss is told by its loss
+        (cause,) = result.causes
+        assert {str(cause), *cause.alternatives} >= expected
+    else:
+        assert {str(cause) for cause in result.causes} == expected
+
+
+@pytest.mark.parametrize("kernels", ["", "kernels_"])
+def test_a_decay_that_is_told_in_the_gradient_is_told_there(kernels):
+    experiment = validate({**TABLE, "layers": NO_PENALTY, "optimizer": ADAM, "precision": "float64"})
+    choices = {f"weight_decay.{kernels}in_gradient": "0.01"}
+    result = diff(experiment, reference="scratch", candidate=lambda: OfAnother(experiment, choices, EVERYTHING))
+    assert [str(cause) for cause in result.causes] == [f"weight_decay.{kernels}in_gradient=0.01"]
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ _LOOP = "            for name, w in weights.items():\n                self._take
 EACH: Edit = (O, "if together is not None and", "if False and")  # each weight by itself
 _PENALTIES = "        for layer in self.layers:\n            for name, r in layer.regularizers.items()"
 _PENALTY_GRADIENTS = "r.gradient(layer.weights[name]) for layer in self.layers for name"
+_EVERY_KERNEL = "for layer in layers:\n            layer.kernel_regularizer = layer.kernel_regularizer or layers[0].kernel_regularizer or layers[-1].kernel_regularizer"
 _FORWARD = "self.a = self.activation.forward(self.z)"
 _BACK = "product(dz, self.kernel.mT,"
 _BIAS = "product(ones(dz.shape[-2], dz.dtype), dz, bias_gradient)"
@@ -264,6 +265,9 @@ CONVENTIONS: dict[str, list[Edit]] = {
     "l2.layers=not_first": of_layers("self.layers[1:]"),
     "l2.layers=not_second": of_layers("(*self.layers[:1], *self.layers[1:-1][1:], *self.layers[-1:])"),
     "l2.layers=not_last": of_layers("self.layers[:-1]"),
+    "l2.layers=all": [
+        (N, "self.stacks = True", f"{_EVERY_KERNEL}\n        self.stacks = True"),
+    ],
     "l2.layers=only_first": of_layers("self.layers[:1]"),
     "l2.layers=only_last": of_layers("self.layers[-1:]"),
     "l1.constant=exact": [
@@ -471,6 +475,42 @@ NUMBERS: dict[str, list[Edit]] = {
     "l2.gradient=-1": [(N, _PENALTY_GRADIENTS, f"-{_PENALTY_GRADIENTS}")],
     "momentum.factor=1.01": [
         (O, "mu = self.constant(self.momentum, w.dtype)", "mu = self.constant(1.01 * self.momentum, w.dtype)")
+    ],
+    "sgd.momentum_share=0.1": [
+        (
+            O,
+            "self.momentum, self.nesterov = momentum, nesterov",
+            "self.momentum, self.nesterov = momentum or 0.9, nesterov",
+        )
+    ],
+    "rmsprop.momentum_share=0.1": [
+        (
+            O,
+            "self.rho, self.momentum, self.epsilon, self.centered = rho, momentum,",
+            "self.rho, self.momentum, self.epsilon, self.centered = rho, 0.9,",
+        )
+    ],
+    "learning_rate.decay=0.01": [
+        (
+            O,
+            "np.array(self.learning_rate, w.dtype)",
+            "np.array(self.learning_rate / (1 + 0.01 * self.iterations), w.dtype)",
+        ),
+        ALONE,
+    ],
+    "weight_decay.coupled=0.001": update(
+        _WHOLE.replace("gradients.whole", "{k: g + 0.001 * self.weights[k] for k, g in gradients.whole.items()}")
+    ),
+    "weight_decay.decoupled=0.01": update(_AFTER.format(_WHOLE, "w -= 0.01 * self.optimizer.learning_rate * w")),
+    "l2.added=0.001": [
+        (N, "self.optimizer, self.metrics = layers,", "self.optimizer, self.metrics = penalized(layers),"),
+        (
+            N,
+            "@dataclass\nclass Loss:",
+            "def penalized(layers):\n    from scratch_net.regularizers import L2\n    for layer in layers:\n"
+            "        layer.kernel_regularizer = layer.kernel_regularizer or L2(0.001)\n    return layers\n\n\n"
+            "@dataclass\nclass Loss:",
+        ),
     ],
     "adam.gradient_share=0.5": [
         (O, "(g - m) * (1 - self.beta_1)", "(g - m) * 0.05"),

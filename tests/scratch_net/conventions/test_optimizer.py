@@ -164,7 +164,29 @@ WRONG = {
     ("learning_rate.scale=double", "adam"): changed(adam, rate=lambda o, t, k: 2 * alpha(o, t)),
 }
 
+
+def with_momentum(w, g, s, o, t, k):
+    """A momentum of 0.9, which the experiment's optimizer has not."""
+    plain, mu = (sgd, single(0.9)) if isinstance(o, SGD) else (rmsprop, 0.9)
+    sign = 1 if isinstance(o, SGD) else -1  # RMSprop's is taken from the weight
+    s["momentum"] = mu * s.get("momentum", 0) + sign * plain(w, g, s, o, t, k)
+    return sign * s["momentum"]
+
+
+def slower(optimizer):
+    """At a rate that decays."""
+    return lambda w, g, s, o, t, k: optimizer(
+        w, g, s, o.model_copy(update={"learning_rate": o.learning_rate / (1 + 0.25 * (t - 1))}), t, k
+    )
+
+
 NUMBERED = {
+    ("sgd.momentum_share=0.1", "relu"): with_momentum,
+    ("rmsprop.momentum_share=0.1", "rmsprop"): with_momentum,
+    ("learning_rate.decay=0.25", "relu"): slower(sgd),
+    ("learning_rate.decay=0.25", "momentum"): slower(momentum),
+    ("learning_rate.decay=0.25", "adam"): slower(adam),
+    ("learning_rate.decay=0.25", "centered"): slower(rmsprop),
     ("adam.epsilon_scale=100", "adam"): given(adam, lambda o: {"epsilon": 100 * o.epsilon}),
     ("adam.gradient_share=0.5", "adam"): given(adam, lambda o: {"beta_1": 1 - 0.5 * (1 - o.beta_1)}),
     ("adam.square_share=10", "amsgrad"): given(adam, lambda o: {"beta_2": 1 - 10 * (1 - o.beta_2)}),
@@ -213,6 +235,7 @@ def test_a_mistake_is_the_mistake_as_written(choice, name):
 def test_a_number_is_nothing_where_its_setting_is_not(choice, name):
     others = {one for one, _ in KERAS.items()} - {of for one, of in NUMBERED if one == choice}
     family = {"adam": {"adam", "amsgrad"}, "momentum": {"momentum", "nesterov"}, "rmsprop": {"rmsprop", "centered"}}
+    family |= {"sgd": {"relu"}, "learning_rate": set(KERAS)}
     for other in others - family[choice.partition(".")[0]]:
         _compare(dict([choice.split("=")]), other, KERAS[other])
 

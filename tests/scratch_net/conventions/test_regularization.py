@@ -6,12 +6,16 @@ import numpy as np
 import pytest
 
 from parity.protocol import Key
-from scratch_net.conventions.regularization import CHOICES
+from scratch_net.conventions import apply
+from scratch_net.conventions.factors import Factors
+from scratch_net.conventions.regularization import CHOICES, KERAS_CHOICE
 from scratch_net.losses import MeanSquaredError
 from scratch_net.optimizers import SGD, Adam
 from scratch_net.regularizers import L1, L1L2, L2
 from tests.scratch_net.conventions.by_hand import (
+    NAMES,
     RATE,
+    TRAINING,
     B,
     N,
     assert_equal_but_for_rounding,
@@ -65,6 +69,7 @@ FORMULAS = {
     ("l2.layers", "not_last"): (lambda: hand(names=("W1",)), Key("loss", "dense_1/kernel", "penalty")),
     ("l2.layers", "only_first"): (lambda: hand(names=("W1",)), Key("loss", "dense_1/kernel", "penalty")),
     ("l2.layers", "only_last"): (lambda: hand(names=("W2",)), Key("loss", "dense/kernel", "penalty")),
+    ("l2.layers", "all"): (hand, None),  # all are penalized: see below for one that is not
     ("l2.bias", "in_gradient"): (
         lambda: hand(names=KERNELS + BIASES, told_lam={"b1": 0.0, "b2": 0.0}),
         Key("gradient", "dense_1/bias", "whole"),
@@ -105,6 +110,12 @@ def hand_of_outputs(lam=LAM, told_lam=None):
     return found | {key: penalty, "loss loss": found["loss loss (data)"] + penalty}
 
 
+def without_gradient(share, names):
+    """A network without penalties whose weights lose a share of themselves beside the step."""
+    w = weights()
+    return by_hand(w, X, Y, squared_error, decay={name: share * w[name] for name in names})
+
+
 # The same of an l1 of kernels, of an l2 that biases have of their own, and of an l2 of the hidden outputs.
 OF_L1 = {
     ("l1.penalty", "half"): lambda: hand_l1(LAM / 2),
@@ -126,12 +137,75 @@ OF_OUTPUTS = {
     ("activity.gradient", "absent"): lambda: hand_of_outputs(0.0, LAM),
     ("activity.reported", "absent"): lambda: hand_of_outputs(LAM, 0.0),
 }
+# What number there is -> a network without any penalty that has one all the same.
+OF_NOTHING = {
+    "l2.added": hand,
+    **{
+        f"weight_decay.{kernels}{place}": lambda of=of, names=names: of(names)
+        for kernels, names in (("", KERNELS + BIASES), ("kernels_", KERNELS))
+        for place, of in (
+            ("in_gradient", lambda names: hand(LAM / 2, 0.0, names=names)),
+            ("coupled", lambda names: without_gradient(RATE * LAM, names)),
+            ("decoupled", lambda names: without_gradient(RATE * LAM, names)),
+        )
+    },
+}
 ROUNDED = 1e-15  # of numbers of size one: what rounding may differ by, and no choice here does
 
 
 def test_every_choice_is_here():
     table = [*FORMULAS, *OF_L1, *OF_BIASES, *OF_OUTPUTS]
     assert sorted(table) == sorted((code, choice) for code, choices in CHOICES.items() for choice in choices)
+
+
+def test_every_number_that_is_added_is_here():
+    assert set(OF_NOTHING) == {
+        code for code, choices in CHOICES.items() if isinstance(choices, Factors) and KERAS_CHOICE[code] == "none"
+    }
+
+
+@pytest.mark.parametrize("code", OF_NOTHING)
+@pytest.mark.parametrize("l1", [False, True], ids=["no penalty", "an l1"])
+def test_what_is_added_to_nothing(code, l1):
+    """Beside an l1, what it adds is there as well."""
+    kernel = (lambda: L1(0.25)) if l1 else None
+    plain, said = (told(made(MeanSquaredError(), choices, kernel=kernel), X, Y) for choices in ({}, {code: f"{LAM}"}))
+    expected, nothing = OF_NOTHING[code](), hand(0.0, names=())
+    for key in ("loss loss", *(f"{phase} {of}" for phase in ("gradient", "update") for of in NAMES.values())):
+        np.testing.assert_allclose(said[key], plain[key] + expected[key] - nothing[key], rtol=0, atol=ROUNDED * 10)
+
+
+@pytest.mark.parametrize("kernels", ["", "kernels_"])
+def test_a_coupled_decay_goes_through_the_slots_and_a_decoupled_does_not(kernels):
+    """Coupled, the weights are those of a gradient that has it; decoupled, they lose it beside a step of Adam's."""
+    steps = {
+        place: told(made(MeanSquaredError(), {f"weight_decay.{kernels}{place}": "0.5"}, optimizer=Adam(RATE)), X, Y)
+        for place in ("in_gradient", "coupled", "decoupled")
+    }
+    plain, w = told(made(MeanSquaredError(), {}, optimizer=Adam(RATE)), X, Y), weights()
+    for name, key in NAMES.items():
+        assert np.array_equal(steps["coupled"][f"update {key}"], steps["in_gradient"][f"update {key}"])
+        assert np.array_equal(steps["coupled"][f"gradient {key}"], plain[f"gradient {key}"])
+        lost = RATE * 0.5 * w[name] if name in KERNELS or not kernels else 0
+        np.testing.assert_allclose(
+            steps["decoupled"][f"update {key}"], plain[f"update {key}"] - lost, rtol=0, atol=ROUNDED
+        )
+
+
+def test_an_l2_that_is_there_is_not_added_to():
+    ours, theirs = (told(made(MeanSquaredError(), c, kernel=lambda: L2(LAM)), X, Y) for c in ({}, {"l2.added": "1"}))
+    assert changed(ours, theirs) == []
+
+
+def test_kernels_without_a_penalty_get_that_of_the_first_that_has_one():
+    def one(choices):
+        network = made(MeanSquaredError(), {}, kernel=lambda: L2(LAM))
+        network.layers[0].kernel_regularizer = None
+        return told(apply(network, choices, TRAINING), X, Y)
+
+    every = told(made(MeanSquaredError(), {}, kernel=lambda: L2(LAM)), X, Y)
+    assert changed(one({"l2.layers": "all"}), every) == []
+    assert "loss dense/kernel (penalty)" not in one({})
 
 
 @pytest.mark.parametrize("choice", FORMULAS, ids="=".join)
