@@ -132,9 +132,9 @@ class LocalBudget:
         An operand that is taken for zero loses `tiny` times the other one, a product at most `tiny`.
         """
         n, lost = a.shape[-1] + (added is not None), 2 * self.tiny
-        share, ones = 2 * gamma(n, self.u), np.ones((1, a.shape[-1]), a.dtype)
+        share, loses = 2 * gamma(n, self.u), np.full((1, a.shape[-1]), lost, a.dtype)
         # Sums as products: NumPy adds up along the first axis of many small matrices several times slower than BLAS.
-        of_b = lost * (n + ones @ b)
+        of_b = lost * n + loses @ b  # not `lost * sum(b)`, which may overflow where no product does
         if a.shape[-2] > a.shape[-1]:  # to take a factor into b, and what a loses, spares two passes over the result
             b = share * b
             b += lost
@@ -142,7 +142,7 @@ class LocalBudget:
         else:
             found = a @ b
             found *= share
-            found += lost * (a @ ones.mT)
+            found += a @ loses.mT
         if added is not None:
             found += share * added
         found += of_b
@@ -174,7 +174,17 @@ class LocalBudget:
             np.abs(of("loss", tensor, "penalty")),
             of.elements("forward" if tensor.endswith("/output") else "update", tensor),
         )
-        return np.asarray(2 * (gamma(n, self.u) + 6 * self.u) * size + 2 * (n + 6) * self.tiny)
+        lost = self._lost_by(self._regularizer_of(tensor))
+        return np.asarray(2 * (gamma(n, self.u) + 6 * self.u) * size + 2 * (n + 6) * lost)
+
+    def _regularizer_of(self, tensor: str) -> Any:
+        layer, _, place = tensor.partition("/")
+        return getattr(self.layers[layer], f"{'activity' if place == 'output' else place}_regularizer")
+
+    def _lost_by(self, regularizer: Any) -> float:
+        """What is taken for zero before it is multiplied by a factor of the regularizer's, or after that."""
+        l1, l2 = getattr(regularizer, "l1", 0.0), getattr(regularizer, "l2", 0.0)
+        return self.tiny * max(1.0, l1, 2 * l2)
 
     def penalized(self) -> list[str]:
         """What penalties fall on."""
@@ -246,7 +256,7 @@ class LocalBudget:
     def _weight_penalty_gradient(self, tensor: str, regularizer: Any, of: Operands) -> Array:
         found = self._regularizer_gradient(regularizer, of.size_before(tensor))
         found *= 2 * 3 * self.u
-        found += 6 * self.tiny
+        found += 6 * self._lost_by(regularizer)
         return found
 
     def _output_gradient(self, name: str, of: Operands) -> Array:
@@ -260,7 +270,7 @@ class LocalBudget:
         if (regularizer := self.layers[name].activity_regularizer) is not None:
             a = of.size("forward", f"{name}/output")
             budget = budget + 2 * 5 * self.u * self._regularizer_gradient(regularizer, a) / a.shape[1]
-            budget = budget + 2 * self.u * np.abs(of("gradient", f"{name}/output")) + 10 * self.tiny
+            budget = budget + 2 * self.u * np.abs(of("gradient", f"{name}/output")) + 10 * self._lost_by(regularizer)
         return budget
 
     def _delta(self, name: str, of: Operands) -> Array | float:
@@ -306,17 +316,28 @@ class LocalBudget:
         if config.class_name != "RMSprop" or slot in {"velocity", "average_gradient"}:
             return exact
         name = f"{key.layer}/{weight}"
-        denominator = largest = of("update", f"{name}/velocity") + config.epsilon
-        if config.centered:
-            denominator = denominator - of("update", f"{name}/average_gradient") ** 2
-        denominator = np.maximum(denominator, self.tiny)
-        increment = np.abs(config.learning_rate * of("gradient", name)) / np.sqrt(denominator)
+        denominator, off = self.denominator(name, of)
+        dividend = np.abs(config.learning_rate * of("gradient", name))
+        increment = dividend / np.sqrt(np.maximum(denominator, self.tiny))
         error = 2 * (3 + RSQRT_ROUNDOFFS) * self.u * increment
-        if config.centered:  # v - a**2 + epsilon in any order: partial sums as large as v + epsilon
-            error = error + 2 * self.u * (largest + denominator) / denominator * increment / 2  # half: of the root
+        largest = 2 * dividend / self.tiny**0.5  # of what is finite; the rest has no bound, see `overflow`
+        error = error + np.where(off < 1, ((1 - off) ** -0.5 - (1 + off) ** -0.5) * increment, largest)
         if config.momentum:
             error = error + 2 * self.u * np.abs(of("update", f"{name}/momentum"))
         return np.asarray(exact + (error if slot else error + 2 * self.u * np.abs(of("update", name))))
+
+    def denominator(self, weight: str, of: Operands) -> tuple[Array, Array]:
+        """What RMSprop takes the root of, and by which share of it one side may be off: from 1 on, without a bound.
+
+        Centered it is v - a**2 + epsilon, in any order: partial sums, and a**2, as large as v + epsilon, are rounded.
+        """
+        config: Any = self.experiment.optimizer
+        plain = of("update", f"{weight}/velocity") + config.epsilon
+        if not config.centered:
+            return plain, np.zeros_like(plain)
+        centered = plain - of("update", f"{weight}/average_gradient") ** 2
+        size = np.maximum(np.abs(centered), self.tiny)
+        return centered, np.where(centered > 0, self.u * (2 * plain + size) / size, np.inf)
 
     def _flushed(self, after: Array, config: Any, *, divided: bool) -> Array:
         """Zero but for results so small that a flushed term shows in their last bit.

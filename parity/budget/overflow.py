@@ -7,10 +7,13 @@ such freedom: of a NaN comes NaN, and of an infinity an infinity or NaN, whateve
 
 The largest number that any order meets is the sum of the absolute terms (|A||B| for a product). What may be an overflow
 is a sum that is one when it is a hundredth larger, which is more than all rounding of it. Not meant here is what has a
-fixed order, such as the optimizer's update, and what cannot overflow, such as a sigmoid.
+fixed order, such as an update of SGD's or Adam's, and what cannot overflow, such as a sigmoid. A centered RMSprop
+divides by the root of a difference: where all of that may be rounding, the quotient is any number, an infinity or NaN.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +53,12 @@ class Overflow:
 
     def largest(self, key: Key, records: Records, rows: Steps) -> Array | float:
         """The largest number that may be met on the way to each element, 0 where none can overflow."""
-        phases = {"forward": self._forward, "loss": self._of_loss, "gradient": self._gradient}
+        phases = {
+            "forward": self._forward,
+            "loss": self._of_loss,
+            "gradient": self._gradient,
+            "update": self._update,
+        }
         return phases[key.phase](key, _Finite(records, rows)) if key.phase in phases else 0.0
 
     def _forward(self, key: Key, of: Operands) -> Array | float:
@@ -120,3 +128,13 @@ class Overflow:
             return (2 * np.abs(p - y) if self._loss.squares else self._quotients(p)) + activity
         above = names[names.index(name) + 1]
         return of.size("gradient", f"{above}/pre_activation") @ of.size_before(f"{above}/kernel").mT + activity
+
+    def _update(self, key: Key, of: Operands) -> Array | float:
+        """Infinite where a centered RMSprop may divide by nothing."""
+        weight, _, slot = key.tensor.removeprefix(f"{key.layer}/").partition("/")
+        config: Any = self._budget.experiment.optimizer
+        divided = config.class_name == "RMSprop" and config.centered and slot in {"", "momentum"}
+        if not divided or key.layer not in self._budget.layers:
+            return 0.0
+        _, off = self._budget.denominator(f"{key.layer}/{weight}", of)
+        return np.where(off >= 1, np.inf, 0.0)

@@ -192,7 +192,11 @@ class Plain:
     def penalty(self, tensor):
         phase = "forward" if tensor.endswith("output") else "update"
         n = self.now[Key(phase, tensor)].size
-        return 2 * (g(n) + 6 * U) * abs(self.now[Key("loss", tensor, "penalty")]) + 2 * (n + 6) * TINY
+        name, what = tensor.split("/")
+        of = "activity_regularizer" if what == "output" else f"{what}_regularizer"
+        (regularizer,) = (getattr(layer, of) for layer in self.layers if layer.name == name)
+        size = abs(self.now[Key("loss", tensor, "penalty")])
+        return 2 * (g(n) + 6 * U) * size + 2 * (n + 6) * self.lost_by(regularizer)
 
     def total(self, part):
         tensors = self.penalized()
@@ -291,6 +295,11 @@ class Plain:
     def regularizer_gradient(regularizer, values):
         return getattr(regularizer, "l1", 0) + 2 * getattr(regularizer, "l2", 0) * np.abs(values)
 
+    @staticmethod
+    def lost_by(regularizer):
+        """What is flushed before a factor multiplies it, or after."""
+        return TINY * max(1, getattr(regularizer, "l1", 0), 2 * getattr(regularizer, "l2", 0))
+
     def gradient_weight(self, what, part, index):
         layer = self.layers[index]
         dz = self.value("gradient", layer, "pre_activation")
@@ -302,7 +311,8 @@ class Plain:
         regularizer = getattr(layer, f"{what}_regularizer")
         penalty = 0.0
         if regularizer is not None:
-            penalty = 2 * 3 * U * self.regularizer_gradient(regularizer, self.old(layer, what)) + 2 * 3 * TINY
+            penalty = 2 * 3 * U * self.regularizer_gradient(regularizer, self.old(layer, what))
+            penalty = penalty + 2 * 3 * self.lost_by(regularizer)
         if part == "whole" and regularizer is not None:
             return data + penalty + 2 * U * np.abs(self.value("gradient", layer, what)) + 2 * TINY
         return penalty if part == "penalty" else data
@@ -317,7 +327,7 @@ class Plain:
         if layer.activity_regularizer is not None:
             a, da = self.value("forward", layer, "output"), self.value("gradient", layer, "output")
             found = found + 2 * 5 * U * self.regularizer_gradient(layer.activity_regularizer, a) / BATCH
-            found = found + 2 * U * np.abs(da) + 2 * 5 * TINY
+            found = found + 2 * U * np.abs(da) + 2 * 5 * self.lost_by(layer.activity_regularizer)
         return found
 
     def gradient_pre_activation(self, index):
@@ -364,11 +374,15 @@ class Plain:
         }
         largest = slots["velocity"] + OPTIMIZER_EPSILON
         below = largest - slots["average_gradient"] ** 2 if optimizer.centered else largest
-        below = np.where(below < TINY, TINY, below)
-        increment = RATE * np.abs(self.now[Key("gradient", weight)]) / np.sqrt(below)
+        below = np.where(np.abs(below) < TINY, TINY, below)
+        dividend = RATE * np.abs(self.now[Key("gradient", weight)])
+        increment = dividend / np.sqrt(np.where(below > TINY, below, TINY))
         error = 2 * (3 + RSQRT) * U * increment
-        if optimizer.centered:
-            error = error + U * (largest + below) / below * increment
+        if optimizer.centered:  # one side's difference is off by that share of it, up or down
+            share = np.where(below > 0, U * (2 * largest + np.abs(below)) / np.abs(below), 1)
+            inside = np.where(share < 1, share, 0)
+            spread = ((1 - inside) ** -0.5 - (1 + inside) ** -0.5) * increment
+            error = error + np.where(share < 1, spread, 2 * dividend / math.sqrt(TINY))
         if optimizer.momentum:
             error = error + 2 * U * np.abs(slots["momentum"])
         return flushed + error + (0 if slot else 2 * U * np.abs(after))
