@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import re
 import sys
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -21,6 +20,7 @@ import numpy as np
 from pydantic import BaseModel, ValidationError, create_model
 
 from keras_ref import saved
+from keras_ref.as_trained import serialized, serialized_layer
 from parity.config.errors import mistakes_in
 from parity.config.experiment import ITERATIONS
 from parity.config.given import GivenModel, Opaque
@@ -160,20 +160,20 @@ def _of_model(keras: Any, model: Any) -> GivenModel:
         or isinstance(model.loss, list | dict)
     ):
         raise UsageError(f"{name} has several inputs or outputs; one of each is compared")
-    loss = _serialized(keras, model.loss)
+    loss = serialized(keras, model.loss)
     function = str(getattr(model.loss, "__name__", ""))
     if getattr(keras.losses, function, None) is model.loss:
         loss = function  # of Keras' own; its serialised form does not say whose it is
-    serialized = Serialized(
+    form = Serialized(
         name=model.name,
         kind="Sequential" if type(model) is keras.Sequential else type(model).__name__,
         inputs=tuple(inputs[1:]),
-        layers=tuple(_serialized(keras, layer) for layer in model.layers),
-        optimizer=_serialized(keras, model.optimizer),
+        layers=tuple(serialized_layer(keras, layer) for layer in model.layers),
+        optimizer=serialized(keras, model.optimizer),
         loss=loss,
         compiled={**given, "jit_compile": model.jit_compile},
     )
-    settings, inexpressible, left_out = _settings(serialized)
+    settings, inexpressible, left_out = _settings(form)
     state, why_not = _state_of_model(model)
     found = GivenModel(
         name=model.name,
@@ -203,17 +203,6 @@ def _state_of_model(model: Any) -> tuple[dict[str, Array], tuple[tuple[str, str]
     except ValueError:
         taken = int(model.optimizer.iterations)
         return {}, (("optimizer state", FRESH.format(type(model.optimizer).__name__, taken)),) * (taken > 0)
-
-
-def _serialized(keras: Any, made: Any) -> Any:
-    """An object's serialised form; of one that has none, its name."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of lambdas, which nobody is going to load
-        try:
-            return keras.saving.serialize_keras_object(made)
-        except Exception:  # noqa: BLE001  # a stranger's get_config
-            name = getattr(made, "name", None)
-            return {"class_name": type(made).__name__, "module": None, "config": {"name": name} if name else {}}
 
 
 def _settings(model: Serialized) -> tuple[dict[str, Any], tuple[str, ...], tuple[tuple[str, str], ...]]:

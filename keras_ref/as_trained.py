@@ -1,0 +1,32 @@
+"""What Keras trains of a model, where the model's configuration would tell something else.
+
+`get_config` tells an activation by its name alone, so that one of somebody's own seems to be Keras' of that name.
+"""
+
+from __future__ import annotations
+
+import warnings
+from types import FunctionType
+from typing import Any
+
+
+def serialized(keras: Any, made: Any) -> Any:
+    """An object's serialised form; of one that has none, its name."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of lambdas, which nobody is going to load
+        try:
+            return keras.saving.serialize_keras_object(made)
+        except Exception:  # noqa: BLE001  # a stranger's get_config
+            name = getattr(made, "name", None)
+            return {"class_name": type(made).__name__, "module": None, "config": {"name": name} if name else {}}
+
+
+def serialized_layer(keras: Any, layer: Any) -> dict[str, Any]:
+    """A built layer's serialised form, with the activation that it calls."""
+    form = serialized(keras, layer)
+    config = dict(form["config"] or {})
+    name, function = config.get("activation"), getattr(layer, "activation", None)
+    if isinstance(name, str) and isinstance(function, FunctionType):
+        keras_own = getattr(keras.activations, name, None) is function
+        config["activation"] = name if keras_own else f"{function.__module__}.{function.__qualname__}"
+    return {**form, "config": config}

@@ -1,0 +1,75 @@
+"""What Keras trains of a given model, where its configuration tells something else. The oracle is `fit`."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from keras_ref.from_model import read
+from keras_ref.runtime import keras, tf
+
+layers = keras.layers
+
+RANDOM = np.random.default_rng(5)
+X, Y = RANDOM.normal(size=(22, 5)).astype("float32"), RANDOM.normal(size=(22, 3)).astype("float32")
+
+
+def sequential(*parts, optimizer="sgd", loss="mse", kind=keras.Sequential, **compiled):
+    keras.utils.set_random_seed(3)
+    model = kind([keras.Input((5,)), *parts], name="mine")
+    model.compile(optimizer, loss, **compiled)
+    return model
+
+
+def trained_by_fit(model):
+    model.fit(X, Y, batch_size=8, epochs=2, shuffle=False, verbose=0)
+    return [weight.tobytes() for weight in model.get_weights()]
+
+
+def trained_by_the_reference(model):
+    """The weights after the same steps; the side is the model itself, so that no experiment may stand in for it."""
+    given = read(model)
+    assert given.inexpressible
+    given.side.start(None, given.weights)
+    for at in [0, 8, 16] * 2:
+        given.side.step(X[at : at + 8], Y[at : at + 8])
+    return [weight.tobytes() for weight in given.side.weights().values()]
+
+
+# Activations ------------------------------------------------------------------------------------------------------
+
+
+def relu(z):
+    """Called as Keras' one."""
+    return keras.ops.maximum(z, 0.1 * z)
+
+
+@pytest.mark.parametrize("function", [relu, keras.ops.relu, tf.nn.relu], ids=["own", "operation", "TensorFlow"])
+def test_an_activation_that_is_called_as_keras_is_not_keras(function):
+    def make():
+        return sequential(layers.Dense(4, activation=function, name="low"), layers.Dense(3))
+
+    (said,) = read(make()).inexpressible
+    assert said == f"layer 'low' (Dense): activation: received '{function.__module__}.relu'"
+    assert trained_by_the_reference(make()) == trained_by_fit(make())
+
+
+def test_an_activation_that_is_put_in_the_place_of_another_is_seen():
+    model = sequential(layers.Dense(4, activation="relu", name="low"), layers.Dense(3))
+    model.layers[0].activation = relu
+    assert read(model).inexpressible
+    model.layers[0].activation = keras.activations.tanh
+    assert read(model).settings["layers"][0].activation == "tanh"
+
+
+def test_a_layer_of_ones_own_may_keep_the_name_of_its_activation():
+    class Named(layers.Layer):
+        activation = "relu"
+
+        def get_config(self):
+            return {**super().get_config(), "activation": self.activation}
+
+        def call(self, x):
+            return x
+
+    assert "Named is not Keras' own" in read(sequential(Named(), layers.Dense(3))).inexpressible[0]
