@@ -1,6 +1,7 @@
 """What Keras trains of a model, where the model's configuration would tell something else.
 
-`get_config` tells an activation by its name alone, so that one of somebody's own seems to be Keras' of that name.
+`get_config` tells an activation by its name alone, so that one of somebody's own seems to be Keras' of that name; and
+it tells attributes that were changed after they had their effect, which Keras reads no more.
 """
 
 from __future__ import annotations
@@ -22,11 +23,16 @@ def serialized(keras: Any, made: Any) -> Any:
 
 
 def serialized_layer(keras: Any, layer: Any) -> dict[str, Any]:
-    """A built layer's serialised form, with the activation that it calls."""
+    """A built layer's serialised form, with the activation that it calls and what its variables are trained with."""
     form = serialized(keras, layer)
     config = dict(form["config"] or {})
     name, function = config.get("activation"), getattr(layer, "activation", None)
     if isinstance(name, str) and isinstance(function, FunctionType):
         keras_own = getattr(keras.activations, name, None) is function
         config["activation"] = name if keras_own else f"{function.__module__}.{function.__qualname__}"
+    for weight in layer.weights:
+        if f"{weight.name}_regularizer" in config:
+            config[f"{weight.name}_regularizer"] = serialized(keras, weight.regularizer)
+            config[f"{weight.name}_constraint"] = serialized(keras, weight.constraint)
+            config["trainable"] = config.get("trainable", True) and weight.trainable
     return {**form, "config": config}

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from keras_ref.adapter import KerasSide
 from keras_ref.from_model import read
 from keras_ref.runtime import keras, tf
+from parity.api import _of_model
 
-layers = keras.layers
+layers, regularizers = keras.layers, keras.regularizers
 
 RANDOM = np.random.default_rng(5)
 X, Y = RANDOM.normal(size=(22, 5)).astype("float32"), RANDOM.normal(size=(22, 3)).astype("float32")
@@ -27,13 +29,13 @@ def trained_by_fit(model):
 
 
 def trained_by_the_reference(model):
-    """The weights after the same steps; the side is the model itself, so that no experiment may stand in for it."""
+    """The weights after the same steps of the model itself, or of what its experiment builds where that can say it."""
     given = read(model)
-    assert given.inexpressible
-    given.side.start(None, given.weights)
+    side = given.side or KerasSide()
+    side.start(None if given.inexpressible else _of_model(given, (X, Y), []), given.weights)
     for at in [0, 8, 16] * 2:
-        given.side.step(X[at : at + 8], Y[at : at + 8])
-    return [weight.tobytes() for weight in given.side.weights().values()]
+        side.step(X[at : at + 8], Y[at : at + 8])
+    return [weight.tobytes() for weight in side.weights().values()]
 
 
 # Activations ------------------------------------------------------------------------------------------------------
@@ -49,7 +51,7 @@ def test_an_activation_that_is_called_as_keras_is_not_keras(function):
     def make():
         return sequential(layers.Dense(4, activation=function, name="low"), layers.Dense(3))
 
-    (said,) = read(make()).inexpressible
+    (said,) = read(make()).inexpressible  # so that no experiment stands in for it
     assert said == f"layer 'low' (Dense): activation: received '{function.__module__}.relu'"
     assert trained_by_the_reference(make()) == trained_by_fit(make())
 
@@ -73,3 +75,46 @@ def test_a_layer_of_ones_own_may_keep_the_name_of_its_activation():
             return x
 
     assert "Named is not Keras' own" in read(sequential(Named(), layers.Dense(3))).inexpressible[0]
+
+
+# Attributes that were changed after they had their effect --------------------------------------------------------
+
+
+def changed(change, **compiled):
+    """A model whose first layer, penalised and constrained, is changed after it was built."""
+    first = layers.Dense(4, kernel_regularizer="l2", kernel_constraint=compiled.pop("constraint", None), name="low")
+    model = sequential(first, layers.Dense(3), **compiled)
+    change(model.layers[0])
+    return model
+
+
+LATE = {
+    "attribute": lambda layer: setattr(layer, "kernel_regularizer", regularizers.L2(0.5)),
+    "no attribute": lambda layer: setattr(layer, "kernel_regularizer", None),
+    "attribute of the bias": lambda layer: setattr(layer, "bias_regularizer", regularizers.L1(0.5)),
+    "variable": lambda layer: setattr(layer.kernel, "regularizer", regularizers.L2(0.5)),
+    "no variable": lambda layer: setattr(layer.kernel, "regularizer", None),
+    "output": lambda layer: setattr(layer, "activity_regularizer", regularizers.L2(0.5)),
+}
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_penalties_are_those_that_keras_trains_with(name):
+    assert read(changed(LATE[name])).inexpressible == ()
+    assert trained_by_the_reference(changed(LATE[name])) == trained_by_fit(changed(LATE[name]))
+
+
+def test_a_constraint_that_the_variable_keeps_is_seen():
+    def make():
+        return changed(lambda layer: setattr(layer, "kernel_constraint", None), constraint="non_neg")
+
+    assert "kernel_constraint" in read(make()).inexpressible[0]
+    assert trained_by_the_reference(make()) == trained_by_fit(make())
+
+
+def test_a_variable_that_is_frozen_alone_is_seen():
+    def make():
+        return changed(lambda layer: setattr(layer.kernel, "trainable", False))
+
+    assert read(make()).inexpressible == ("layer 'low' (Dense): trainable: received False; not offered",)
+    assert trained_by_the_reference(make()) == trained_by_fit(make())
