@@ -1,14 +1,17 @@
 """What Keras trains of a model, where the model's configuration would tell something else.
 
 `get_config` tells an activation by its name alone, so that one of somebody's own seems to be Keras' of that name; and
-it tells attributes that were changed after they had their effect, which Keras reads no more.
+it tells attributes that were changed after they had their effect, which Keras reads no more. So does `model.loss`.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from types import FunctionType
 from typing import Any
+
+from parity.errors import UsageError
 
 
 def serialized(keras: Any, made: Any) -> Any:
@@ -36,3 +39,29 @@ def serialized_layer(keras: Any, layer: Any) -> dict[str, Any]:
             config[f"{weight.name}_constraint"] = serialized(keras, weight.constraint)
             config["trainable"] = config.get("trainable", True) and weight.trainable
     return {**form, "config": config}
+
+
+def serialized_loss(keras: Any, model: Any) -> Any:
+    """The one loss of a compiled model, serialised; of a function of Keras' own its name.
+
+    Raises:
+        UsageError: it was compiled with several, or with one for an output that it does not have.
+    """
+    loss = _one_loss(model)
+    name = str(getattr(loss, "__name__", ""))
+    # The serialised form of a function does not say whose it is.
+    return name if getattr(keras.losses, name, None) is loss else serialized(keras, loss)
+
+
+def _one_loss(model: Any) -> Any:
+    """As Keras takes it: a list of one, or a loss by the name of the only output, is that one."""
+    loss, outputs = model._compile_loss._user_loss, model._compile_loss.output_names or ()  # noqa: SLF001
+    if isinstance(loss, Mapping) and {*loss} != {*outputs}:
+        known = f"it has {', '.join(outputs)}" if outputs else "Keras knows its outputs by no name"
+        msg = f"the model {model.name!r} is compiled with a loss for the output {', '.join(loss)}, but {known}; "
+        raise UsageError(msg + "give compile the loss alone")
+    while isinstance(loss, Mapping | list | tuple):
+        if len(loss) != 1:
+            raise UsageError(f"the model {model.name!r} is compiled with {len(loss)} losses; one is compared")
+        (loss,) = loss.values() if isinstance(loss, Mapping) else loss
+    return loss

@@ -20,7 +20,7 @@ import numpy as np
 from pydantic import BaseModel, ValidationError, create_model
 
 from keras_ref import saved
-from keras_ref.as_trained import serialized, serialized_layer
+from keras_ref.as_trained import serialized, serialized_layer, serialized_loss
 from parity.config.errors import mistakes_in
 from parity.config.experiment import ITERATIONS
 from parity.config.given import GivenModel, Opaque
@@ -148,30 +148,23 @@ def _weights_of_file(path: Path, layers: Iterable[Dense], inputs: int, variables
 
 def _of_model(keras: Any, model: Any) -> GivenModel:
     name = f"the model {model.name!r}"
-    if not model.compiled or model.loss is None:
+    loss = model._compile_loss  # noqa: SLF001  # that of the last `compile` which had one; `model.loss` can be set
+    if not model.compiled or loss is None:
         raise UsageError(f"{name} is not compiled with a loss; call model.compile(optimizer, loss) first")
     if not model.built or not model.weights:
         raise UsageError(f"{name} is not built yet; give it a keras.Input, or call it on a batch of data")
     given = model._compile_config.config  # noqa: SLF001  # the arguments of `compile` as they were given
     inputs = getattr(model, "input_shape", ())  # a model of one's own class may not say
-    if (
-        not isinstance(inputs, tuple)
-        or (inputs and isinstance(inputs[0], tuple))
-        or isinstance(model.loss, list | dict)
-    ):
-        raise UsageError(f"{name} has several inputs or outputs; one of each is compared")
-    loss = serialized(keras, model.loss)
-    function = str(getattr(model.loss, "__name__", ""))
-    if getattr(keras.losses, function, None) is model.loss:
-        loss = function  # of Keras' own; its serialised form does not say whose it is
+    if not isinstance(inputs, tuple) or (inputs and isinstance(inputs[0], tuple)):
+        raise UsageError(f"{name} has several inputs; one is compared")
     form = Serialized(
         name=model.name,
         kind="Sequential" if type(model) is keras.Sequential else type(model).__name__,
         inputs=tuple(inputs[1:]),
         layers=tuple(serialized_layer(keras, layer) for layer in model.layers),
         optimizer=serialized(keras, model.optimizer),
-        loss=loss,
-        compiled={**given, "jit_compile": model.jit_compile},
+        loss=serialized_loss(keras, model),
+        compiled={**given, "loss_weights": loss._user_loss_weights, "jit_compile": model.jit_compile},  # noqa: SLF001
     )
     settings, inexpressible, left_out = _settings(form)
     state, why_not = _state_of_model(model)

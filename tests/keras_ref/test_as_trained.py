@@ -9,6 +9,7 @@ from keras_ref.adapter import KerasSide
 from keras_ref.from_model import read
 from keras_ref.runtime import keras, tf
 from parity.api import _of_model
+from parity.errors import UsageError
 
 layers, regularizers = keras.layers, keras.regularizers
 
@@ -117,4 +118,71 @@ def test_a_variable_that_is_frozen_alone_is_seen():
         return changed(lambda layer: setattr(layer.kernel, "trainable", False))
 
     assert read(make()).inexpressible == ("layer 'low' (Dense): trainable: received False; not offered",)
+    assert trained_by_the_reference(make()) == trained_by_fit(make())
+
+
+# Losses -----------------------------------------------------------------------------------------------------------
+
+
+def functional(loss, outputs=1):
+    x = keras.Input((5,))
+    out = [layers.Dense(3, name=f"top_{at}")(x) for at in range(outputs)]
+    model = keras.Model(x, out if outputs > 1 else out[0], name="mine")
+    model.compile("sgd", loss)
+    return model
+
+
+@pytest.mark.parametrize("loss", [["mse"], ("mse",), [["mse"]], [keras.losses.mean_squared_error]])
+def test_a_list_of_one_loss_is_that_one(loss):
+    def make():
+        return sequential(layers.Dense(3), loss=loss)
+
+    assert read(make()).settings["loss"].class_name == "MeanSquaredError"
+    assert trained_by_the_reference(make()) == trained_by_fit(make())
+
+
+def test_the_loss_by_the_name_of_the_only_output_is_that_one():
+    def make():
+        keras.utils.set_random_seed(3)
+        return functional({"top_0": "mse"})
+
+    assert read(make()).settings["loss"].class_name == "MeanSquaredError"
+    assert trained_by_the_reference(make()) == trained_by_fit(make())
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: functional({"top": "mse"}), "a loss for the output top, but it has top_0"),
+        (
+            lambda: sequential(layers.Dense(3), loss={"top": "mse"}),
+            "Keras knows its outputs by no name; give compile the",
+        ),
+        (lambda: functional(["mse", "mae"], outputs=2), "compiled with 2 losses; one is compared"),
+        (lambda: functional({"top_1": "mse", "top_0": "mae"}, outputs=2), "compiled with 2 losses; one is compared"),
+    ],
+    ids=["another name", "no names", "several", "several by name"],
+)
+def test_losses_that_keras_would_not_take_for_one_output_are_refused(make, said):
+    with pytest.raises(UsageError, match=said):
+        read(make())
+
+
+def test_the_loss_is_the_one_that_was_compiled():
+    def make():
+        model = sequential(layers.Dense(3))
+        model.loss = "categorical_crossentropy"
+        return model
+
+    assert read(make()).settings["loss"].class_name == "MeanSquaredError"
+    assert trained_by_the_reference(make()) == trained_by_fit(make())
+
+
+def test_weights_of_the_loss_outlive_another_compile():
+    def make():
+        model = sequential(layers.Dense(3), loss_weights=[3.0])
+        model.compile("sgd")  # keeps the loss
+        return model
+
+    assert read(make()).inexpressible == ("loss_weights",)
     assert trained_by_the_reference(make()) == trained_by_fit(make())
