@@ -224,11 +224,16 @@ def _settings(model: Serialized) -> tuple[dict[str, Any], tuple[str, ...], tuple
 def _layers(model: Serialized, wrong: list[str]) -> Iterator[Any]:
     """Every layer that computes; flattening the inputs is done to the data before both sides get it."""
     flat, dtypes = len(model.inputs) == 1, set()
+    seen: set[str] = set()
     if any(size is None for size in model.inputs):
         wrong.append(f"inputs of shape {model.inputs}, which leaves a size open")
     for at, layer in enumerate(model.layers):
         config = _config(layer)
         name = f"layer {config.get('name')!r}"
+        if name in seen:  # Keras lets no two layers of a Sequential have one name
+            wrong.append(f"{name}: is used more than once, with the same weights")
+            continue
+        seen.add(name)
         dtypes.add(_dtype(config.get("dtype")))
         if layer.get("class_name") == "Flatten" and _is_keras(layer) and at == 0:
             flat = True
