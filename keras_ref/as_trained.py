@@ -13,6 +13,12 @@ from typing import Any
 
 from parity.errors import UsageError
 
+_STEPS = ("train_step", "make_train_function", "fit")
+OWN_STEPS = (
+    "the model {!r} has a {} of its own; the reference takes the steps of keras.Model.fit alone. Allowed: call and "
+    "compute_loss of its own. Compute in compute_loss what differs, and leave {} as Keras has it"
+)
+
 
 def serialized(keras: Any, made: Any) -> Any:
     """An object's serialised form; of one that has none, its name."""
@@ -23,6 +29,21 @@ def serialized(keras: Any, made: Any) -> Any:
         except Exception:  # noqa: BLE001  # a stranger's get_config
             name = getattr(made, "name", None)
             return {"class_name": type(made).__name__, "module": None, "config": {"name": name} if name else {}}
+
+
+def check_steps(keras: Any, model: Any) -> None:
+    """Whether Keras' own steps train it.
+
+    Raises:
+        UsageError: it has steps of its own, of which nothing would be known but that they were not taken.
+    """
+    if own := ", ".join(name for name in _STEPS if is_own(keras, model, name)):
+        raise UsageError(OWN_STEPS.format(model.name, own, own))
+
+
+def is_own(keras: Any, model: Any, method: str) -> bool:
+    """Whether a method is not keras.Model's: its class has another, or somebody has set one on the model itself."""
+    return getattr(getattr(model, method), "__func__", None) is not getattr(keras.Model, method)
 
 
 def serialized_layer(keras: Any, layer: Any) -> dict[str, Any]:

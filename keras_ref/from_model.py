@@ -20,7 +20,7 @@ import numpy as np
 from pydantic import BaseModel, ValidationError, create_model
 
 from keras_ref import saved
-from keras_ref.as_trained import serialized, serialized_layer, serialized_loss
+from keras_ref.as_trained import check_steps, is_own, serialized, serialized_layer, serialized_loss
 from parity.config.errors import mistakes_in
 from parity.config.experiment import ITERATIONS
 from parity.config.given import GivenModel, Opaque
@@ -59,7 +59,7 @@ def read(source: Any) -> GivenModel:
     """A compiled model, or a saved one (a `.keras` file).
 
     Raises:
-        UsageError: it is neither, or not compiled, built, or readable.
+        UsageError: it is neither, or not compiled, built, or readable; or Keras' own steps would not train it.
     """
     if isinstance(source, str | PathLike):
         return _of_file(Path(source))
@@ -157,9 +157,11 @@ def _of_model(keras: Any, model: Any) -> GivenModel:
     inputs = getattr(model, "input_shape", ())  # a model of one's own class may not say
     if not isinstance(inputs, tuple) or (inputs and isinstance(inputs[0], tuple)):
         raise UsageError(f"{name} has several inputs; one is compared")
+    check_steps(keras, model)
+    kind = "Sequential" if type(model) is keras.Sequential else type(model).__name__
     form = Serialized(
         name=model.name,
-        kind="Sequential" if type(model) is keras.Sequential else type(model).__name__,
+        kind=f"{kind} with a compute_loss of its own" if is_own(keras, model, "compute_loss") else kind,
         inputs=tuple(inputs[1:]),
         layers=tuple(serialized_layer(keras, layer) for layer in model.layers),
         optimizer=serialized(keras, model.optimizer),

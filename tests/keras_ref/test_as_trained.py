@@ -186,3 +186,53 @@ def test_weights_of_the_loss_outlive_another_compile():
 
     assert read(make()).inexpressible == ("loss_weights",)
     assert trained_by_the_reference(make()) == trained_by_fit(make())
+
+
+# Methods of one's own ---------------------------------------------------------------------------------------------
+
+
+class OwnStep(keras.Sequential):
+    def train_step(self, data):
+        return super().train_step(data)
+
+
+class OwnFunction(keras.Sequential):
+    def make_train_function(self, force=False):
+        return super().make_train_function(force)
+
+
+class OwnFit(keras.Sequential):
+    def fit(self, *args, **kwargs):
+        return super().fit(*args, **kwargs)
+
+
+class OwnLoss(keras.Sequential):
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):  # noqa: ARG002  # Keras'
+        return 3 * keras.ops.mean((y_pred - y) ** 2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "method"), [(OwnStep, "train_step"), (OwnFunction, "make_train_function"), (OwnFit, "fit")]
+)
+def test_steps_of_its_own_are_refused(kind, method):
+    told = f"the model 'mine' has a {method} of its own.*Allowed: call and compute_loss.*leave {method} as Keras has it"
+    with pytest.raises(UsageError, match=told):
+        read(sequential(layers.Dense(3), kind=kind))
+    model = sequential(layers.Dense(3))
+    setattr(model, method, getattr(kind, method).__get__(model))  # of the model itself; its class is Keras'
+    with pytest.raises(UsageError, match=told):
+        read(model)
+
+
+def test_a_loss_that_the_model_computes_itself_is_taken():
+    def of_class():
+        return sequential(layers.Dense(3), kind=OwnLoss)
+
+    def of_model():
+        model = sequential(layers.Dense(3))
+        model.compute_loss = OwnLoss.compute_loss.__get__(model)
+        return model
+
+    for make in (of_class, of_model):
+        assert "with a compute_loss of its own" in read(make()).inexpressible[0]
+        assert trained_by_the_reference(make()) == trained_by_fit(make())
