@@ -65,7 +65,7 @@ class ModelSide:
         self.close()
         for name, variable in self.variables.items():
             variable.assign(weights[name])
-        self.optimizer = _fresh(self.model.optimizer)
+        self.optimizer = _fresh(self.model.optimizer, self.model.trainable_variables)
         self.optimizer.build(self.model.trainable_variables)
         self._step: Any = None
 
@@ -107,13 +107,20 @@ class ModelSide:
         return {"loss": loss, "output": {self._last: predicted}, "gradient": told}
 
 
-def _fresh(optimizer: Any) -> Any:
-    """Another optimizer of the same settings."""
+def _fresh(optimizer: Any, variables: list[Any]) -> Any:
+    """Another optimizer of the same settings, those included that its configuration does not tell."""
     try:
-        return type(optimizer).from_config(optimizer.get_config())
+        config = optimizer.get_config()
+        if hasattr(optimizer, "inner_optimizer"):
+            another = type(optimizer)(**{**config, "inner_optimizer": _fresh(optimizer.inner_optimizer, variables)})
+        else:
+            another = type(optimizer).from_config(config)
+        without_decay = [one for one in variables if not optimizer._use_weight_decay(one)]  # noqa: SLF001
+        another.exclude_from_weight_decay(var_list=without_decay)
     except Exception as error:  # noqa: BLE001  # a stranger's optimizer
         msg = f"the optimizer {type(optimizer).__name__} cannot be made a second time from its get_config(): {error}"
         raise UsageError(msg) from None
+    return another
 
 
 def _named(model: Any) -> dict[str, Any]:

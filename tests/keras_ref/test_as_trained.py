@@ -11,16 +11,22 @@ from keras_ref.runtime import keras, tf
 from parity.api import _of_model
 from parity.errors import UsageError
 
-layers, regularizers = keras.layers, keras.regularizers
+layers, optimizers, regularizers = keras.layers, keras.optimizers, keras.regularizers
 
 RANDOM = np.random.default_rng(5)
 X, Y = RANDOM.normal(size=(22, 5)).astype("float32"), RANDOM.normal(size=(22, 3)).astype("float32")
 
 
 def sequential(*parts, optimizer="sgd", loss="mse", kind=keras.Sequential, **compiled):
-    keras.utils.set_random_seed(3)
     model = kind([keras.Input((5,)), *parts], name="mine")
     model.compile(optimizer, loss, **compiled)
+    return with_weights(model)
+
+
+def with_weights(model):
+    """The same ones whenever a model is made, whatever was drawn before."""
+    dice = np.random.default_rng(3)
+    model.set_weights([dice.normal(size=weight.shape) / 2 for weight in model.weights])
     return model
 
 
@@ -129,7 +135,7 @@ def functional(loss, outputs=1):
     out = [layers.Dense(3, name=f"top_{at}")(x) for at in range(outputs)]
     model = keras.Model(x, out if outputs > 1 else out[0], name="mine")
     model.compile("sgd", loss)
-    return model
+    return with_weights(model)
 
 
 @pytest.mark.parametrize("loss", [["mse"], ("mse",), [["mse"]], [keras.losses.mean_squared_error]])
@@ -143,7 +149,6 @@ def test_a_list_of_one_loss_is_that_one(loss):
 
 def test_the_loss_by_the_name_of_the_only_output_is_that_one():
     def make():
-        keras.utils.set_random_seed(3)
         return functional({"top_0": "mse"})
 
     assert read(make()).settings["loss"].class_name == "MeanSquaredError"
@@ -236,3 +241,33 @@ def test_a_loss_that_the_model_computes_itself_is_taken():
     for make in (of_class, of_model):
         assert "with a compute_loss of its own" in read(make()).inexpressible[0]
         assert trained_by_the_reference(make()) == trained_by_fit(make())
+
+
+# Optimizers -------------------------------------------------------------------------------------------------------
+
+
+def decaying(wrap=lambda optimizer: optimizer, **but):
+    optimizer = optimizers.AdamW(0.01, weight_decay=0.5)
+    model = sequential(layers.Dense(4), layers.Dense(3), optimizer=wrap(optimizer))
+    of_layer = but.pop("of_layer", None)
+    optimizer.exclude_from_weight_decay(
+        var_list=model.layers[of_layer].weights if of_layer is not None else None, **but
+    )
+    return model
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: decaying(var_names=["kernel"]),
+        lambda: decaying(var_names=["ker", "bias"]),
+        lambda: decaying(of_layer=1),
+        lambda: decaying(of_layer=1, var_names=["bias"]),
+        lambda: decaying(wrap=optimizers.LossScaleOptimizer, of_layer=0),
+    ],
+    ids=["name", "names", "variables", "both", "wrapped"],
+)
+def test_what_does_not_decay_does_not(make):
+    trained = trained_by_fit(make())
+    assert trained_by_the_reference(make()) == trained
+    assert trained != trained_by_fit(decaying())
