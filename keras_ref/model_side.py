@@ -7,6 +7,7 @@ inside a layer is looked at, so that any layer will do.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -110,7 +111,11 @@ class ModelSide:
 def _fresh(optimizer: Any, variables: list[Any]) -> Any:
     """Another optimizer of the same settings, those included that its configuration does not tell."""
     try:
-        config = optimizer.get_config()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of lambdas, which are not serialised for anybody to load
+            config = optimizer.get_config()
+        if isinstance(config.get("learning_rate"), Mapping):  # serialised: a schedule or a function, and here it is
+            config["learning_rate"] = optimizer._learning_rate  # noqa: SLF001
         if hasattr(optimizer, "inner_optimizer"):
             another = type(optimizer)(**{**config, "inner_optimizer": _fresh(optimizer.inner_optimizer, variables)})
         else:

@@ -271,3 +271,30 @@ def test_what_does_not_decay_does_not(make):
     trained = trained_by_fit(make())
     assert trained_by_the_reference(make()) == trained
     assert trained != trained_by_fit(decaying())
+
+
+def rate():
+    return 0.05
+
+
+class Falling(optimizers.schedules.LearningRateSchedule):
+    """Keras does not know it, and could not make it from its configuration."""
+
+    def __call__(self, step):
+        return 0.1 / (1 + keras.ops.cast(step, "float32"))
+
+    def get_config(self):
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [(lambda: 0.05, "a lambda"), (rate, "rate"), (Falling(), "Falling")],
+    ids=["lambda", "function", "schedule"],
+)
+def test_a_learning_rate_of_ones_own_is_that_very_one(given, said):
+    def make():
+        return sequential(layers.Dense(3), optimizer=optimizers.SGD(given))
+
+    assert read(make()).inexpressible == (f"optimizer: {said} is not Keras' own",)
+    assert trained_by_the_reference(make()) == trained_by_fit(make())
