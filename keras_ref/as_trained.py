@@ -50,8 +50,9 @@ def serialized_layer(keras: Any, layer: Any) -> dict[str, Any]:
     """A built layer's serialised form, with the activation that it calls and what its variables are trained with."""
     form = serialized(keras, layer)
     config = dict(form["config"] or {})
-    name, function = config.get("activation"), getattr(layer, "activation", None)
-    if isinstance(name, str) and isinstance(function, FunctionType):
+    function = getattr(layer, "activation", None)
+    if "activation" in config and isinstance(function, FunctionType):
+        name = function.__name__
         keras_own = getattr(keras.activations, name, None) is function
         config["activation"] = name if keras_own else f"{function.__module__}.{function.__qualname__}"
     for weight in layer.weights:
