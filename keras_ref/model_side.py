@@ -87,7 +87,8 @@ class ModelSide:
             # `fit` leaves the size of a batch open. A known one is a constant, and TensorFlow moves it within products:
             # for the gradient of mean(d**4) it computes (c * d) * (d * d), where `fit` computes c * (d * (d * d)).
             any_batch = [tf.TensorSpec((None, *given.shape[1:]), given.dtype) for given in (x, y)]
-            self._step = tf.function(self._train, any_batch, jit_compile=False)
+            compiled = tf.function(self._train, any_batch, jit_compile=False)
+            self._step = self._train if self.model.run_eagerly else compiled
         said = self._step(x, y)
         return {**tf.nest.map_structure(np.array, said), "weights": self.initial()}
 

@@ -301,3 +301,20 @@ def test_a_learning_rate_of_ones_own_is_that_very_one(given, said):
 
     assert read(make()).inexpressible == (f"optimizer: {said} is not Keras' own",)
     assert trained_by_the_reference(make()) == trained_by_fit(make())
+
+
+# Without a graph --------------------------------------------------------------------------------------------------
+
+
+class Looks(layers.Layer):
+    """A layer that a graph would compute from the first batch for ever."""
+
+    def call(self, x):
+        return x * float(np.mean(np.abs(x.numpy()))) if hasattr(x, "numpy") else x
+
+
+def test_a_model_that_runs_eagerly_is_trained_so():
+    def make():
+        return sequential(Looks(), layers.Dense(3), run_eagerly=True)
+
+    assert trained_by_the_reference(make()) == trained_by_fit(make())
