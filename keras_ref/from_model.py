@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import re
 import sys
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -21,6 +20,7 @@ import numpy as np
 from pydantic import BaseModel, ValidationError, create_model
 
 from keras_ref import saved
+from keras_ref.as_trained import check_steps, is_own, serialized, serialized_layer, serialized_loss
 from parity.config.errors import mistakes_in
 from parity.config.experiment import ITERATIONS
 from parity.config.given import GivenModel, Opaque
@@ -59,7 +59,7 @@ def read(source: Any) -> GivenModel:
     """A compiled model, or a saved one (a `.keras` file).
 
     Raises:
-        UsageError: it is neither, or not compiled, built, or readable.
+        UsageError: it is neither, or not compiled, built, or readable; or Keras' own steps would not train it.
     """
     if isinstance(source, str | PathLike):
         return _of_file(Path(source))
@@ -148,32 +148,27 @@ def _weights_of_file(path: Path, layers: Iterable[Dense], inputs: int, variables
 
 def _of_model(keras: Any, model: Any) -> GivenModel:
     name = f"the model {model.name!r}"
-    if not model.compiled or model.loss is None:
+    loss = model._compile_loss  # noqa: SLF001  # that of the last `compile` which had one; `model.loss` can be set
+    if not model.compiled or loss is None:
         raise UsageError(f"{name} is not compiled with a loss; call model.compile(optimizer, loss) first")
     if not model.built or not model.weights:
         raise UsageError(f"{name} is not built yet; give it a keras.Input, or call it on a batch of data")
     given = model._compile_config.config  # noqa: SLF001  # the arguments of `compile` as they were given
     inputs = getattr(model, "input_shape", ())  # a model of one's own class may not say
-    if (
-        not isinstance(inputs, tuple)
-        or (inputs and isinstance(inputs[0], tuple))
-        or isinstance(model.loss, list | dict)
-    ):
-        raise UsageError(f"{name} has several inputs or outputs; one of each is compared")
-    loss = _serialized(keras, model.loss)
-    function = str(getattr(model.loss, "__name__", ""))
-    if getattr(keras.losses, function, None) is model.loss:
-        loss = function  # of Keras' own; its serialised form does not say whose it is
-    serialized = Serialized(
+    if not isinstance(inputs, tuple) or (inputs and isinstance(inputs[0], tuple)):
+        raise UsageError(f"{name} has several inputs; one is compared")
+    check_steps(keras, model)
+    kind = "Sequential" if type(model) is keras.Sequential else type(model).__name__
+    form = Serialized(
         name=model.name,
-        kind="Sequential" if type(model) is keras.Sequential else type(model).__name__,
+        kind=f"{kind} with a compute_loss of its own" if is_own(keras, model, "compute_loss") else kind,
         inputs=tuple(inputs[1:]),
-        layers=tuple(_serialized(keras, layer) for layer in model.layers),
-        optimizer=_serialized(keras, model.optimizer),
-        loss=loss,
-        compiled={**given, "jit_compile": model.jit_compile},
+        layers=tuple(serialized_layer(keras, layer) for layer in model.layers),
+        optimizer=serialized(keras, model.optimizer),
+        loss=serialized_loss(keras, model),
+        compiled={**given, "loss_weights": loss._user_loss_weights, "jit_compile": model.jit_compile},  # noqa: SLF001
     )
-    settings, inexpressible, left_out = _settings(serialized)
+    settings, inexpressible, left_out = _settings(form)
     state, why_not = _state_of_model(model)
     found = GivenModel(
         name=model.name,
@@ -205,17 +200,6 @@ def _state_of_model(model: Any) -> tuple[dict[str, Array], tuple[tuple[str, str]
         return {}, (("optimizer state", FRESH.format(type(model.optimizer).__name__, taken)),) * (taken > 0)
 
 
-def _serialized(keras: Any, made: Any) -> Any:
-    """An object's serialised form; of one that has none, its name."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of lambdas, which nobody is going to load
-        try:
-            return keras.saving.serialize_keras_object(made)
-        except Exception:  # noqa: BLE001  # a stranger's get_config
-            name = getattr(made, "name", None)
-            return {"class_name": type(made).__name__, "module": None, "config": {"name": name} if name else {}}
-
-
 def _settings(model: Serialized) -> tuple[dict[str, Any], tuple[str, ...], tuple[tuple[str, str], ...]]:
     """The settings of an experiment, what it cannot say, and what is left out because it does not train."""
     wrong: list[str] = []
@@ -242,11 +226,16 @@ def _settings(model: Serialized) -> tuple[dict[str, Any], tuple[str, ...], tuple
 def _layers(model: Serialized, wrong: list[str]) -> Iterator[Any]:
     """Every layer that computes; flattening the inputs is done to the data before both sides get it."""
     flat, dtypes = len(model.inputs) == 1, set()
+    seen: set[str] = set()
     if any(size is None for size in model.inputs):
         wrong.append(f"inputs of shape {model.inputs}, which leaves a size open")
     for at, layer in enumerate(model.layers):
         config = _config(layer)
         name = f"layer {config.get('name')!r}"
+        if name in seen:  # Keras lets no two layers of a Sequential have one name
+            wrong.append(f"{name}: is used more than once, with the same weights")
+            continue
+        seen.add(name)
         dtypes.add(_dtype(config.get("dtype")))
         if layer.get("class_name") == "Flatten" and _is_keras(layer) and at == 0:
             flat = True

@@ -7,6 +7,7 @@ inside a layer is looked at, so that any layer will do.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -65,7 +66,7 @@ class ModelSide:
         self.close()
         for name, variable in self.variables.items():
             variable.assign(weights[name])
-        self.optimizer = _fresh(self.model.optimizer)
+        self.optimizer = _fresh(self.model.optimizer, self.model.trainable_variables)
         self.optimizer.build(self.model.trainable_variables)
         self._step: Any = None
 
@@ -86,7 +87,8 @@ class ModelSide:
             # `fit` leaves the size of a batch open. A known one is a constant, and TensorFlow moves it within products:
             # for the gradient of mean(d**4) it computes (c * d) * (d * d), where `fit` computes c * (d * (d * d)).
             any_batch = [tf.TensorSpec((None, *given.shape[1:]), given.dtype) for given in (x, y)]
-            self._step = tf.function(self._train, any_batch, jit_compile=False)
+            compiled = tf.function(self._train, any_batch, jit_compile=False)
+            self._step = self._train if self.model.run_eagerly else compiled
         said = self._step(x, y)
         return {**tf.nest.map_structure(np.array, said), "weights": self.initial()}
 
@@ -107,13 +109,24 @@ class ModelSide:
         return {"loss": loss, "output": {self._last: predicted}, "gradient": told}
 
 
-def _fresh(optimizer: Any) -> Any:
-    """Another optimizer of the same settings."""
+def _fresh(optimizer: Any, variables: list[Any]) -> Any:
+    """Another optimizer of the same settings, those included that its configuration does not tell."""
     try:
-        return type(optimizer).from_config(optimizer.get_config())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of lambdas, which are not serialised for anybody to load
+            config = optimizer.get_config()
+        if isinstance(config.get("learning_rate"), Mapping):  # serialised: a schedule or a function, and here it is
+            config["learning_rate"] = optimizer._learning_rate  # noqa: SLF001
+        if hasattr(optimizer, "inner_optimizer"):
+            another = type(optimizer)(**{**config, "inner_optimizer": _fresh(optimizer.inner_optimizer, variables)})
+        else:
+            another = type(optimizer).from_config(config)
+        without_decay = [one for one in variables if not optimizer._use_weight_decay(one)]  # noqa: SLF001
+        another.exclude_from_weight_decay(var_list=without_decay)
     except Exception as error:  # noqa: BLE001  # a stranger's optimizer
         msg = f"the optimizer {type(optimizer).__name__} cannot be made a second time from its get_config(): {error}"
         raise UsageError(msg) from None
+    return another
 
 
 def _named(model: Any) -> dict[str, Any]:

@@ -189,6 +189,11 @@ OPAQUE = {
         (VECTORS, NUMBERS),
         ["layer 'low' (Dense): trainable: received False"],
     ),
+    "a layer twice": (
+        lambda: sequential(*[layers.Dense(5, activation="tanh", name="low")] * 2, layers.Dense(3, name="top")),
+        (VECTORS, NUMBERS),
+        ["layer 'low': is used more than once"],
+    ),
     "functional": (functional, (VECTORS, NUMBERS), ["the model is a Functional, not a Sequential"]),
 }
 
@@ -278,7 +283,7 @@ class Twin:
         return self.given.side.weights()
 
 
-@pytest.mark.parametrize("name", ["conv", "dropout and normalization", "a lambda", "functional"])
+@pytest.mark.parametrize("name", ["conv", "dropout and normalization", "a lambda", "a layer twice", "functional"])
 def test_a_model_is_compared_with_a_candidate_of_ones_own_and_left_as_it_was(name):
     make, (x, y), _ = OPAQUE[name]
     model = made(make)
@@ -483,7 +488,8 @@ def test_a_file_says_what_the_model_says(name, tmp_path):
     assert list(of_file.weights) == list(of_model.weights)
 
 
-@pytest.mark.parametrize("name", sorted(OPAQUE.keys() - {"a layer that cannot be serialised"}))
+# A layer twice: Keras writes a file that it cannot load itself.
+@pytest.mark.parametrize("name", sorted(OPAQUE.keys() - {"a layer that cannot be serialised", "a layer twice"}))
 def test_a_file_that_an_experiment_cannot_say_is_refused_by_name(name, tmp_path, monkeypatch):
     make, _, expected = OPAQUE[name]
     with pytest.warns() if name == "a lambda" else pytest.MonkeyPatch.context():
