@@ -12,6 +12,7 @@ import numpy as np
 from parity.config import Experiment, Precision
 from parity.conventions import convention
 from parity.data import Dataset
+from parity.diagnosis import penalized
 from parity.diagnosis.effect import Effect, effect_of
 from parity.diagnosis.evidence import Evidence, take_evidence
 from parity.diagnosis.initial import drawn_by_nobody, initial_choices
@@ -342,16 +343,20 @@ def _cause(
     """What the catalogue says of a choice of the candidate's, and of the reference's own; None is Keras'."""
     entry = convention(code)
     fixes = entry.choice(choice or str(own))
-    to_candidate = own_words(fixes.fix_candidate, experiment)
+    to_candidate = own_words(penalized.line(fixes, experiment), experiment)
     to_reference = own_words(fixes.fix_reference, experiment) or fixes.no_fix_reference
+    of_reference, of_candidate = (
+        penalized.formula(entry.choice(made).formula if made else entry.keras.formula, fixes, experiment)
+        for made in (own, choice)
+    )
     return Cause(
         code=code,
         choice=choice or entry.keras.name,
         statement=entry.title,
-        reference_formula=entry.choice(own).formula if own else entry.keras.formula,
-        candidate_formula=entry.choice(choice).formula if choice else entry.keras.formula,
+        reference_formula=of_reference,
+        candidate_formula=of_candidate,
         fix_reference=to_reference if choice else to_candidate,
-        fix_candidate=to_candidate if own is None else f"compute {entry.choice(own).formula}",
+        fix_candidate=to_candidate if own is None else f"compute {of_reference}",
         residual_used=used,
         effect=effect.share,
         effect_on=effect.on,
