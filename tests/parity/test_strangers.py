@@ -13,12 +13,12 @@ import time
 import numpy as np
 import pytest
 
-from parity.asking import start_side
+from parity.asking import replay, start_side
 from parity.config import validate
 from parity.diagnosis.explain import NEVER_UPDATED, OTHER_WEIGHTS
 from parity.errors import ExitCode, SideError
 from parity.judge import BEGINS, PROMOTED
-from parity.protocol import Key
+from parity.protocol import Key, Records
 from parity.report import as_json, markdown, terminal
 from parity.run import diff
 from parity.sides import load_side
@@ -318,6 +318,29 @@ def test_what_cannot_be(path, told, step, said):
     assert (result.crash.step, result.steps_compared) == (step, step - 1)
     with pytest.raises(SideError, match=said):
         raise SideError(result.crash.message)
+
+
+@pytest.mark.parametrize("method", ["replay", "retrace", "steps"])
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ("None", "returned NoneType; expected a mapping"),
+        ("{'gradients': {}}", "said 'gradients', which is not in the vocabulary: .*did you mean 'gradient'?"),
+        ("{'loss': np.zeros(99)}", r"gave loss of shape \(99,\); expected \d steps as its first axis"),
+        ("{'output': {'dense_2': np.zeros((len(given[0]), 6, 2))}}", "returned output of 'dense_2'"),
+    ],
+)
+def test_what_another_method_than_step_told_wrong_names_that_method(path, method, told, said):
+    """Else the mistake is looked for in step()."""
+    network(path, weights=f"return named\n\n    def {method}(self, *given):\n        return {told}\n        named = 0")
+    if method == "retrace":
+        records = Records(1, {Key("batch", "x"): np.zeros((2, 6, 4))}, {})
+        with pytest.raises(SideError) as raised:
+            replay(validate(TABLE), load_side(f"{path}:Net"), records, "retrace")
+        message = str(raised.value)
+    else:
+        message = judged(path).crash.message
+    assert re.search(rf"at step 1: {method}\(\) {said}".replace("?", r"\?"), message)
 
 
 @pytest.mark.parametrize(
