@@ -106,6 +106,13 @@ def test_a_line_stays_a_line_of_python_and_names_no_loss_or_optimizer_but_the_ex
                 ("adam.epsilon_scale", "100", "Adam", "Adam(learning_rate=lr, epsilon=1e-05)"),
                 ("adam.gradient_share", "10", "Adam", "Adam(learning_rate=lr, beta_1=0.0)"),
                 ("rmsprop.square_share", "0.5", "RMSprop", "RMSprop(learning_rate=lr, rho=0.95)"),
+                ("rmsprop.centered", "flipped", "RMSprop", "RMSprop(learning_rate=lr, centered=True)"),
+                (
+                    "rmsprop.centered",
+                    "flipped",
+                    {"class_name": "RMSprop", "centered": True, "rho": 0.8},
+                    "RMSprop(learning_rate=lr, centered=False, rho=0.8)",
+                ),
                 (
                     "momentum.factor",
                     "5/9",
