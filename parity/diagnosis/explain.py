@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -217,14 +217,15 @@ def _not_comparable(evidence: Evidence, weights: Mapping[str, Array]) -> str:
     for piece in evidence.pieces:
         for key, array in piece.arrays.items():
             if array.dtype.kind == "f" and str(array.dtype) != evidence.dtype:
+                other = f"ask for --precision {array.dtype}, or " if array.dtype in get_args(Precision) else ""
                 return (
-                    f"the candidate tells {key} as {array.dtype} in a {evidence.dtype} run: it computes in another "
-                    f"precision; ask for --precision {array.dtype}, or have it compute in the dtype of its weights"
+                    f"the candidate tells {key.in_words} as {array.dtype} in a {evidence.dtype} run: it computes in "
+                    f"another precision; {other}have it compute in the dtype of its weights"
                 )
             shape = weights[key.tensor].shape if key.phase == "update" and key.tensor in weights else None
             shape = () if key == Key("loss", "loss") else shape
             if shape is not None and array.shape[1:] != shape:
-                return f"the candidate tells {key} of shape {array.shape[1:]}, not {shape}"
+                return f"the candidate tells {key.in_words} of shape {array.shape[1:]}, not {shape}"
     return ""
 
 

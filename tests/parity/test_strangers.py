@@ -255,6 +255,15 @@ def test_a_type_that_changes_is_a_finding_and_leaves_the_other_precision_alone(p
     assert "computes in another precision" in result.diagnosis.unable
 
 
+@pytest.mark.parametrize(("told", "asked"), [("float16", ""), ("float32", "ask for --precision float32, or ")])
+def test_a_precision_that_is_told_is_asked_for_only_where_it_can_be(path, told, asked):
+    network(path, told=f"{{'loss': np.{told}(loss)}}")
+    assert judged(path).diagnosis.unable == (
+        f"the candidate tells loss as {told} in a float64 run: it computes in another precision; {asked}have it "
+        "compute in the dtype of its weights"
+    )
+
+
 @pytest.mark.parametrize("lanes", [("local", "free"), ("free",)])
 def test_types_that_change_and_change_back_are_each_judged_as_they_are(path, lanes):
     """Steps are taken many at a time, and none is held against another type than its own."""
@@ -294,7 +303,21 @@ def test_a_reference_whose_type_changes(path):
         (
             "{'loss': loss, 'gradient': {'dense/kernel': gradients[0][0].T}}",
             1,
-            r"gradient dense/kernel of shape \(3, 4\); expected \(4, 3\); it is transposed",
+            r"gradient dense/kernel of shape \(3, 4\); expected \(4, 3\); it is transposed: .*\(inputs, units\)",
+        ),
+        (
+            "{'loss': loss, 'output': outputs[2].T}",
+            1,
+            r"forward dense_1/output of shape \(2, 6\); expected \(6, 2\); it is transposed: .*\(batch, units\)",
+        ),
+        (
+            "{'loss': loss, 'gradient': {'dense/output': outputs[1].T}}",
+            1,
+            r"gradient dense/output of shape \(3, 6\); expected \(6, 3\); it is transposed: .*\(batch, units\)",
+        ),
+        *(
+            (f"{{'loss': loss, 'gradient': {{'dense/{called}': gradients[0][0]}}}}", 1, f"did you mean 'dense/{kind}'?")
+            for called, kind in [("weight", "kernel"), ("weights", "kernel"), ("W", "kernel"), ("b", "bias")]
         ),
         ("np.array([[loss]])", 1, r"returned loss of shape \(1, 1\); expected \(\); .item\(\) makes it"),
         ("(error**2).mean(axis=0)", 1, r"of shape \(2,\).*one number for the whole batch"),
