@@ -99,7 +99,7 @@ def steps_taken(experiment: Experiment, side: LoadedSide, chunk: Chunk, x: Array
     if side.can("steps"):
         try:
             said = side.call("steps", chunk.first_step, x, y)
-            read = _read(experiment, side, chunk.first_step, said, len(chunk), x.shape[2], x.shape[1])
+            read = _read(experiment, side, chunk.first_step, said, len(chunk), x.shape[2], x.shape[1], "steps() ")
             if not read:
                 raise _wrong(side, chunk.first_step, f"steps() told nothing of {len(chunk)} steps")
             _same_words(side, chunk.first_step, {key: array[0] for key, array in read.items()}, f"in the {x.dtype} run")
@@ -195,7 +195,7 @@ def replay(
         raise
     x = records.arrays.get(Key("batch", "x"))
     inputs, batch = (None, None) if x is None else (x.shape[2], x.shape[1])
-    read = _read(experiment, side, records.first_step, said, len(records), inputs, batch)
+    read = _read(experiment, side, records.first_step, said, len(records), inputs, batch, f"{method}() ")
     of_step = {key: array[0] for key, array in read.items()}
     _same_words(side, records.first_step, of_step, f"in {method}()", (method, frozenset(records.arrays)))
     return _kept(side, read)
@@ -217,14 +217,18 @@ def _read(
     steps: int | None,
     inputs: int | None,
     batch: int | None,
+    said_by: str = "",
 ) -> dict[Key, Array]:
-    """What a side said; that it is not in the vocabulary, or of another shape, is its mistake."""
+    """What a side said; that it is not in the vocabulary, or of another shape, is its mistake.
+
+    Where that was not in a step, which also has the weights of `weights()`, the method is named.
+    """
     try:
         told = keyed(said, experiment.layer_names[-1], steps)
         if inputs is not None:
             check(told, experiment, inputs, batch, 0 if steps is None else 1)
     except ValueError as error:
-        raise _wrong(side, step, str(error)) from None
+        raise _wrong(side, step, f"{said_by}{error}") from None
     return told
 
 

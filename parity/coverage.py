@@ -95,6 +95,7 @@ class Coverage:
             *_loss(experiment),
             *_optimizer(experiment),
             *_updates(experiment),
+            *_at_zero(experiment),
         ]
 
     def take(self, records: Records) -> None:
@@ -162,6 +163,24 @@ def _activations(experiment: Experiment) -> Iterator[Probe]:
             output = Key("forward", f"{layer.name}/output")
             why = "no unit switched: each was on for every example or off for every example"
             yield Probe(f"layers.{at}.activation", why, output, _Switched(output))
+
+
+def _at_zero(experiment: Experiment) -> Iterator[Probe]:
+    """Where relu has no derivative, and each implementation chooses one: which shows where a gradient comes.
+
+    Units are there by rare chance, or many at once: with weights or inputs that are zero.
+    """
+    for at, layer in enumerate(experiment.layers):
+        if layer.activation == "relu":
+            z, da = Key("forward", f"{layer.name}/pre_activation"), Key("gradient", f"{layer.name}/output")
+
+            def met(look: Look, z: Key = z, da: Key = da) -> bool:
+                zero = look(z) == 0
+                return bool(zero.any()) and bool(np.any(look(da)[zero]))
+
+            yield Probe(
+                f"layers.{at}.activation, relu'(0)", "no gradient came to a pre-activation of exactly 0", z, met
+            )
 
 
 class _Switched:

@@ -59,6 +59,11 @@ class Key(NamedTuple):
     def __str__(self) -> str:
         return f"{self.phase} {self.tensor}" + ("" if self.part == "whole" else f" ({self.part})")
 
+    @property
+    def in_words(self) -> str:
+        """The same in a sentence, where it is `loss` and not `loss loss`."""
+        return self.phase if self.tensor == self.phase and self.part == "whole" else str(self)
+
 
 _GROUPS: dict[str, tuple[Phase, Part, str]] = {
     "pre_activation": ("forward", "whole", "{}/pre_activation"),

@@ -15,6 +15,7 @@ from parity.judge import Judge
 from parity.protocol import Array, Key, Pair, Records
 from parity.sides import load_side
 
+NETWORK = "the built-in NumPy network"
 UNRECORDED = "the reference does not record what the network would be held against"
 
 
@@ -45,12 +46,10 @@ class Student:
             return False
         self._judge.take(Pair(records, {}, replayed))
         if (first := self._judge.first) is not None:
-            self.why_not = (
-                f"the built-in NumPy network is not in parity with the reference (step {first.step}, {first.key})"
-            )
+            self.why_not = f"{NETWORK} is not in parity with the reference (step {first.step}, {first.key})"
         elif self._judge.unheld:
             what = next(iter(self._judge.unheld))
-            self.why_not = f"the built-in NumPy network cannot be held against the reference ({what})"
+            self.why_not = f"{NETWORK} cannot be held against the reference ({what})"
         return not self.why_not
 
     def finish(self) -> None:

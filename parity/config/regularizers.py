@@ -30,10 +30,10 @@ class L1L2(Frozen):
 
 
 def _named_by_keys(given: Mapping[str, Any]) -> str | None:
-    """`{l2 = 0.01}` says it all: the keys name the class. One that is in neither is told as such."""
+    """`{l2 = 0.01}` says it all: the keys name the class. What is in none is told beside all that may be given."""
     if not given:
         return None
-    return {frozenset({"l1"}): "L1", frozenset({"l2"}): "L2"}.get(frozenset(given) & {"l1", "l2"}, "L1L2")
+    return {frozenset({"l1"}): "L1", frozenset({"l2"}): "L2"}.get(frozenset(given), "L1L2")
 
 
 CLASSES = (L1, L2, L1L2)

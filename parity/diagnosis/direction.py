@@ -66,7 +66,7 @@ class Fitting:
             steps = slice(first, first := first + len(piece))
             for group in _groups(weights, again):
                 target, start = self._of_candidate(piece, before, group)
-                parts = [_side_by_side(again, group) - start, *self._penalties(again, group)]
+                parts = [_moved(_side_by_side(again, group), start), *self._penalties(again, group)]
                 rest, apart = _fitted(target, parts, [again[key][0].size for key in group])
                 allowed = np.array([budget[key] for key in group])
                 # A rest where nothing may be left is infinitely much, and so is one of a step that overflowed.
@@ -81,7 +81,7 @@ class Fitting:
         if (piece.first_step, group) not in self._kept:
             begins = {key: before.get(key, np.zeros_like(piece.arrays[key])) for key in group}
             start = _side_by_side(begins, group)
-            self._kept[piece.first_step, group] = _side_by_side(piece.arrays, group) - start, start
+            self._kept[piece.first_step, group] = _moved(_side_by_side(piece.arrays, group), start), start
         return self._kept[piece.first_step, group]
 
     def _penalties(self, taken: OfPiece, group: tuple[Key, ...]) -> list[Array]:
@@ -116,6 +116,15 @@ def _side_by_side(arrays: OfPiece, group: tuple[Key, ...]) -> Array:
     """(steps, elements of all): the tensors of every step in a row."""
     with np.errstate(over="ignore"):
         return np.concatenate([arrays[key].reshape(len(arrays[key]), -1) for key in group], axis=1, dtype=np.float64)
+
+
+def _moved(after: Array, before: Array) -> Array:
+    """What a step made of what it began from: no number where that was infinite before and still is.
+
+    Of a tensor with such an element all is left over (`_fitted`).
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        return after - before
 
 
 def _fitted(target: Array, parts: Sequence[Array], sizes: Sequence[int]) -> tuple[Array, float]:

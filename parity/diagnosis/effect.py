@@ -24,15 +24,16 @@ class Effect:
 
 
 def effect_of(corrected: Told, alone: Told, keys: Sequence[Key]) -> Effect:
-    """The most that a tensor is changed by in a step, relative to the larger of the two: |one - other| / max(|.|)."""
+    """The most that a tensor is changed by in a step, relative to the larger of the two: |one - other| / max(|.|).
+
+    What is a number on one side alone counts as all of it.
+    """
     most = Effect(0.0, keys[0])
     for key in keys:
         for one, other in zip(corrected, alone, strict=True):
             if key not in one or key not in other or one[key].dtype.kind != "f":
                 continue
-            sizes = np.maximum(_size(one[key]), _size(other[key]))
-            apart = _size(one[key] - other[key])
-            shares = np.divide(apart, sizes, out=np.zeros_like(sizes), where=sizes > 0)
+            shares = _shares(one[key], other[key])
             if float(shares.max(initial=0.0)) > most.share:
                 step = int(shares.argmax())
                 most = Effect(float(shares[step]), key, _ratio(one[key][step], other[key][step]))
@@ -52,6 +53,21 @@ def _ratio(one: Array, other: Array) -> float | None:
     return ratio if same else None
 
 
-def _size(array: Array) -> Array:
+def _shares(one: Array, other: Array) -> Array:
+    """Of each step the largest difference in proportion to the largest number, of those that are numbers on both sides.
+
+    Both are divided by a power of two before one is taken from the other, so that no difference overflows.
+    """
+    one, other = (array.reshape(len(array), -1).astype(np.float64) for array in (one, other))
+    numbers = np.isfinite(one) & np.isfinite(other)
+    same = (one == other) | (np.isnan(one) & np.isnan(other))
+    one, other = np.where(numbers, one, 0), np.where(numbers, other, 0)
+    largest, exponents = np.frexp(np.maximum(_size(one), _size(other)))
+    apart = _size(np.ldexp(one, -exponents[:, None]) - np.ldexp(other, -exponents[:, None]))
+    shares = np.divide(apart, largest, out=np.zeros_like(apart), where=largest > 0)
+    return np.where((numbers | same).all(axis=1), shares, np.maximum(shares, 1.0))
+
+
+def _size(rows: Array) -> Array:
     """The largest number of each step."""
-    return np.abs(array).reshape(len(array), -1).max(axis=1, initial=0.0).astype(np.float64)
+    return np.abs(rows).max(axis=1, initial=0.0)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from parity.config import Experiment, Precision
 from parity.conventions import convention
 from parity.data import Dataset
+from parity.diagnosis import penalized
 from parity.diagnosis.effect import Effect, effect_of
 from parity.diagnosis.evidence import Evidence, take_evidence
 from parity.diagnosis.initial import drawn_by_nobody, initial_choices
@@ -216,14 +217,15 @@ def _not_comparable(evidence: Evidence, weights: Mapping[str, Array]) -> str:
     for piece in evidence.pieces:
         for key, array in piece.arrays.items():
             if array.dtype.kind == "f" and str(array.dtype) != evidence.dtype:
+                other = f"ask for --precision {array.dtype}, or " if array.dtype in get_args(Precision) else ""
                 return (
-                    f"the candidate tells {key} as {array.dtype} in a {evidence.dtype} run: it computes in another "
-                    f"precision; ask for --precision {array.dtype}, or have it compute in the dtype of its weights"
+                    f"the candidate tells {key.in_words} as {array.dtype} in a {evidence.dtype} run: it computes in "
+                    f"another precision; {other}have it compute in the dtype of its weights"
                 )
             shape = weights[key.tensor].shape if key.phase == "update" and key.tensor in weights else None
             shape = () if key == Key("loss", "loss") else shape
             if shape is not None and array.shape[1:] != shape:
-                return f"the candidate tells {key} of shape {array.shape[1:]}, not {shape}"
+                return f"the candidate tells {key.in_words} of shape {array.shape[1:]}, not {shape}"
     return ""
 
 
@@ -342,16 +344,20 @@ def _cause(
     """What the catalogue says of a choice of the candidate's, and of the reference's own; None is Keras'."""
     entry = convention(code)
     fixes = entry.choice(choice or str(own))
-    to_candidate = own_words(fixes.fix_candidate, experiment)
+    to_candidate = own_words(penalized.line(fixes, experiment), experiment)
     to_reference = own_words(fixes.fix_reference, experiment) or fixes.no_fix_reference
+    of_reference, of_candidate = (
+        penalized.formula(entry.choice(made).formula if made else entry.keras.formula, fixes, experiment)
+        for made in (own, choice)
+    )
     return Cause(
         code=code,
         choice=choice or entry.keras.name,
         statement=entry.title,
-        reference_formula=entry.choice(own).formula if own else entry.keras.formula,
-        candidate_formula=entry.choice(choice).formula if choice else entry.keras.formula,
+        reference_formula=of_reference,
+        candidate_formula=of_candidate,
         fix_reference=to_reference if choice else to_candidate,
-        fix_candidate=to_candidate if own is None else f"compute {entry.choice(own).formula}",
+        fix_candidate=to_candidate if own is None else f"compute {of_reference}",
         residual_used=used,
         effect=effect.share,
         effect_on=effect.on,

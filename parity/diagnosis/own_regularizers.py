@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from parity.config import Experiment
 
 WEIGHTS = ("kernel_regularizer", "bias_regularizer")
-EVERYWHERE = (*WEIGHTS, "activity_regularizer")
+OUTPUTS = ("activity_regularizer",)
+EVERYWHERE = (*WEIGHTS, *OUTPUTS)
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,10 @@ def factors(regularizer: object) -> Factors:
 
 
 # What a line is about -> where its regularizers stand.
-_PLACES = {"b": WEIGHTS[1:], "a": EVERYWHERE[2:]}
+_PLACES = {"b": WEIGHTS[1:], "a": OUTPUTS}
 
 
-def _largest_factors(experiment: Experiment, places: Iterable[str]) -> Factors:
+def largest_factors(experiment: Experiment, places: Iterable[str]) -> Factors:
     """Those that the regularizers in these places have, the largest of each."""
     found = [factors(getattr(layer, place)) for layer in experiment.layers for place in places]
     return Factors(max(own.l1 for own in found), max(own.l2 for own in found))
@@ -70,7 +71,7 @@ def _largest_factors(experiment: Experiment, places: Iterable[str]) -> Factors:
 def _terms(general: str, experiment: Experiment, l1: str, l2: str) -> str:
     """`general` for the regularizers that there are: `l1` and `l2` say it for a factor and what is penalized."""
     (penalized,) = set(re.findall(r"(?<![\w.])(?:[ab]|W(?:\[l\])?)(?!\w)", general))
-    own = _largest_factors(experiment, _PLACES.get(penalized, WEIGHTS))
+    own = largest_factors(experiment, _PLACES.get(penalized, WEIGHTS))
     if own.l1 and own.l2:
         return f"{l1.format('l1', penalized)} + {l2.format('l2', penalized)}"
     return (l1 if own.l1 else l2).format("lam", penalized) if own else general
@@ -88,8 +89,8 @@ def penalty_gradient(general: str, experiment: Experiment) -> str:
 
 def rounded_factors(general: str, experiment: Experiment) -> str:
     """Each factor as Keras has it."""
-    own = _largest_factors(experiment, WEIGHTS)
-    return "l1, l2 = (float(np.float32(c)) for c in (l1, l2))" if own.l1 and own.l2 else general
+    both = any(own.l1 and own.l2 for own in (largest_factors(experiment, places) for places in (WEIGHTS, OUTPUTS)))
+    return "l1, l2 = (float(np.float32(c)) for c in (l1, l2))" if both else general
 
 
 # In Keras ----------------------------------------------------------------------------------------------------------

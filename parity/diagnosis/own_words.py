@@ -122,20 +122,29 @@ def _optimizer(general: str, experiment: Experiment) -> str:
 
 
 _SETTINGS = {"mu": "momentum", "beta_1": "beta_1", "beta_2": "beta_2", "rho": "rho", "eps": "epsilon"}
+_SETTINGS |= {"centered": "centered", "nesterov": "nesterov"}
 
 
 def _worked_out(written: str, experiment: Experiment) -> str:
-    """What is worked out of numbers and the optimizer's own settings: `1 - 10 * (1 - beta_2)` is 0.99 beside 0.999."""
+    """What is worked out of numbers and the optimizer's own settings: `1 - 10 * (1 - beta_2)` is 0.99 beside 0.999.
+
+    Of a setting that is true or false, `not centered`, that is the other one.
+    """
     names = {node.id for node in ast.walk(ast.parse(written)) if isinstance(node, ast.Name)}
     own = {name: getattr(experiment.optimizer, _SETTINGS.get(name, ""), None) for name in names}
-    values = {name: Fraction(repr(float(value))) for name, value in own.items() if value is not None}
+    values = {
+        name: value if isinstance(value, bool) else Fraction(repr(float(value)))
+        for name, value in own.items()
+        if value is not None
+    }
     worked = bool(names) or isinstance(ast.parse(written, mode="eval").body, ast.BinOp)
     if names != values.keys() or not worked:
         return written
     # Of fractions, as the network is made: floats have 2.2e-16 for 1 - 10 * (1 - 0.9).
     exact = _Exact().visit(ast.parse(written, mode="eval"))
     code = compile(ast.fix_missing_locations(exact), "", "eval")
-    return repr(float(eval(code, {"Fraction": Fraction, **values})))  # noqa: S307  # the catalogue's own
+    found = eval(code, {"Fraction": Fraction, **values})  # noqa: S307  # the catalogue's own
+    return repr(found if isinstance(found, bool) else float(found))
 
 
 class _Exact(ast.NodeTransformer):

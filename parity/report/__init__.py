@@ -11,7 +11,6 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterable
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -19,15 +18,15 @@ from typing import IO, TYPE_CHECKING, Any
 
 from parity.errors import UsageError, nearest
 from parity.paths import is_folder
+from parity.report.place import READ_ONLY, added, read_only, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from parity.held import Measures
     from parity.report.entries import Entry
     from parity.result import Result
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
+STDOUT = "/dev/stdout"
 
 
 @dataclass(frozen=True)
@@ -71,13 +70,16 @@ def parse_targets(texts: Iterable[str], *, several: bool = False) -> list[Target
         several: whether several results are to be told.
 
     Raises:
-        UsageError: no such format, no path, a folder that is not there, or a package that is not installed.
+        UsageError: no such format, no path, a folder that is not there, a file that is read-only, or a package that is
+            not installed.
     """
     targets: list[Target] = []
     for text in texts:
         form, _, path = text.partition("=")
         if text == "github" and SUMMARY in os.environ:
             path = os.environ[SUMMARY]
+        if path == STDOUT:  # where that is a file, what is printed and the report have it together
+            path = "-"
         if form not in FORMATS or not path:
             msg = f"--report {text}: expected FORMAT=PATH, FORMAT one of {', '.join(FORMATS)}"
             msg += f"; did you mean {form}=FILE?" if form in FORMATS else nearest(form, FORMATS)
@@ -92,6 +94,9 @@ def parse_targets(texts: Iterable[str], *, several: bool = False) -> list[Target
             raise UsageError(msg)
         if is_folder(path) and not (pages and Path(path).suffix != ".html"):
             msg = f"--report {text}: {path} is a folder; name a file"
+            raise UsageError(msg)
+        if path != "-" and read_only(Path(path)):
+            msg = f"--report {text}: {path} cannot be written: {READ_ONLY}"
             raise UsageError(msg)
         if path in {target.path for target in targets}:
             msg = f"--report {text}: {'standard output' if path == '-' else path} already takes another report"
@@ -159,24 +164,5 @@ def _to_stream(target: Target, write: Callable[[ModuleType, IO[Any]], None]) -> 
         write(module, sys.stdout.buffer if form.binary else sys.stdout)
         sys.stdout.flush()
         return
-    with (_added if form.adds else _whole)(Path(target.path), binary=form.binary) as stream:
+    with (added if form.adds else whole)(Path(target.path), binary=form.binary) as stream:
         write(module, stream)
-
-
-@contextmanager
-def _whole(path: Path, *, binary: bool) -> Iterator[IO[Any]]:
-    """A file that appears when it is complete."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with unfinished.open("wb") if binary else unfinished.open("w", encoding="utf-8", newline="") as stream:
-            yield stream
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-@contextmanager
-def _added(path: Path, *, binary: bool) -> Iterator[IO[Any]]:  # noqa: ARG001  # as above
-    """The end of a file that others write to as well."""
-    with path.open("a", encoding="utf-8", newline="") as stream:
-        yield stream

@@ -16,6 +16,7 @@ from parity.judge import AUDITED, Judge
 from parity.protocol import Key
 from parity.report.meaning import meaning
 from parity.result import Result, Run
+from parity.student import NETWORK
 from parity.verdict import Divergence, Summary, Verdict
 
 LISTED = 40  # entries of a list in a document; the JSON report has all
@@ -148,7 +149,15 @@ def headline(result: Result) -> str:
     if result.verdict is Verdict.CANNOT_JUDGE and any(run.judge.cut for run in result.runs):
         until = counted(result.steps_compared, "step")
         return f"{result.verdict}: a recording is not whole; nothing had diverged in {until}"
+    if result.verdict is Verdict.CANNOT_JUDGE and (why := not_stood_for(result)):
+        return f"{result.verdict}: {_MEANING[result.verdict]}: {why}"
     return f"{result.verdict}: {_MEANING[result.verdict]}"
+
+
+def not_stood_for(result: Result) -> str:
+    """Why the network that a candidate is judged with does not stand for the reference; empty where it does."""
+    told = (why for run in result.runs for why in run.judge.missing.values())
+    return next((why for why in told if why.startswith(NETWORK)), "")
 
 
 def subject(result: Result) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from parity.config.given import ModelExperiment
 from parity.judge import Judge
-from parity.report.facts import left_out, place
+from parity.report.facts import left_out, not_stood_for, place
 from parity.result import Result, Run
 from parity.trace import is_trace
 from parity.verdict import Kind, Verdict
@@ -95,6 +95,9 @@ def _to_judge(result: Result, run: Run) -> Iterator[Following]:
     if "local lane" in judge.missing:
         if re.search("--lane[ =]free", result.command):
             yield Following("with the local lane, in which budgets hold", _again(result, without=("--lane",)))
+        elif not_stood_for(result) and judge.replays:
+            yield Following(f"hold {result.reference} against Keras: it computes something else, or is not whole")
+            yield Following(f"or hold {result.reference} against {result.candidate}", _exchanged(result))
         elif judge.replays:
             yield Following(f"have {result.reference} {_tell_all(result.reference)}")
             yield Following(f"or hold {result.reference} against {result.candidate}", _exchanged(result))

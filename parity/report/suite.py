@@ -12,6 +12,7 @@ from parity.report import facts
 from parity.report.entries import Entry
 from parity.report.html import SIGNS, page, render
 from parity.report.html.assets import own
+from parity.report.place import whole
 from parity.verdict import Verdict
 
 INDEX = "index.html"
@@ -49,7 +50,8 @@ def write_page(entry: Entry, path: Path, index: Path) -> Row:
     result = entry.result
     if result is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page(result, back=_from(path, index)), encoding="utf-8")
+        with whole(path) as stream:
+            stream.write(page(result, back=_from(path, index)))
     return {
         "name": entry.name,
         "page": "" if result is None else _from(index, path),
@@ -70,7 +72,8 @@ def write_index(rows: Iterable[Row], index: Path, title: str) -> Path:
     wrong = sum(not row["passed"] for row in told)
     text = render("index.html.j2", scripts=[own("page.js")], title=title, rows=told, wrong=wrong)
     index.parent.mkdir(parents=True, exist_ok=True)
-    index.write_text(text, encoding="utf-8")
+    with whole(index) as stream:
+        stream.write(text)
     return index
 
 

@@ -45,6 +45,7 @@ STAND_IN = "scratch"
 """The side that can be made with any convention: it computes what the reference does where that cannot be changed."""
 OF_RECORDINGS = ("spans", "pass_over")
 _REQUIRED = ("start", "step", "weights")
+_NAMED = re.compile(r"(?P<name>.+?)(?:\[(?P<choices>[^\[\]]*)\])?")
 _FORMS = f"{', '.join(_SHORT)}, scratch[l2.penalty=half], path/to/file.py:Name, package.module:Name or a trace folder"
 
 
@@ -113,7 +114,24 @@ def made_with(choices: Mapping[str, str]) -> str:
 
 def stand_in_for(reference: LoadedSide) -> str:
     """The name of the NumPy network with the choices that the reference is known to make."""
+    if reference.can("spans"):
+        return _stand_in_named(reference.side.recorded_side)
     return made_with(reference.call("makes", 0) if reference.can("makes") else {})
+
+
+def _stand_in_named(recorded: str) -> str:
+    """The network with the choices in the name that a built-in side was recorded under.
+
+    Whoever wrote the recording may have called it anything: the network has to be in parity with it all the same.
+    """
+    match = _NAMED.fullmatch(recorded)
+    if match is None or match["name"] not in BUILT_IN or not match["choices"]:
+        return STAND_IN
+    try:
+        load_side(name := made_with(_choices(match["choices"])))
+    except UsageError:  # no choices, or of another version's catalogue
+        return STAND_IN
+    return name
 
 
 class Trains(Protocol):
@@ -237,7 +255,7 @@ def load_side(spec: SideLike, timeout: float | None = None) -> LoadedSide:
         from parity.trace import TraceSide  # noqa: PLC0415  # most sides are none
 
         return LoadedSide(spec, TraceSide(folder))
-    match = re.fullmatch(r"(?P<name>.+?)(?:\[(?P<choices>[^\[\]]*)\])?", spec.strip())
+    match = _NAMED.fullmatch(spec.strip())
     if match is None:
         msg = f"side {spec!r} is not readable; give {_FORMS}"
         raise UsageError(msg)

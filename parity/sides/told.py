@@ -10,6 +10,9 @@ from parity.errors import nearest
 from parity.protocol import Array, Key
 
 Shape = tuple[int, ...]
+_FLOWING = ("/pre_activation", "/output")
+_ALSO_CALLED = {"weight": "kernel", "weights": "kernel", "w": "kernel", "b": "bias"}
+"""What others call a kernel or a bias, which is no misspelling of it."""
 
 
 def weight_shapes(experiment: Experiment, inputs: int) -> dict[str, Shape]:
@@ -73,21 +76,22 @@ def _refuse_name(key: Key, known: list[str]) -> None:
         raise ValueError(msg + nearest(key.layer, layers))
     what = {"update": "a weight", "gradient": "a gradient", "loss": "a penalty"}[key.phase]
     named = [name for name in known if name != "loss"]
-    shown = [name for name in named if not name.endswith(("/pre_activation", "/output"))]
+    shown = [name for name in named if not name.endswith(_FLOWING)]
     msg = f"returned {what} named {key.tensor!r}; there are {', '.join(shown)}"
-    raise ValueError(msg + nearest(key.tensor, named))
+    layer, _, name = key.tensor.rpartition("/")
+    raise ValueError(msg + nearest(f"{layer}/{_ALSO_CALLED.get(name.lower(), name)}" if layer else name, named))
 
 
 def _refuse_shape(key: Key, shape: Shape, expected: Shape) -> None:
     hint = ""
     if len(expected) == 2 and shape == expected[::-1]:
-        hint = "; it is transposed: Keras' layout is (inputs, units)"
+        flows = key.tensor.endswith(_FLOWING)
+        hint = f"; it is transposed: Keras' layout is ({'batch' if flows else 'inputs'}, units)"
     elif len(expected) == 1 and sorted(shape) == sorted((1, *expected)):
         hint = "; .ravel() makes it that"
     elif not expected and shape and set(shape) == {1}:
         hint = "; .item() makes it a number"
     elif not expected:
         hint = "; one number for the whole batch"
-    named = key.phase if key.tensor == key.phase and key.part == "whole" else key  # not "loss loss"
-    msg = f"returned {named} of shape {shape}; expected {expected}{hint}"
+    msg = f"returned {key.in_words} of shape {shape}; expected {expected}{hint}"
     raise ValueError(msg)

@@ -217,3 +217,10 @@ def test_a_description_has_both_formulas_and_the_code(entry, choice):
     assert "\n" not in said
     for part in (entry.title, choice.formula, entry.keras.formula, f"{entry.code}={choice.name}"):
         assert part in said
+
+
+@pytest.mark.parametrize("code", ["loss.pairs", "loss.reported"])
+def test_pairs_are_those_of_any_loss(code):
+    """The convention is found beneath each loss, and is told with the same formulas."""
+    entry = convention(code)
+    assert "**2" not in entry.keras.formula + entry.choice("all_pairs").formula

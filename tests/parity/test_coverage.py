@@ -8,6 +8,7 @@ import pytest
 from parity import coverage
 from parity.config import validate
 from parity.coverage import EVERY_STEP, SOME_STEPS, Coverage
+from parity.data import load_dataset
 from parity.protocol import Key, Records
 from parity.report import as_json, worth
 from parity.run import diff
@@ -39,6 +40,7 @@ def sgd(**settings):
     return {"optimizer": {"class_name": "SGD", **settings}}
 
 
+ZEROS = {"units": 3, "activation": "softmax", "kernel_initializer": "zeros"}
 CROSSENTROPY = {"class_name": "CategoricalCrossentropy"}
 CLIP = "loss: probabilities kept 1e-07 from 0 and 1"
 
@@ -75,6 +77,19 @@ PROBES = [
         hidden(activation="relu", bias_initializer={"class_name": "Constant", "value": -99}),
         "no unit switched",
         hidden(activation="relu"),
+    ),
+    (
+        "layers.0.activation, relu'(0)",
+        hidden(activation="relu"),
+        "no gradient came to a pre-activation of exactly 0",
+        hidden(activation="relu", kernel_initializer="zeros"),
+    ),
+    (
+        "layers.0.activation, relu'(0)",  # all are 0, and the zeros behind them send nothing back
+        {"layers": [{"units": 6, "activation": "relu", "kernel_initializer": "zeros"}, ZEROS], "steps": 1}
+        | {"epochs": None},
+        "no gradient came to a pre-activation of exactly 0",
+        hidden(activation="relu", kernel_initializer="zeros"),
     ),
     ("loss.label_smoothing", {}, "is 0", {"loss": {**CROSSENTROPY, "label_smoothing": 0.1}}),
     (CLIP, {}, "from what goes into the softmax", last(activation="relu")),
@@ -128,7 +143,10 @@ def test_a_run_that_exercises_everything_tells_nothing():
         {"units": 6, "activation": "relu", "kernel_regularizer": "l2", "bias_regularizer": "l1"},
         {"units": 3, "activation": "relu"},
     ]
-    result = run(layers=layers, loss={**CROSSENTROPY, "label_smoothing": 0.1}, shuffle=True)
+    given = load_dataset(validate(BASE))
+    x = np.vstack([np.zeros(3), given.x[1:]])  # an example whose pre-activations are 0 as long as the biases are
+    data = {"source": "arrays", "x": x.tolist(), "y": given.y.tolist()}
+    result = run(data=data, layers=layers, loss={**CROSSENTROPY, "label_smoothing": 0.1}, shuffle=True)
     assert result.not_exercised == []
     assert as_json.as_dict(result)["not_exercised"] == []
 

@@ -13,12 +13,12 @@ import time
 import numpy as np
 import pytest
 
-from parity.asking import start_side
+from parity.asking import replay, start_side
 from parity.config import validate
 from parity.diagnosis.explain import NEVER_UPDATED, OTHER_WEIGHTS
 from parity.errors import ExitCode, SideError
 from parity.judge import BEGINS, PROMOTED
-from parity.protocol import Key
+from parity.protocol import Key, Records
 from parity.report import as_json, markdown, terminal
 from parity.run import diff
 from parity.sides import load_side
@@ -255,6 +255,15 @@ def test_a_type_that_changes_is_a_finding_and_leaves_the_other_precision_alone(p
     assert "computes in another precision" in result.diagnosis.unable
 
 
+@pytest.mark.parametrize(("told", "asked"), [("float16", ""), ("float32", "ask for --precision float32, or ")])
+def test_a_precision_that_is_told_is_asked_for_only_where_it_can_be(path, told, asked):
+    network(path, told=f"{{'loss': np.{told}(loss)}}")
+    assert judged(path).diagnosis.unable == (
+        f"the candidate tells loss as {told} in a float64 run: it computes in another precision; {asked}have it "
+        "compute in the dtype of its weights"
+    )
+
+
 @pytest.mark.parametrize("lanes", [("local", "free"), ("free",)])
 def test_types_that_change_and_change_back_are_each_judged_as_they_are(path, lanes):
     """Steps are taken many at a time, and none is held against another type than its own."""
@@ -294,7 +303,21 @@ def test_a_reference_whose_type_changes(path):
         (
             "{'loss': loss, 'gradient': {'dense/kernel': gradients[0][0].T}}",
             1,
-            r"gradient dense/kernel of shape \(3, 4\); expected \(4, 3\); it is transposed",
+            r"gradient dense/kernel of shape \(3, 4\); expected \(4, 3\); it is transposed: .*\(inputs, units\)",
+        ),
+        (
+            "{'loss': loss, 'output': outputs[2].T}",
+            1,
+            r"forward dense_1/output of shape \(2, 6\); expected \(6, 2\); it is transposed: .*\(batch, units\)",
+        ),
+        (
+            "{'loss': loss, 'gradient': {'dense/output': outputs[1].T}}",
+            1,
+            r"gradient dense/output of shape \(3, 6\); expected \(6, 3\); it is transposed: .*\(batch, units\)",
+        ),
+        *(
+            (f"{{'loss': loss, 'gradient': {{'dense/{called}': gradients[0][0]}}}}", 1, f"did you mean 'dense/{kind}'?")
+            for called, kind in [("weight", "kernel"), ("weights", "kernel"), ("W", "kernel"), ("b", "bias")]
         ),
         ("np.array([[loss]])", 1, r"returned loss of shape \(1, 1\); expected \(\); .item\(\) makes it"),
         ("(error**2).mean(axis=0)", 1, r"of shape \(2,\).*one number for the whole batch"),
@@ -318,6 +341,29 @@ def test_what_cannot_be(path, told, step, said):
     assert (result.crash.step, result.steps_compared) == (step, step - 1)
     with pytest.raises(SideError, match=said):
         raise SideError(result.crash.message)
+
+
+@pytest.mark.parametrize("method", ["replay", "retrace", "steps"])
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ("None", "returned NoneType; expected a mapping"),
+        ("{'gradients': {}}", "said 'gradients', which is not in the vocabulary: .*did you mean 'gradient'?"),
+        ("{'loss': np.zeros(99)}", r"gave loss of shape \(99,\); expected \d steps as its first axis"),
+        ("{'output': {'dense_2': np.zeros((len(given[0]), 6, 2))}}", "returned output of 'dense_2'"),
+    ],
+)
+def test_what_another_method_than_step_told_wrong_names_that_method(path, method, told, said):
+    """Else the mistake is looked for in step()."""
+    network(path, weights=f"return named\n\n    def {method}(self, *given):\n        return {told}\n        named = 0")
+    if method == "retrace":
+        records = Records(1, {Key("batch", "x"): np.zeros((2, 6, 4))}, {})
+        with pytest.raises(SideError) as raised:
+            replay(validate(TABLE), load_side(f"{path}:Net"), records, "retrace")
+        message = str(raised.value)
+    else:
+        message = judged(path).crash.message
+    assert re.search(rf"at step 1: {method}\(\) {said}".replace("?", r"\?"), message)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from parity.report.html.assets import own, packed, plotly, render
 from parity.report.html.residual import residuals
 from parity.report.html.series import series
 from parity.report.meaning import meaning
+from parity.report.place import whole
 from parity.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def write_entries(entries: list[Entry], place: Path) -> None:
     from parity.report.suite import is_page, write_suite  # noqa: PLC0415  # it imports this module
 
     if len(entries) == 1 and entries[0].result is not None and is_page(place):
-        place.write_text(page(entries[0].result), encoding="utf-8")
+        with whole(place) as stream:
+            stream.write(page(entries[0].result))
     else:
         write_suite(entries, place)
 

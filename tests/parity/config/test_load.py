@@ -182,7 +182,13 @@ def test_as_many_mistakes_are_told_on_the_command_line(tmp_path, capsys):
         ("layers.0.units", 10**400, ["received 1000", "less than or equal to 2147483647"]),
         ("steps", 2**31, ["received 2147483648", "less than or equal to 2147483647"]),
         ("layers.0.kernel_regularizer", {"l3": 1}, [".l3: unknown key; allowed here: l1, l2"]),
-        ("layers.0.kernel_regularizer", {"l2": 1, "sead": 1}, [".sead: unknown key; allowed here: l2"]),
+        ("layers.0.kernel_regularizer", {"l2": 1, "l3": 1}, [".l3: unknown key; allowed here: l1, l2"]),
+        ("layers.0.kernel_regularizer", {"l1": 1, "sead": 1}, [".sead: unknown key; allowed here: l1, l2"]),
+        (
+            "layers.0.kernel_regularizer",
+            {"class_name": "L2", "l2": 1, "l1": 1},
+            [".l1: unknown key; allowed here: l2"],
+        ),
         ("layers.0.kernel_regularizer", {"l2": "1"}, [".l2: received '1'", "without quotes"]),
         (
             "layers.0.kernel_initializer",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from parity.diagnosis.direction import FARTHEST, Fitting, _fitted
 from parity.diagnosis.search import Search
 from parity.diagnosis.used import Used
+from parity.protocol import Key
 from tests.parity.diagnosis.benches import bench
 
 MOMENTUM = {"class_name": "SGD", "learning_rate": 0.05, "momentum": 0.9}
@@ -149,3 +151,18 @@ def test_a_step_that_overflows_fits_nothing():
         warnings.simplefilter("error")
         fit = Fitting(evidence, 0.0).fit(taken, unlimited, used)
     assert all(np.isinf(of_key).all() for of_key in fit.used.values())
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_was_infinite_before_its_step_fits_nothing():
+    on = bench("weights")
+    evidence = on.told(frozenset([("data.labels", "shifted")]))
+    (piece, *_), key = evidence.pieces, Key("update", "dense/kernel")
+    infinite = {key: np.full_like(piece.arrays[key], np.inf)}
+    taken = [{**on.stand_in.take(evidence, {})[0], **infinite}]
+    evidence = replace(evidence, pieces=(replace(piece, arrays={**piece.arrays, **infinite}),))
+    budgets = [{key: np.ones(len(array)) for key, array in of_piece.items()} for of_piece in taken]
+    used = Used(evidence.keys, np.zeros((len(evidence.keys), evidence.steps)))
+    fit = Fitting(evidence, 0.0).fit(taken, budgets, used)
+    assert np.isinf(fit.used[key]).all()
+    assert np.isfinite(fit.used[Key("update", "dense/bias")]).all()

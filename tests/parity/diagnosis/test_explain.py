@@ -347,6 +347,33 @@ def test_the_ratio_of_an_effect_is_that_of_all_elements(one, other, ratio):
 
 
 @pytest.mark.parametrize(
+    ("one", "other", "shares"),
+    [
+        ([1, 2], [np.inf, 2], 1.0),
+        ([1, 2], [np.nan, 2], 1.0),
+        ([np.inf, 2], [-np.inf, 2], 1.0),
+        ([np.inf, 2], [np.inf, 2], 0.0),
+        ([np.nan, 2], [np.nan, 1], 0.5),  # the elements that are numbers
+        ([np.inf, 1], [np.inf, -1], 2.0),
+        ([np.inf, 2, 1], [4, 2, -1], 1.0),
+        ([1e308, 0], [-1e308, 0], 2.0),  # of which the difference would overflow
+        ([5e-324, 0], [0, 0], 1.0),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_an_effect_of_what_is_no_number(one, other, shares):
+    for given in ((one, other), (other, one)):
+        found = effect_of(*([{A: np.array([array], float)}] for array in given), [A])
+        assert found.share == pytest.approx(shares)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_step_that_overflows_hides_no_other():
+    corrected, alone = np.array([[1.0, 2.0], [3.0, np.nan]]), np.array([[1.0, -2.0], [np.inf, np.inf]])
+    assert effect_of([{A: corrected}], [{A: alone}], [A]).share == 2
+
+
+@pytest.mark.parametrize(
     ("effect", "ratio", "words"),
     [
         (0.9, None, "changes loss by 90 % of the larger of the two"),

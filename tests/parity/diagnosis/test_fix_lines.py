@@ -17,6 +17,7 @@ from keras_ref.build import build, named_weights
 from parity.config import validate
 from parity.conventions import convention
 from parity.data import load_dataset
+from parity.diagnosis import penalized
 from parity.diagnosis.own_words import own_words, together
 from parity.run import diff
 from parity.verdict import Verdict
@@ -346,6 +347,13 @@ def of_nothing(**lines):
     return settings | {"layers": [first | {"kernel_regularizer": None}, last]}, own | lines
 
 
+def outputs_alone(of=L2, **lines):
+    """Hidden outputs with a penalty, and no weights."""
+    settings, own = of_outputs(of, **lines)
+    first, last = settings["layers"]
+    return settings | {"layers": [first | {"kernel_regularizer": None}, last]}, own | {"lam": of.lam}
+
+
 # What is left of a penalty in two lines, of which the second is to be followed.
 TOLD_ALONE = {"output_penalty": "{told}", "of_output_penalty": "{gradient}"}
 TOLD_LATER = {
@@ -507,6 +515,30 @@ MISTAKES = [
     *(("activity.gradient=absent", of_outputs(of, **TOLD_ALONE), "of_output_penalty", "pass") for of in (L2, L1_L2)),
     *(("activity.reported=absent", of_outputs(of, **TOLD_LATER), "of_output_penalty", "pass") for of in (L2, L1_L2)),
     (
+        "l2.penalty=half",
+        outputs_alone(),
+        "output_penalty",
+        "penalty = lam / 2 * np.sum(a**2) / len(a); da = da + lam * a / len(a)",
+    ),
+    (
+        "l2.penalty=0.3",
+        outputs_alone(L1_L2),
+        "output_penalty",
+        (
+            "penalty = (l1 * np.sum(np.abs(a)) + 0.3 * l2 * np.sum(a**2)) / len(a); "
+            "da = da + (l1 * np.sign(a) + 0.6 * l2 * a) / len(a)"
+        ),
+    ),
+    (
+        "l1.penalty=half",
+        outputs_alone(L1),
+        "output_penalty",
+        "penalty = lam / 2 * np.sum(np.abs(a)) / len(a); da = da + lam / 2 * np.sign(a) / len(a)",
+    ),
+    ("l2.reported=absent", outputs_alone(**TOLD_LATER), "of_output_penalty", "loss = data_loss"),
+    ("l2.constant=exact", outputs_alone(), "lam", "lam = 0.02"),
+    ("l1.constant=exact", outputs_alone(L1_L2), "lam", "l1, l2 = 0.03, float(np.float32(0.02))"),
+    (
         "data.partial_batch=skipped",
         PLAIN,
         "loop",
@@ -662,7 +694,7 @@ def verdict(folder, experiment, lines, reference, side):
 def followed(choice, experiment, slot, mistake):
     """The line that is printed, in the wrong one's place or after it."""
     code, _, name = choice.partition("=")
-    fix = own_words(convention(code).choice(name).fix_candidate, experiment)
+    fix = own_words(penalized.line(convention(code).choice(name), experiment), experiment)
     return f"{mistake}; {fix}" if slot in ADDED else fix
 
 
@@ -708,7 +740,8 @@ def as_told(choice, experiment, precision, keras, line=None):
     exec(line or for_keras(choice, experiment), names)  # noqa: S102  # a line of the catalogue, run as it is to be copied
     for index, layer in enumerate(model.layers):
         every = choice.startswith(OF_EVERY_LAYER)
-        if every or (index in LEFT_OUT.get(choice.partition("=")[2], {index}) and layer.kernel.regularizer):
+        penalized_by = layer.kernel.regularizer or layer.activity_regularizer
+        if every or (index in LEFT_OUT.get(choice.partition("=")[2], {index}) and penalized_by):
             for weight in (layer.kernel, layer.bias):
                 weight.regularizer = names.get(f"{weight.name}_regularizer", weight.regularizer)
             layer.activity_regularizer = names.get("activity_regularizer", layer.activity_regularizer)

@@ -118,7 +118,15 @@ def test_a_line_stays_a_line_of_python_and_names_no_loss_or_optimizer_but_the_ex
                     "learning_rate.decay",
                     "0.001",
                     {"class_name": "SGD", "momentum": 0.9},
-                    "SGD(learning_rate=keras.optimizers.schedules.InverseTimeDecay(lr, 1, 0.001), momentum=0.9)",
+                    "SGD(learning_rate=keras.optimizers.schedules.InverseTimeDecay(lr, 1, 0.001), momentum=0.9)"
+                    "  # in float32, whatever the model is in",
+                ),
+                ("rmsprop.centered", "flipped", "RMSprop", "RMSprop(learning_rate=lr, centered=True)"),
+                (
+                    "rmsprop.centered",
+                    "flipped",
+                    {"class_name": "RMSprop", "centered": True, "rho": 0.8},
+                    "RMSprop(learning_rate=lr, centered=False, rho=0.8)",
                 ),
                 (
                     "momentum.factor",

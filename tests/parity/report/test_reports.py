@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import re
+import stat
 from dataclasses import replace
 from html import unescape
+from threading import Thread
 
 import pytest
 
@@ -195,6 +198,65 @@ def test_a_mistake_in_one_format_takes_no_other_with_it(equal, tmp_path, monkeyp
     with pytest.raises(ZeroDivisionError):
         write_reports(equal, parse_targets([f"csv={tmp_path / 'a'}", f"json={tmp_path / 'b'}"]))
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+@pytest.mark.parametrize("form", sorted(FORMATS))
+def test_a_report_through_a_link_replaces_what_it_leads_to(form, equal, tmp_path):
+    (tmp_path / "folder").mkdir()
+    target, link = tmp_path / "folder" / "target", tmp_path / "link"
+    target.write_text("")
+    target.chmod(0o640)
+    link.symlink_to("folder/target")
+    write_reports(equal, parse_targets([f"{form}={link}"]))
+    assert link.is_symlink()
+    assert target.read_bytes().strip()
+    assert stat.S_IMODE(target.stat().st_mode) == 0o640
+    assert sorted(found.name for found in tmp_path.rglob("*")) == ["folder", "link", "target"]
+
+
+def test_a_link_to_nothing_leads_to_the_report_and_one_to_itself_to_none(equal, tmp_path):
+    new, loop = tmp_path / "new", tmp_path / "loop"
+    new.symlink_to("target")
+    loop.symlink_to("loop")
+    with pytest.raises(UsageError, match=r"--report csv=.*loop: cannot be written: Too many levels of symbolic links"):
+        write_reports(equal, parse_targets([f"json={new}", f"csv={loop}"]))
+    assert new.is_symlink()
+    assert json.loads((tmp_path / "target").read_text())["verdict"] == "PARITY"
+    assert loop.is_symlink()
+
+
+@pytest.mark.parametrize("form", sorted(FORMATS))
+def test_a_report_into_a_named_pipe_is_read_at_its_other_end(form, equal, tmp_path):
+    """As a device is: what exists and is no regular file stays what it is."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read: list[bytes] = []
+    reader = Thread(target=lambda: read.append(pipe.read_bytes()), daemon=True)
+    reader.start()
+    write_reports(equal, parse_targets([f"{form}={pipe}"]))
+    reader.join(10)
+    assert read[0].strip()
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+@pytest.mark.parametrize("form", sorted(FORMATS))
+def test_a_read_only_file_is_left_alone(form, equal, tmp_path):
+    path = tmp_path / "kept"
+    path.write_text("kept")
+    targets = parse_targets([f"{form}={path}"])
+    path.chmod(0o444)
+    with pytest.raises(UsageError, match=rf"--report {form}=.*kept: cannot be written: the file is read-only"):
+        write_reports(equal, targets)
+    with pytest.raises(UsageError, match="kept cannot be written: the file is read-only"):  # before anything is trained
+        parse_targets([f"{form}={path}"])
+    assert path.read_text() == "kept"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_device_of_standard_output_is_standard_output(equal, capsys):
+    write_reports(equal, parse_targets(["json=/dev/stdout"]))
+    assert json.loads(capsys.readouterr().out)["verdict"] == "PARITY"
 
 
 ORDER = {"subject": 0, "divergence": 1, "cause": 2, "steps": 3, "list": 4, "long": 4, "made": 5, "next": 6}

@@ -15,6 +15,7 @@ from parity.config import validate
 from parity.errors import SideError, UsageError
 from parity.judge import BEGINS
 from parity.recording import record
+from parity.report.facts import headline
 from parity.report.following import following
 from parity.run import diff
 from parity.trace.keep import Keep
@@ -261,10 +262,35 @@ def test_a_recording_of_one_precision_is_judged_in_that_unless_another_was_asked
     assert not any(item.what == "float32" for item in asked.not_compared)
 
 
-def test_a_reference_that_the_network_cannot_stand_for_judges_nothing(traces):
-    result = compare(traces / "some" / "half", traces / "some" / "half")
+def test_a_reference_that_the_network_cannot_stand_for_judges_nothing(traces, tmp_path):
+    result = compare(named(traces / "some" / "half", "mine", tmp_path), traces / "some" / "half")
     assert result.verdict is Verdict.CANNOT_JUDGE
     assert any("not in parity with the reference" in item.why for item in result.not_compared)
+    assert "the built-in NumPy network is not in parity with the reference (step 1, " in headline(result)
+    assert following_words(result)[0].endswith("against Keras: it computes something else, or is not whole")
+
+
+def following_words(result):
+    return [item.why for item in following(result)]
+
+
+def named(folder, side, into):
+    """A copy of a trace that says it is of another side."""
+    copy = into / f"{side}-{folder.name}".replace("[", "-").replace("]", "")
+    shutil.copytree(folder, copy)
+    for manifest in copy.rglob("manifest.json"):
+        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"side": side}))
+    return copy
+
+
+def test_a_reference_that_says_what_it_makes_is_judged_by_a_network_that_makes_it(traces, tmp_path):
+    half, plain = traces / "some" / "half", traces / "some" / "plain"
+    assert compare(half, half).verdict is Verdict.PARITY
+    result = compare(half, plain)
+    assert result.verdict is Verdict.DIVERGED
+    assert {(cause.code, cause.choice) for cause in result.diagnosis.causes} == {("l2.penalty", "whole")}
+    for side in ("scratch[l2.penalty=odd]", "scratch[l3.penalty=half]", "scratch[l2]", "sklearn[l2.penalty=half]"):
+        assert compare(named(half, side, tmp_path), half, explain=False).verdict is Verdict.CANNOT_JUDGE
 
 
 COMPARED = """
