@@ -93,6 +93,16 @@ def _textbook_epsilon(_, adam):
 
 
 @_of(Adam)
+def _textbook_epsilon_under_the_root(_, adam):
+    """`w -= rate * m_hat / sqrt(v_hat + eps)`, that is `alpha * m / sqrt(v + eps * (1 - beta_2**t))`."""
+
+    def denominator(_, v):
+        return np.sqrt(v + adam.epsilon * adam.of_step(lambda t: adam.corrections(v.dtype.type(t))[1], v))
+
+    wrap(adam, "denominator", denominator)
+
+
+@_of(Adam)
 def _epsilon_under_the_root(_, adam):
     """`w -= alpha * m / sqrt(v + eps)`."""
     wrap(adam, "denominator", lambda _, v: np.sqrt(v + adam.epsilon))
@@ -265,6 +275,13 @@ def _epsilon_outside_of_the_root(_, rmsprop):
 
 
 @_of(RMSprop)
+def _momentum_of_rmsprop_ignored(network, rmsprop):
+    """`w -= rate * g / sqrt(v + eps)`, whatever momentum was given."""
+    rmsprop.momentum = 0.0
+    rmsprop.start(network.weights)
+
+
+@_of(RMSprop)
 def _flipped_centered(network, rmsprop):
     """Centered where it was not asked for, and the other way round."""
     rmsprop.centered = not rmsprop.centered
@@ -384,6 +401,7 @@ KERAS_CHOICE = {
     "rmsprop.rho": "as_given",
     "rmsprop.square_share": "as_given",
     "rmsprop.momentum_share": "as_given",
+    "rmsprop.momentum": "as_given",
     "rmsprop.centered": "as_given",
     "learning_rate.scale": "as_given",
     "learning_rate.decay": "none",
@@ -393,7 +411,11 @@ KERAS_CHOICE = {
 }
 CHOICES = {
     "optimizer.constants": {"exact": _exact_constants},
-    "adam.epsilon": {"textbook": _textbook_epsilon, "inside": _epsilon_under_the_root},
+    "adam.epsilon": {
+        "textbook": _textbook_epsilon,
+        "inside": _epsilon_under_the_root,
+        "textbook_inside": _textbook_epsilon_under_the_root,
+    },
     "adam.epsilon_value": {"1e-8": _given(Adam, "epsilon", 1e-8)},
     "adam.epsilon_scale": Factors({"absent": _given(Adam, "epsilon", 0.0)}, _times(Adam, "epsilon")),
     "adam.betas": {"exchanged": _exchanged_betas},
@@ -418,6 +440,7 @@ CHOICES = {
     "rmsprop.rho": {"0.99": _given(RMSprop, "rho", 0.99)},
     "rmsprop.square_share": Factors({}, _rest_times(RMSprop, "rho")),
     "rmsprop.momentum_share": Factors({}, _momentum_of(RMSprop)),
+    "rmsprop.momentum": Factors({"ignored": _momentum_of_rmsprop_ignored}, _times(RMSprop, "momentum")),
     "rmsprop.centered": {"flipped": _flipped_centered},
     "learning_rate.scale": Factors(
         {"over_batch": _rate_over_batch, "half": _scale_rate(0.5), "double": _scale_rate(2)}, _scale_rate

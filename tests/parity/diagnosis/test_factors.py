@@ -26,6 +26,7 @@ ADAM = {"optimizer": {"class_name": "Adam", "learning_rate": 0.01}}
 OPTIMIZERS = {
     "adam": ADAM,
     "momentum": {"optimizer": {"class_name": "SGD", "learning_rate": 0.1, "momentum": 0.9}},
+    "rmsprop.momentum": {"optimizer": {"class_name": "RMSprop", "learning_rate": 0.01, "momentum": 0.8}},
     "rmsprop": {"optimizer": {"class_name": "RMSprop", "learning_rate": 0.01}},
 }
 OTHERS = {"share": {"-1": "5", "31.4": "3.5"}, "scale": {"-1": "3"}}  # betas lie between 0 and 1, epsilons above 0
@@ -55,7 +56,9 @@ def test_it_is_named_where_it_shows(code, level, number):
     shows = shows and (level in LEVELS[:2] or not code.endswith("in_gradient"))  # or of a gradient
     named_alike = OTHERS.get(what, OTHERS.get(what.rpartition("_")[2], {}))
     number = (OF_NONE if catalogue()[code].keras.name == "none" else named_alike).get(number, number)
-    assert ({code: number} in said(level, {code: number}, **where, **OPTIMIZERS.get(family, {}))) is shows
+    assert (
+        {code: number} in said(level, {code: number}, **where, **OPTIMIZERS.get(code, OPTIMIZERS.get(family, {})))
+    ) is shows
 
 
 @pytest.mark.parametrize("optimizer", [{}, ADAM], ids=["sgd", "adam"])

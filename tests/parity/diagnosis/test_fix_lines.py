@@ -680,6 +680,19 @@ MISTAKES = [
     ("rmsprop.epsilon_scale=1000", under(rmsprop(epsilon=1e-4), RMSPROP), "constants", "rho, eps = 0.9, 0.1"),
     ("rmsprop.epsilon_scale=absent", under(rmsprop(), RMSPROP), "update", "w -= lr * g / np.sqrt(v)"),
     ("rmsprop.square_share=0.5", under(rmsprop(), RMSPROP), "constants", "rho, eps = 0.95, 1e-7"),
+    (
+        "rmsprop.momentum=ignored",
+        under(
+            rmsprop(momentum=0.5),
+            RMSPROP
+            | {
+                "constants": "rho, eps, mu = 0.9, 1e-7, 0.5",
+                "update": "m = mu * m + lr * g / np.sqrt(v + eps); w = w - m",
+            },
+        ),
+        "update",
+        RMSPROP["update"],
+    ),
     ("rmsprop.centered=flipped", under(rmsprop(centered=True), CENTERED), "update", RMSPROP["update"]),
 ]
 # Lines that are about something that is there already: what is printed comes after it.

@@ -22,6 +22,7 @@ OPTIMIZERS = (
     {"class_name": "RMSprop", "centered": True},
 )
 REGRESSION = {"source": "regression", "samples": 20, "features": 3, "targets": 2}
+SCHEDULE = "keras.optimizers.schedules.InverseTimeDecay(lr, 1, 0.001)"
 SUM_SQUARED = "keras.ops.sum(keras.ops.square(y - p), axis=-1)"
 KEPT = "keras.ops.clip(p, 1e-8, 1 - 1e-8)"
 LOG_OF_BOTH = f"-keras.ops.mean(y * keras.ops.log({KEPT}) + (1 - y) * keras.ops.log(1 - {KEPT}), axis=-1)"
@@ -106,6 +107,12 @@ def test_a_line_stays_a_line_of_python_and_names_no_loss_or_optimizer_but_the_ex
                 ("adam.epsilon_scale", "100", "Adam", "Adam(learning_rate=lr, epsilon=1e-05)"),
                 ("adam.gradient_share", "10", "Adam", "Adam(learning_rate=lr, beta_1=0.0)"),
                 ("rmsprop.square_share", "0.5", "RMSprop", "RMSprop(learning_rate=lr, rho=0.95)"),
+                (
+                    "rmsprop.momentum",
+                    "5/9",
+                    {"class_name": "RMSprop", "momentum": 0.9},
+                    "RMSprop(learning_rate=lr, momentum=0.5)",
+                ),
                 ("rmsprop.momentum_share", "0.1", "RMSprop", "RMSprop(learning_rate=lr, momentum=0.9)"),
                 ("sgd.momentum_share", "0.1", "SGD", "SGD(learning_rate=lr, momentum=0.9)"),
                 (
@@ -118,8 +125,7 @@ def test_a_line_stays_a_line_of_python_and_names_no_loss_or_optimizer_but_the_ex
                     "learning_rate.decay",
                     "0.001",
                     {"class_name": "SGD", "momentum": 0.9},
-                    "SGD(learning_rate=keras.optimizers.schedules.InverseTimeDecay(lr, 1, 0.001), momentum=0.9)"
-                    "  # in float32, whatever the model is in",
+                    f"SGD(learning_rate={SCHEDULE}, momentum=0.9)  # in float32, whatever the model is in",
                 ),
                 ("rmsprop.centered", "flipped", "RMSprop", "RMSprop(learning_rate=lr, centered=True)"),
                 (

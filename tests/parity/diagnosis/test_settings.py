@@ -75,6 +75,8 @@ def compared(optimizer, settings, tells):
         (RMSPROP, {"rho": 0.99}, "rmsprop.rho=0.99"),
         (RMSPROP, {"rho": 0.95}, "rmsprop.square_share=0.5"),
         (RMSPROP, {"epsilon": 1e-4}, "rmsprop.epsilon_scale=1000"),
+        (RMSPROP | {"momentum": 0.9}, {"momentum": 0.5}, "rmsprop.momentum=5/9"),
+        (RMSPROP | {"momentum": 0.9}, {"momentum": 0.0}, "rmsprop.momentum=ignored"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

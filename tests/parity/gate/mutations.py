@@ -353,6 +353,13 @@ CONVENTIONS: dict[str, list[Edit]] = {
     "adam.epsilon=inside": [
         (O, "return np.sqrt(v) + normal(self.epsilon, v.dtype)", "return np.sqrt(v + self.epsilon)")
     ],
+    "adam.epsilon=textbook_inside": [
+        (
+            O,
+            "self.denominator(v)",
+            "np.sqrt(v + self.epsilon * self.of_step(lambda t: self.corrections(w.dtype.type(t))[1], w))",
+        )
+    ],
     "adam.epsilon_value=1e-8": [(O, "return np.sqrt(v) + normal(self.epsilon, v.dtype)", "return np.sqrt(v) + 1e-8")],
     "adam.epsilon_scale=absent": [(O, "return np.sqrt(v) + normal(self.epsilon, v.dtype)", "return np.sqrt(v)")],
     "adam.betas=exchanged": [
@@ -400,6 +407,7 @@ CONVENTIONS: dict[str, list[Edit]] = {
     ],
     "rmsprop.epsilon_scale=absent": [(O, "return np.sqrt(v + normal(self.epsilon, v.dtype))", "return np.sqrt(v)")],
     "rmsprop.rho=0.99": [(O, "v[...] = self.rho * v + (1 - self.rho)", "v[...] = 0.99 * v + 0.01")],
+    "rmsprop.momentum=ignored": [(O, "            increment = m\n", "")],
     "rmsprop.centered=flipped": [(O, "variance = v - average * average", "variance = v")],
     "learning_rate.scale=over_batch": [
         (O, "np.array(self.learning_rate, w.dtype)", "np.array(self.learning_rate / 8, w.dtype)")

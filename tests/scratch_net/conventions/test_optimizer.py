@@ -89,6 +89,12 @@ def adam_under_the_root(w, g, s, o, t, k):
     return -alpha(o, t) * m / np.sqrt(v + o.epsilon)
 
 
+def adam_of_the_paper_under_the_root(w, g, s, o, t, k):
+    m, v = moments(g, s, o)
+    m_hat, v_hat = m / (1 - single(o.beta_1) ** t), v / (1 - single(o.beta_2) ** t)
+    return -o.learning_rate * m_hat / np.sqrt(v_hat + o.epsilon)
+
+
 def rmsprop(w, g, s, o, t, k, rho=None, eps=None, root=lambda v, eps: np.sqrt(v + eps), flipped=False, rate=1.0):
     rho, eps = (o.rho if rho is None else rho), (o.epsilon if eps is None else eps)
     v = s["velocity"] = rho * s["velocity"] + (1 - rho) * g**2
@@ -127,6 +133,8 @@ WRONG = {
     ("adam.epsilon=textbook", "amsgrad"): adam_of_the_paper,
     ("adam.epsilon=textbook", "adam"): adam_of_the_paper,
     ("adam.epsilon=inside", "amsgrad"): adam_under_the_root,
+    ("adam.epsilon=textbook_inside", "amsgrad"): adam_of_the_paper_under_the_root,
+    ("adam.epsilon=textbook_inside", "adam"): adam_of_the_paper_under_the_root,
     ("adam.epsilon_value=1e-8", "amsgrad"): changed(adam, eps=1e-8),
     ("adam.epsilon_scale=absent", "amsgrad"): changed(adam, eps=0.0),
     ("adam.betas=exchanged", "adam"): given(adam, lambda o: {"beta_1": o.beta_2, "beta_2": o.beta_1}),
@@ -156,6 +164,7 @@ WRONG = {
     ("rmsprop.epsilon_value=1e-8", "centered"): changed(rmsprop, eps=1e-8),
     ("rmsprop.epsilon_scale=absent", "rmsprop"): changed(rmsprop, eps=0.0),
     ("rmsprop.rho=0.99", "centered"): changed(rmsprop, rho=0.99),
+    ("rmsprop.momentum=ignored", "centered"): given(rmsprop, lambda o: {"momentum": 0.0}),
     ("rmsprop.centered=flipped", "rmsprop"): changed(rmsprop, flipped=True),
     ("rmsprop.centered=flipped", "centered"): changed(rmsprop, flipped=True),
     ("learning_rate.scale=half", "relu"): changed(sgd, rate=0.5),
@@ -193,6 +202,7 @@ NUMBERED = {
     ("momentum.factor=5/9", "momentum"): given(momentum, lambda o: {"momentum": 5 / 9 * o.momentum}),
     ("momentum.factor=5/9", "nesterov"): given(nesterov, lambda o: {"momentum": 5 / 9 * o.momentum}),
     ("rmsprop.epsilon_scale=1000", "rmsprop"): given(rmsprop, lambda o: {"epsilon": 1000 * o.epsilon}),
+    ("rmsprop.momentum=1.6", "centered"): given(rmsprop, lambda o: {"momentum": 1.6 * o.momentum}),
     ("rmsprop.square_share=0.5", "centered"): given(rmsprop, lambda o: {"rho": 1 - 0.5 * (1 - o.rho)}),
 }
 WRITTEN = WRONG | NUMBERED
