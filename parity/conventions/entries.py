@@ -103,6 +103,11 @@ class Convention(_Entry):
         """The choices other than Keras', that of any number last."""
         return (*self.choices, self.factor) if self.factor else self.choices
 
+    @property
+    def unchanged(self) -> float:
+        """The number that changes nothing: 0 of what Keras has none of, which is then added; else 1."""
+        return 0.0 if self.keras.name == "none" else 1.0
+
     def is_number(self, name: str) -> bool:
         """Whether a choice is one without a name, by which something is multiplied."""
         return self.factor is not None and is_factor(name) and all(choice.name != name for choice in self.choices)

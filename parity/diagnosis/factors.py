@@ -157,7 +157,7 @@ class Fit:
     def _written(self, factors: dict[str, float], chance: float) -> Set:
         """The set with these numbers as somebody writes what they nearly are: by a name, or in few digits."""
         near = {(code, self._near(code, factor, chance)) for code, factor in factors.items()}
-        return self.base | {(code, number) for code, number in near if number != f"{_unchanged(code):g}"}
+        return self.base | {(code, number) for code, number in near if number != f"{convention(code).unchanged:g}"}
 
     def _next_to(self, factors: dict[str, float]) -> Iterator[dict[str, str]]:
         """The fractions next to these numbers, which are others in a smooth fit than beside what Keras rounds."""
@@ -190,7 +190,7 @@ class Fit:
             if not numbers:
                 return
             _, moved, code = min(numbers)
-            factors = factors | {code: _unchanged(code) + moved}
+            factors = factors | {code: convention(code).unchanged + moved}
             if not _are_some(factors):
                 return
             yield factors
@@ -230,7 +230,7 @@ class Fit:
 
     def _repeated(self, codes: Sequence[str], moved: Array) -> dict[str, float]:
         """The fit from where it led, as long as that leads nearer."""
-        factors, taken = np.array([*map(_unchanged, codes)]), self.plain
+        factors, taken = np.array([convention(code).unchanged for code in codes]), self.plain
         for _ in range(ROUNDS):
             if (nearer := self._nearer(codes, factors, moved, taken)) is None:
                 break
@@ -285,9 +285,9 @@ class Fit:
 
         What is added is small beside 1.
         """
-        more = -0.5 if code in SHARES else SMALL if _unchanged(code) == 0 else 1.0
+        more = -0.5 if code in SHARES else SMALL if convention(code).unchanged == 0 else 1.0
         with np.errstate(invalid="ignore", over="ignore"):
-            return (self._taken(factors | {code: _unchanged(code) + more}) - taken) / more
+            return (self._taken(factors | {code: convention(code).unchanged + more}) - taken) / more
 
     def _taken(self, factors: dict[str, float]) -> Array:
         smooth = UNROUNDED_CONSTANTS if STEPPED & factors.keys() else {}
@@ -329,18 +329,13 @@ def _scale(array: Array, budget: Array) -> Array:
     return np.where(size > ROUNDED * budget, size, 0)[:, None]
 
 
-def _unchanged(code: str) -> float:
-    """The number that changes nothing: 0 of what Keras has none of."""
-    return 0.0 if convention(code).keras.name == "none" else 1.0
-
-
 def _exact(factors: Mapping[str, float]) -> dict[str, str]:
     return {code: repr(factor) for code, factor in factors.items()}
 
 
 def _are_some(factors: dict[str, float]) -> bool:
     """Whether each is a number that something can be multiplied by; what is 0 times is absent, and that has a name."""
-    positive = {code for code in factors if code in POSITIVE or _unchanged(code) == 0}
+    positive = {code for code in factors if code in POSITIVE or convention(code).unchanged == 0}
     return all(is_factor(repr(factor)) and (factor > 0 or code not in positive) for code, factor in factors.items())
 
 

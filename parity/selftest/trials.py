@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from parity.config import Experiment
+from parity.conventions import convention
 from parity.data import load_dataset
 from parity.diagnosis.evidence import Evidence, Told, take_evidence
 from parity.diagnosis.initial import initial_choices
@@ -42,7 +43,11 @@ figure that is asked for, and not what the search happens to see: its own budget
 AGAIN = 3
 """Other experiments in which two sets must be the same to be the same in other words."""
 NUMBERS = ("1.7", "0.7")
-"""What is planted where any number may be chosen."""
+"""What is planted where any number may be chosen,"""
+SMALL = ("0.017", "0.007")
+"""where it is a number of what Keras has none of,"""
+SHARES = ("0.2", "0.7")
+"""and where it is what a momentum leaves of 1."""
 TRIES = 60
 """Experiments drawn in search of one in which a mistake shows."""
 SIDE = "scratch"
@@ -112,9 +117,16 @@ def in_parallel(trial: Callable[..., _Trial], work: list[tuple[Any, ...]], jobs:
 def all_choices() -> list[tuple[str, str]]:
     """Every choice but those that are no mistakes, other ways to the same gradient; some numbers where any may be."""
     side = load_side(SIDE).side
-    named, numbers = side.conventions(), dict.fromkeys(side.factors(), NUMBERS)
+    named, numbers = side.conventions(), {code: numbers_of(code) for code in side.factors()}
     choices = {code: (*named[code], *numbers.get(code, ())) for code in named if code != "gradient.engine"}
     return [(code, choice) for code in choices for choice in choices[code]]
+
+
+def numbers_of(code: str) -> tuple[str, str]:
+    """What is planted of a convention of which any number may be chosen."""
+    if not convention(code).unchanged:
+        return SMALL
+    return SHARES if code.endswith("momentum_share") else NUMBERS
 
 
 def run_trial(wanted: Set | None, size: int, level: str, seed: tuple[int, ...]) -> Trial:

@@ -55,7 +55,7 @@ def test_it_is_named_where_it_shows(code, level, number):
     shows = level != "weights" or not code.endswith(".reported")  # what is told of a loss
     shows = shows and (level in LEVELS[:2] or not code.endswith("in_gradient"))  # or of a gradient
     named_alike = OTHERS.get(what, OTHERS.get(what.rpartition("_")[2], {}))
-    number = (OF_NONE if catalogue()[code].keras.name == "none" else named_alike).get(number, number)
+    number = (named_alike if catalogue()[code].unchanged else OF_NONE).get(number, number)
     assert (
         {code: number} in said(level, {code: number}, **where, **OPTIMIZERS.get(code, OPTIMIZERS.get(family, {})))
     ) is shows
