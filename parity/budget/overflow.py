@@ -3,7 +3,8 @@
 The model of rounding errors holds only while no number on the way is too large for its type. Where one can be, neither
 rounding nor the order of a sum has a bound: one order gives the exact result, another an infinity, a third NaN. So
 nothing can be said of what comes out there, as long as the operands themselves are finite. One that is not leaves no
-such freedom: of a NaN comes NaN, and of an infinity an infinity or NaN, whatever the order.
+such freedom: of a NaN comes NaN, and of an infinity an infinity or NaN, whatever the order. But where it meets a zero
+the product is NaN, or nothing: of some shapes BLAS adds up columns, and passes over those that zeros multiply.
 
 The largest number that any order meets is the sum of the absolute terms (|A||B| for a product). What may be an overflow
 is a sum that is one when it is a hundredth larger, which is more than all rounding of it. Not meant here is what has a
@@ -64,7 +65,7 @@ class Overflow:
     def _forward(self, key: Key, of: Operands) -> Array | float:
         if key.tensor.endswith("/output"):
             return 0.0
-        size = self._budget.input_size(key.layer, of) @ of.size_before(f"{key.layer}/kernel")
+        size = _product(self._budget.input_size(key.layer, of), of.size_before(f"{key.layer}/kernel"))
         if self._budget.layers[key.layer].use_bias:
             size = size + of.size_before(f"{key.layer}/bias")[:, None, :]
         return size
@@ -113,7 +114,7 @@ class Overflow:
         if key.part == "penalty":
             return w
         dz = of.size("gradient", f"{key.layer}/pre_activation")
-        data = self._budget.input_size(key.layer, of).mT @ dz if name == "kernel" else dz.sum(axis=1)
+        data = _product(self._budget.input_size(key.layer, of).mT, dz) if name == "kernel" else dz.sum(axis=1)
         return data if key.part == "data" else data + w
 
     def _output_gradient(self, name: str, of: Operands) -> Array | float:
@@ -127,7 +128,8 @@ class Overflow:
             y, _, p = self._budget.top(of)
             return (2 * np.abs(p - y) if self._loss.squares else self._quotients(p)) + activity
         above = names[names.index(name) + 1]
-        return of.size("gradient", f"{above}/pre_activation") @ of.size_before(f"{above}/kernel").mT + activity
+        dz, kernel = of.size("gradient", f"{above}/pre_activation"), of.size_before(f"{above}/kernel")
+        return _product(dz, kernel.mT) + activity
 
     def _update(self, key: Key, of: Operands) -> Array | float:
         """Infinite where a centered RMSprop may divide by nothing."""
@@ -138,3 +140,9 @@ class Overflow:
             return 0.0
         _, off = self._budget.denominator(f"{key.layer}/{weight}", of)
         return np.where(off >= 1, np.inf, 0.0)
+
+
+def _product(a: Array, b: Array) -> Array:
+    """|A||B|, infinite where what is not finite, which is NaN here, meets a zero."""
+    met = (np.isnan(a).astype(a.dtype) @ (b == 0)) + ((a == 0).astype(a.dtype) @ np.isnan(b))
+    return np.where(met > 0, np.inf, a @ b)

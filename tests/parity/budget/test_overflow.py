@@ -207,6 +207,24 @@ def test_an_operand_that_is_not_finite_is_no_overflow(bad):
     assert found.tolist() == [[False, False], [True, False]]
 
 
+@pytest.mark.parametrize("bad", BAD)
+def test_what_is_not_finite_and_meets_a_zero_may_be_passed_over(bad):
+    """NumPy's own product of a column and a row is what passes over it, in some versions of its BLAS."""
+    x, kernel = np.array([[bad, 1, 1], [0, 1, 1], [2, 0, 1]]), np.array([[0, 3], [bad, 3], [1, 3]])
+    before = {Key("update", "dense/kernel"): kernel, Key("update", "dense/bias"): np.zeros(2)}
+    found = of(experiment_of(), Key("forward", "dense/pre_activation"), {Key("batch", "x"): x}, before)
+    assert found.tolist() == [[True, False], [False, False], [True, False]]
+    told = {Key("batch", "x"): np.array([[0, 1, 2]]), Key("gradient", "dense/pre_activation"): np.array([[bad, 1]])}
+    assert (
+        of(experiment_of(), Key("gradient", "dense/kernel"), told, before).tolist()
+        == [[True, False]] + [[False] * 2] * 2
+    )
+    above = experiment_of({"units": 3, "name": "a"}, {"units": 2, "name": "b"})
+    told = {Key("gradient", "b/pre_activation"): np.array([[bad, 0]])}
+    before = {Key("update", "b/kernel"): np.array([[0, 1], [1, 1], [2, bad]])}
+    assert of(above, Key("gradient", "a/output"), told, before).tolist() == [[True, False, True]]
+
+
 def test_what_has_a_fixed_order_or_is_not_recorded():
     experiment = experiment_of()
     huge = np.full((3, 2), LARGEST)
