@@ -69,6 +69,8 @@ SHARES = {
     "sgd.momentum_share",
 }
 """Factors of what a beta, rho or momentum leaves of 1: it lies between 0 and 1, and so does that of half of it."""
+LEAST_SHARE = 1e-4
+"""A smaller one is none that anybody meant: gradients that nobody clears are a momentum that leaves nothing."""
 POSITIVE = SHARES | {"adam.epsilon_scale", "rmsprop.epsilon_scale"}
 SAME_SETTINGS = {
     "adam.epsilon_value": {"adam.epsilon_scale"},
@@ -335,8 +337,13 @@ def _exact(factors: Mapping[str, float]) -> dict[str, str]:
 
 def _are_some(factors: dict[str, float]) -> bool:
     """Whether each is a number that something can be multiplied by; what is 0 times is absent, and that has a name."""
-    positive = {code for code in factors if code in POSITIVE or convention(code).unchanged == 0}
-    return all(is_factor(repr(factor)) and (factor > 0 or code not in positive) for code, factor in factors.items())
+    return all(is_factor(repr(factor)) and _may_be(code, factor) for code, factor in factors.items())
+
+
+def _may_be(code: str, factor: float) -> bool:
+    if code.endswith("momentum_share"):
+        return factor > LEAST_SHARE
+    return factor > 0 or not (code in POSITIVE or convention(code).unchanged == 0)
 
 
 def _least_squares(slopes: Sequence[Array], apart: Array) -> tuple[Array, float]:

@@ -86,14 +86,22 @@ def _with(part, layers):
         layer.kernel_regularizer = sum_of([*parts_of(layer.kernel_regularizer), part])
 
 
+def _where_there_is_none(by):
+    """Numbers of a network of which no kernel has an l2 penalty: what becomes of one that is there has other names."""
+
+    def of_number(factor):
+        def install(network):
+            if not any(_has_l2(layer.kernel_regularizer) for layer in network.layers):
+                by(factor)(network)
+
+        return install
+
+    return Factors({}, of_number)
+
+
 def _added(factor):
-    """`factor * sum(w**2)` of every kernel, where none has an l2 penalty; nobody rounds it to float32."""
-
-    def install(network):
-        if not any(_has_l2(layer.kernel_regularizer) for layer in network.layers):
-            _with(L2(factor, _exact), network.layers)
-
-    return install
+    """`factor * sum(w**2)` of every kernel; nobody rounds it to float32."""
+    return lambda network: _with(L2(factor, _exact), network.layers)
 
 
 def _every_weight(network):
@@ -122,7 +130,7 @@ def _decay_in_gradient(chosen):
 
         return install
 
-    return Factors({}, by)
+    return _where_there_is_none(by)
 
 
 def _coupled(chosen):
@@ -137,7 +145,7 @@ def _coupled(chosen):
 
         return install
 
-    return Factors({}, by)
+    return _where_there_is_none(by)
 
 
 def _decoupled(chosen):
@@ -155,7 +163,7 @@ def _decoupled(chosen):
 
         return install
 
-    return Factors({}, by)
+    return _where_there_is_none(by)
 
 
 def _on_every_kernel(network):
@@ -338,7 +346,7 @@ KERAS_CHOICE = {
     "activity.batch": "mean",
 }
 CHOICES = {
-    "l2.added": Factors({}, _added),
+    "l2.added": _where_there_is_none(_added),
     "l2.constant": {"exact": _exact_constant(lambda r: L2(r.l2, _exact), L2)},
     "l1.constant": {"exact": _exact_constant(lambda r: L1(r.l1, _exact), L1)},
     "bias.penalty": {

@@ -62,7 +62,8 @@ def told(code: str, line: str, keras) -> dict:
         told["loss"] = keras.losses.CategoricalCrossentropy(label_smoothing=NUMBERS["s"])
     if code == "gradient.relu_at_zero":
         told["activation"] = "relu"
-    if (family := code.partition(".")[0]) in {"l1", "l2", "bias", "activity"}:
+    family, given = code.partition(".")[0], not line.endswith("every layer")  # not what the line adds
+    if family in {"l1", "l2", "bias", "activity"} and given:
         place = "kernel_regularizer" if family in {"l1", "l2"} else f"{family}_regularizer"
         told[place] = (keras.regularizers.L1 if family == "l1" else keras.regularizers.L2)(NUMBERS["lam"])
     if code.startswith("init."):
@@ -71,7 +72,8 @@ def told(code: str, line: str, keras) -> dict:
     if "Adam" in line:
         told["optimizer"] = keras.optimizers.Adam(**rate)
     elif "RMSprop" in line:
-        told["optimizer"] = keras.optimizers.RMSprop(**rate)
+        mu = NUMBERS["mu"] if code == "rmsprop.momentum" else 0.0
+        told["optimizer"] = keras.optimizers.RMSprop(**rate, momentum=mu)
     else:
         mu = NUMBERS["mu"] if code.startswith("momentum.") else 0.0
         told["optimizer"] = keras.optimizers.SGD(

@@ -192,8 +192,9 @@ def test_a_coupled_decay_goes_through_the_slots_and_a_decoupled_does_not(kernels
         )
 
 
-def test_an_l2_that_is_there_is_not_added_to():
-    ours, theirs = (told(made(MeanSquaredError(), c, kernel=lambda: L2(LAM)), X, Y) for c in ({}, {"l2.added": "1"}))
+@pytest.mark.parametrize("code", OF_NOTHING)
+def test_an_l2_that_is_there_is_not_added_to(code):
+    ours, theirs = (told(made(MeanSquaredError(), c, kernel=lambda: L2(LAM)), X, Y) for c in ({}, {code: "1"}))
     assert changed(ours, theirs) == []
 
 
