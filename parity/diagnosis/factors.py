@@ -70,7 +70,9 @@ SHARES = {
 }
 """Factors of what a beta, rho or momentum leaves of 1: it lies between 0 and 1, and so does that of half of it."""
 LEAST_SHARE = 1e-4
-"""A smaller one is none that anybody meant: gradients that nobody clears are a momentum that leaves nothing."""
+"""A momentum that leaves less of 1 is none that anybody meant: with gradients that nobody clears it is nothing."""
+LEAST_ADDED = 1e-10
+"""And so is less of what Keras has none of."""
 POSITIVE = SHARES | {"adam.epsilon_scale", "rmsprop.epsilon_scale"}
 SAME_SETTINGS = {
     "adam.epsilon_value": {"adam.epsilon_scale"},
@@ -170,7 +172,7 @@ class Fit:
         """The simplest that is nearer than rounding, or than any number is to one of so few digits by chance."""
         for text in self._told(code, factor):
             of = Fraction(NAMED[text]) if text in NAMED else Fraction(text)
-            if abs(float(of) - factor) <= max(ROUNDING, chance / of.denominator**2) * max(1, abs(factor)):
+            if abs(float(of) - factor) <= max(ROUNDING, chance * (1 / of.denominator) ** 2) * max(1, abs(factor)):
                 return text
         return repr(factor)
 
@@ -341,9 +343,9 @@ def _are_some(factors: dict[str, float]) -> bool:
 
 
 def _may_be(code: str, factor: float) -> bool:
-    if code.endswith("momentum_share"):
-        return factor > LEAST_SHARE
-    return factor > 0 or not (code in POSITIVE or convention(code).unchanged == 0)
+    if convention(code).unchanged == 0:
+        return factor > LEAST_ADDED
+    return code not in POSITIVE or factor > (LEAST_SHARE if code.endswith("momentum_share") else 0)
 
 
 def _least_squares(slopes: Sequence[Array], apart: Array) -> tuple[Array, float]:

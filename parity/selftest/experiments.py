@@ -22,6 +22,7 @@ _OPTIMIZERS: tuple[dict[str, Any], ...] = (
     {"class_name": "SGD", "learning_rate": 0.05, "momentum": 0.8, "nesterov": True},
     {"class_name": "Adam", "learning_rate": 0.01},
     {"class_name": "RMSprop", "learning_rate": 0.005},
+    {"class_name": "RMSprop", "learning_rate": 0.002, "momentum": 0.9},
 )
 
 # The last two are mistakes that are often made, and the only runs in which some conventions show.

@@ -199,3 +199,12 @@ def test_the_simplest_fraction_is_among_those_that_are_tried(fraction, error):
 
 def test_a_number_is_told_as_one_would_write_it():
     assert [list(simpler(number))[-1] for number in (3.0, 0.25, -1 / 3, 0.037)] == ["3", "0.25", "-1/3", "0.037"]
+
+
+@pytest.mark.parametrize("factor", [1e-200, 5e-324, 1e300])
+def test_numbers_of_any_size_have_simpler_ones(factor):
+    """Of 1e-200 the nearest simple number is one over an integer of 201 digits, whose square is no float."""
+    on = bench("weights")
+    search = Search(on.stand_in, on.told(frozenset()))
+    fit = Fit(search, frozenset(), search.quick)
+    assert isinstance(fit._near("loss.factor", factor, 1e-4), str)
