@@ -61,19 +61,14 @@ CHANCE = 1e-4
 """Of all numbers about one in a thousand is that near to a fraction p / q, times 1 / q**2, by chance."""
 NEAR = 1e-3
 """So near to a factor with a name that name is tried."""
-SHARES = {
-    "adam.gradient_share",
-    "adam.square_share",
-    "rmsprop.square_share",
-    "rmsprop.momentum_share",
-    "sgd.momentum_share",
-}
-"""Factors of what a beta, rho or momentum leaves of 1: it lies between 0 and 1, and so does that of half of it."""
-LEAST_SHARE = 1e-4
-"""A momentum that leaves less of 1 is none that anybody meant: with gradients that nobody clears it is nothing."""
+SHARES = {"adam.gradient_share", "adam.square_share", "rmsprop.square_share"}
+"""Factors of what a beta or rho leaves of 1: it lies between 0 and 1, and so does that of half of it."""
 LEAST_ADDED = 1e-10
-"""And so is less of what Keras has none of."""
-POSITIVE = SHARES | {"adam.epsilon_scale", "rmsprop.epsilon_scale"}
+"""Less of what Keras has none of nobody meant."""
+MOMENTA = {"sgd.added_momentum", "rmsprop.added_momentum"}
+MOST_MOMENTUM = 1 - 1e-4
+"""And no more of a momentum: gradients that nobody clears are one of 1."""
+POSITIVE = SHARES | {"adam.epsilon_scale", "rmsprop.epsilon_scale", "rmsprop.momentum"}
 SAME_SETTINGS = {
     "adam.epsilon_value": {"adam.epsilon_scale"},
     "adam.betas": {"adam.gradient_share", "adam.square_share"},
@@ -344,8 +339,8 @@ def _are_some(factors: dict[str, float]) -> bool:
 
 def _may_be(code: str, factor: float) -> bool:
     if convention(code).unchanged == 0:
-        return factor > LEAST_ADDED
-    return code not in POSITIVE or factor > (LEAST_SHARE if code.endswith("momentum_share") else 0)
+        return factor > LEAST_ADDED and (factor < MOST_MOMENTUM or code not in MOMENTA)
+    return factor > 0 or code not in POSITIVE
 
 
 def _least_squares(slopes: Sequence[Array], apart: Array) -> tuple[Array, float]:

@@ -126,7 +126,7 @@ _SETTINGS |= {"centered": "centered", "nesterov": "nesterov"}
 
 
 def _worked_out(written: str, experiment: Experiment) -> str:
-    """What is worked out of numbers and the optimizer's own settings: `1 - 10 * (1 - beta_2)` is 0.99 beside 0.999.
+    """What is made of the optimizer's own settings alone: `1 - 10 * (1 - beta_2)` is 0.99 beside 0.999.
 
     Of a setting that is true or false, `not centered`, that is the other one.
     """
@@ -137,8 +137,7 @@ def _worked_out(written: str, experiment: Experiment) -> str:
         for name, value in own.items()
         if value is not None
     }
-    worked = bool(names) or isinstance(ast.parse(written, mode="eval").body, ast.BinOp)
-    if names != values.keys() or not worked:
+    if not names or names != values.keys():
         return written
     # Of fractions, as the network is made: floats have 2.2e-16 for 1 - 10 * (1 - 0.9).
     exact = _Exact().visit(ast.parse(written, mode="eval"))

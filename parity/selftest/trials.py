@@ -45,9 +45,7 @@ AGAIN = 3
 NUMBERS = ("1.7", "0.7")
 """What is planted where any number may be chosen,"""
 SMALL = ("0.017", "0.007")
-"""where it is a number of what Keras has none of,"""
-SHARES = ("0.2", "0.7")
-"""and where it is what a momentum leaves of 1."""
+"""and where it is a number of what Keras has none of."""
 TRIES = 60
 """Experiments drawn in search of one in which a mistake shows."""
 SIDE = "scratch"
@@ -124,9 +122,7 @@ def all_choices() -> list[tuple[str, str]]:
 
 def numbers_of(code: str) -> tuple[str, str]:
     """What is planted of a convention of which any number may be chosen."""
-    if not convention(code).unchanged:
-        return SMALL
-    return SHARES if code.endswith("momentum_share") else NUMBERS
+    return NUMBERS if convention(code).unchanged else SMALL
 
 
 def run_trial(wanted: Set | None, size: int, level: str, seed: tuple[int, ...]) -> Trial:

@@ -54,13 +54,12 @@ def _changed(optimizer_class, setting, change):
 
 
 def _momentum_of(optimizer_class):
-    """For any F: an optimizer that was given no momentum has one of 1 - F, which leaves F of 1."""
-    rest_times = _rest_times(optimizer_class, "momentum")
+    """Of an optimizer that was given no momentum."""
 
-    def by(factor):
+    def by(momentum):
         def install(network, optimizer):
             if not optimizer.momentum:
-                rest_times(factor)(network)
+                optimizer.momentum = momentum
                 optimizer.start(network.weights)
 
         return _of(optimizer_class)(install)
@@ -390,7 +389,7 @@ KERAS_CHOICE = {
     "adam.square_share": "as_given",
     "adam.bias_correction": "on",
     "adam.step": "from_one",
-    "sgd.momentum_share": "as_given",
+    "sgd.added_momentum": "none",
     "momentum.dampening": "none",
     "momentum.nesterov": "as_given",
     "momentum.rate": "inside",
@@ -400,7 +399,7 @@ KERAS_CHOICE = {
     "rmsprop.epsilon_scale": "as_given",
     "rmsprop.rho": "as_given",
     "rmsprop.square_share": "as_given",
-    "rmsprop.momentum_share": "as_given",
+    "rmsprop.added_momentum": "none",
     "rmsprop.momentum": "as_given",
     "rmsprop.centered": "as_given",
     "learning_rate.scale": "as_given",
@@ -428,7 +427,7 @@ CHOICES = {
         "per_tensor_backwards": _step_of_tensor(_backwards),
         "per_tensor_kernels_first": _step_of_tensor(_kernels_first),
     },
-    "sgd.momentum_share": Factors({}, _momentum_of(SGD)),
+    "sgd.added_momentum": Factors({}, _momentum_of(SGD)),
     "momentum.dampening": {"dampened": _dampened},
     "momentum.nesterov": {"on": _nesterov_on, "off": _nesterov_off, "twice": _nesterov_twice, "lookahead": _lookahead},
     "momentum.rate": {"outside": _rate_outside},
@@ -439,7 +438,7 @@ CHOICES = {
     "rmsprop.epsilon_scale": Factors({"absent": _given(RMSprop, "epsilon", 0.0)}, _times(RMSprop, "epsilon")),
     "rmsprop.rho": {"0.99": _given(RMSprop, "rho", 0.99)},
     "rmsprop.square_share": Factors({}, _rest_times(RMSprop, "rho")),
-    "rmsprop.momentum_share": Factors({}, _momentum_of(RMSprop)),
+    "rmsprop.added_momentum": Factors({}, _momentum_of(RMSprop)),
     "rmsprop.momentum": Factors({"ignored": _momentum_of_rmsprop_ignored}, _times(RMSprop, "momentum")),
     "rmsprop.centered": {"flipped": _flipped_centered},
     "learning_rate.scale": Factors(

@@ -30,7 +30,7 @@ OPTIMIZERS = {
     "rmsprop": {"optimizer": {"class_name": "RMSprop", "learning_rate": 0.01}},
 }
 OTHERS = {"share": {"-1": "5", "31.4": "3.5"}, "scale": {"-1": "3"}}  # betas lie between 0 and 1, epsilons above 0
-OTHERS["momentum_share"] = {"-1": "0.1", "31.4": "0.5"}
+OTHERS["momentum"] = {"-1": "0.5"}  # Keras' RMSprop takes one below 0 for none
 OF_NONE = {"-1": "0.003", "31.4": "5e-05"}  # what Keras has none of is above 0
 
 

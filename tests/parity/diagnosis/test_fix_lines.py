@@ -635,7 +635,7 @@ MISTAKES = [
         "constants",
         "decay = 0.5",
     ),
-    ("sgd.momentum_share=0.5", PLAIN, "update", "m = 0.5 * m - lr * g; w += m"),
+    ("sgd.added_momentum=0.5", PLAIN, "update", "m = 0.5 * m - lr * g; w += m"),
     ("momentum.factor=ignored", under(sgd(), MOMENTUM), "update", "w -= lr * g"),
     ("momentum.factor=ignored", under(sgd(nesterov=True), NESTEROV), "update", "w -= lr * g"),
     ("momentum.factor=5/9", under(sgd(), MOMENTUM), "update", "m = 0.5 * m - lr * g; w = w + m"),

@@ -113,8 +113,18 @@ def test_a_line_stays_a_line_of_python_and_names_no_loss_or_optimizer_but_the_ex
                     {"class_name": "RMSprop", "momentum": 0.9},
                     "RMSprop(learning_rate=lr, momentum=0.5)",
                 ),
-                ("rmsprop.momentum_share", "0.1", "RMSprop", "RMSprop(learning_rate=lr, momentum=0.9)"),
-                ("sgd.momentum_share", "0.1", "SGD", "SGD(learning_rate=lr, momentum=0.9)"),
+                (
+                    "rmsprop.added_momentum",
+                    "0.9",
+                    {"class_name": "RMSprop", "rho": 0.8},
+                    "RMSprop(learning_rate=lr, momentum=0.9, rho=0.8)",
+                ),
+                (
+                    "sgd.added_momentum",
+                    "0.9",
+                    {"class_name": "SGD", "nesterov": True},
+                    "SGD(learning_rate=lr, momentum=0.9, nesterov=True)",
+                ),
                 (
                     "weight_decay.decoupled",
                     "0.004",

@@ -111,8 +111,8 @@ class OfAnother:
 @pytest.mark.parametrize(
     ("table", "changes", "choices", "causes"),
     [
-        ({"optimizer": PLAIN}, {"optimizer": PLAIN | {"momentum": 0.9}}, {}, "sgd.momentum_share=0.1"),
-        ({"optimizer": RMSPROP}, {"optimizer": RMSPROP | {"momentum": 0.8}}, {}, "rmsprop.momentum_share=0.2"),
+        ({"optimizer": PLAIN}, {"optimizer": PLAIN | {"momentum": 0.9}}, {}, "sgd.added_momentum=0.9"),
+        ({"optimizer": RMSPROP}, {"optimizer": RMSPROP | {"momentum": 0.8}}, {}, "rmsprop.added_momentum=0.8"),
         ({}, {}, {"learning_rate.decay": "0.001"}, "learning_rate.decay=0.001"),
         ({"optimizer": ADAM}, {}, {"learning_rate.decay": "5e-7"}, "learning_rate.decay=5e-07"),
         ({"layers": NO_PENALTY}, {}, {"l2.added": "0.0005"}, "l2.added=0.0005"),
@@ -137,7 +137,7 @@ class OfAnother:
             {"layers": NO_PENALTY, "optimizer": PLAIN},
             {"optimizer": PLAIN | {"momentum": 0.9}},
             {"weight_decay.coupled": "0.0005"},
-            "sgd.momentum_share=0.1 weight_decay.coupled=0.0005",
+            "sgd.added_momentum=0.9 weight_decay.coupled=0.0005",
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -484,14 +484,14 @@ NUMBERS: dict[str, list[Edit]] = {
     "momentum.factor=1.01": [
         (O, "mu = self.constant(self.momentum, w.dtype)", "mu = self.constant(1.01 * self.momentum, w.dtype)")
     ],
-    "sgd.momentum_share=0.1": [
+    "sgd.added_momentum=0.9": [
         (
             O,
             "self.momentum, self.nesterov = momentum, nesterov",
             "self.momentum, self.nesterov = momentum or 0.9, nesterov",
         )
     ],
-    "rmsprop.momentum_share=0.1": [
+    "rmsprop.added_momentum=0.9": [
         (
             O,
             "self.rho, self.momentum, self.epsilon, self.centered = rho, momentum,",

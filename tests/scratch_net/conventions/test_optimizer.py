@@ -190,8 +190,8 @@ def slower(optimizer):
 
 
 NUMBERED = {
-    ("sgd.momentum_share=0.1", "relu"): with_momentum,
-    ("rmsprop.momentum_share=0.1", "rmsprop"): with_momentum,
+    ("sgd.added_momentum=0.9", "relu"): with_momentum,
+    ("rmsprop.added_momentum=0.9", "rmsprop"): with_momentum,
     ("learning_rate.decay=0.25", "relu"): slower(sgd),
     ("learning_rate.decay=0.25", "momentum"): slower(momentum),
     ("learning_rate.decay=0.25", "adam"): slower(adam),
