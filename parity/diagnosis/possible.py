@@ -36,9 +36,7 @@ def possible(stand_in: StandIn, evidence: Evidence) -> list[tuple[str, str]]:
 def possible_factors(stand_in: StandIn, evidence: Evidence) -> list[str]:
     """The conventions of which any number may make a difference by itself."""
     others = _of_others(stand_in.experiment)
-    idle = set() if any(key.phase == "gradient" for key in evidence.keys) else set(IN_GRADIENTS)
-    if any(factors(layer.kernel_regularizer).l2 for layer in stand_in.experiment.layers):
-        idle |= {code for code in stand_in.factors if code == "l2.added" or _family(code) == "weight_decay"}
+    idle = set() if any(key.phase == "gradient" for key in evidence.keys) else IN_GRADIENTS
     return [code for code in stand_in.factors if _family(code) not in others and code not in idle]
 
 
@@ -62,7 +60,7 @@ def _from_logits(experiment: Experiment) -> bool:
 
 
 def _of_others(experiment: Experiment) -> set[str]:
-    """Families of conventions that are about another optimizer, or none, or about a penalty that there is not."""
+    """Families of conventions that are about another optimizer, or none, about a penalty that there is not, or is."""
     optimizer: Any = experiment.optimizer
     of_optimizers = {
         "Adam": "adam",
@@ -75,7 +73,9 @@ def _of_others(experiment: Experiment) -> set[str]:
             of_place = factors(getattr(layer, place))
             own |= {place.removesuffix("_regularizer")} if of_place else set()
             own |= {"l1"} if of_place.l1 else set()
-    return {"adam", "momentum", "sgd", "rmsprop", "init", "l1", "bias", "activity"} - own
+    if not any(factors(layer.kernel_regularizer).l2 for layer in experiment.layers):
+        own |= {"weight_decay"}
+    return {"adam", "momentum", "sgd", "rmsprop", "init", "l1", "bias", "activity", "weight_decay"} - own
 
 
 def _possible(single: tuple[str, str], evidence: Evidence, parameters: int) -> bool:
