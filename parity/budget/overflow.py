@@ -14,8 +14,6 @@ divides by the root of a difference: where all of that may be rounding, the quot
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from parity.budget.local import LocalBudget, Operands
@@ -134,12 +132,11 @@ class Overflow:
     def _update(self, key: Key, of: Operands) -> Array | float:
         """Infinite where a centered RMSprop may divide by nothing."""
         weight, _, slot = key.tensor.removeprefix(f"{key.layer}/").partition("/")
-        config: Any = self._budget.experiment.optimizer
-        divided = config.class_name == "RMSprop" and config.centered and slot in {"", "momentum"}
-        if not divided or key.layer not in self._budget.layers:
+        divided = self._budget.experiment.optimizer.class_name == "RMSprop" and slot in {"", "momentum"}
+        if not divided:
             return 0.0
         _, off = self._budget.denominator(f"{key.layer}/{weight}", of)
-        return np.where(off >= 1, np.inf, 0.0)
+        return np.where(off < 1, off, np.inf)
 
 
 def _product(a: Array, b: Array) -> Array:

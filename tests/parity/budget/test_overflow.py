@@ -225,6 +225,25 @@ def test_what_is_not_finite_and_meets_a_zero_may_be_passed_over(bad):
     assert of(above, Key("gradient", "a/output"), told, before).tolist() == [[True, False, True]]
 
 
+@pytest.mark.parametrize("centered", [True, False])
+def test_a_centered_rmsprop_may_divide_by_nothing(centered):
+    """v - a**2 + epsilon, each of size 1: what is larger than 2**-23, which rounding may make, has a bound."""
+    epsilon, ulp = 2.0**-20, 2.0**-24  # of float32 just below 1
+    optimizer = {"class_name": "RMSprop", "epsilon": epsilon, "centered": centered, "momentum": 0.5}
+    experiment = Experiment.model_validate({**experiment_of().model_dump(exclude_none=True), "optimizer": optimizer})
+    weight, slots = Key("update", "dense/kernel"), ("velocity", "average_gradient", "momentum")
+    told = {Key("update", f"dense/kernel/{slot}"): np.full((2, 2), 1 - epsilon) for slot in slots}
+    told[Key("update", "dense/kernel/average_gradient")] = np.array([[1 + 2 * ulp, 1], [1 - ulp, 1 - 2 * ulp]])
+    told |= {weight: np.ones((2, 2)), Key("update", "optimizer/iterations"): np.array(1)}
+    for key in (weight, Key("update", "dense/kernel/momentum")):
+        found = np.broadcast_to(of(experiment, key, told), (2, 2))
+        assert found.tolist() == ([[True, True], [True, False]] if centered else [[False] * 2] * 2)
+    for tensor in ("dense/kernel/velocity", "dense/kernel/average_gradient", "optimizer/iterations"):
+        assert not np.any(of(experiment, Key("update", tensor), told))
+    of_sgd = experiment.model_copy(update={"optimizer": experiment_of().optimizer})
+    assert not np.any(of(of_sgd, weight, told))
+
+
 def test_what_has_a_fixed_order_or_is_not_recorded():
     experiment = experiment_of()
     huge = np.full((3, 2), LARGEST)
