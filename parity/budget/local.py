@@ -183,8 +183,7 @@ class LocalBudget:
 
     def _lost_by(self, regularizer: Any) -> float:
         """What is taken for zero before it is multiplied by a factor of the regularizer's, or after that."""
-        l1, l2 = getattr(regularizer, "l1", 0.0), getattr(regularizer, "l2", 0.0)
-        return self.tiny * max(1.0, l1, 2 * l2)
+        return self.tiny * max(1.0, float(self._regularizer_gradient(regularizer, np.ones(()))))
 
     def penalized(self) -> list[str]:
         """What penalties fall on."""
@@ -336,7 +335,7 @@ class LocalBudget:
         if not config.centered:
             return plain, np.zeros_like(plain)
         centered = plain - of("update", f"{weight}/average_gradient") ** 2
-        size = np.maximum(np.abs(centered), self.tiny)
+        size = np.maximum(centered, self.tiny)
         return centered, np.where(centered > 0, self.u * (2 * plain + size) / size, np.inf)
 
     def _flushed(self, after: Array, config: Any, *, divided: bool) -> Array:

@@ -295,10 +295,9 @@ class Plain:
     def regularizer_gradient(regularizer, values):
         return getattr(regularizer, "l1", 0) + 2 * getattr(regularizer, "l2", 0) * np.abs(values)
 
-    @staticmethod
-    def lost_by(regularizer):
+    def lost_by(self, regularizer):
         """What is flushed before a factor multiplies it, or after."""
-        return TINY * max(1, getattr(regularizer, "l1", 0), 2 * getattr(regularizer, "l2", 0))
+        return TINY * max(1, self.regularizer_gradient(regularizer, 1))
 
     def gradient_weight(self, what, part, index):
         layer = self.layers[index]

@@ -149,6 +149,22 @@ def test_updates_have_to_be_equal_to_the_last_bit(optimizer):
     assert (_budget(optimizer, [1.0, 1e-200], precision="float64") == 0).all()
 
 
+def test_a_centered_rmsprop_that_divides_by_rounding_may_be_off_by_any_number():
+    """Which is no larger than a gradient over the root of the smallest number, and far larger than any other budget."""
+    optimizer = {"class_name": "RMSprop", "learning_rate": 1.0, "epsilon": 0.0, "centered": True}
+    table = {"data": {"source": "regression", "features": 1}, "layers": [{"units": 4}], "loss": "mse"}
+    experiment = Experiment.model_validate({**table, "optimizer": optimizer})
+    ulp, smallest = 2.0**-24, float(np.finfo(np.float32).smallest_normal)
+    told = {"": [1, 1, 1, 1], "/velocity": [1, 1, 1, 0], "/average_gradient": [1, 1 - ulp, 1 - 2 * ulp, 0]}
+    arrays = {Key("update", f"dense/bias{slot}"): np.array([values], np.float32) for slot, values in told.items()}
+    arrays[Key("gradient", "dense/bias")] = np.ones((1, 4), np.float32)
+    (found,) = LocalBudget(experiment, "float32").of(Key("update", "dense/bias"), Records(1, arrays, {}), np.array([0]))
+    any_number = found > 1 / smallest**0.5
+    assert any_number.tolist() == [True, True, False, True]
+    # A difference of 2**-22, off by half of itself.
+    assert found[2] == pytest.approx(2.0**11 * (0.5**-0.5 - 1.5**-0.5), rel=1e-3, abs=0)
+
+
 def _adam_step(precision, epsilon):
     """A step of Adam as it is written, the same with the reciprocal of the root, and the weight's budget."""
     random = np.random.default_rng(0)
