@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from parity.budget import LocalBudget
+from parity.budget.rounding import gamma, underflow, unit_roundoff
 from parity.config import validate
+from parity.protocol import Key, Records
 from parity.run import diff
 from parity.verdict import Verdict
 
@@ -59,3 +63,20 @@ def test_a_null_run_at_the_ends_is_no_divergence(run):
     result = diff(experiment, explain=False)
     assert result.first_divergence is None
     assert result.verdict is verdict
+
+
+@pytest.mark.parametrize("inputs", [1, 2, 3, 4, 5])
+def test_what_flushed_operands_lose_is_finite_where_only_the_sum_of_weights_overflows(inputs):
+    """2 tiny for each product, and 2 tiny times each operand of the other side: by hand, in float64."""
+    largest, small = float(np.finfo(np.float32).max), 1e-30
+    layers = [{"units": 1, "use_bias": False, "name": "dense"}]
+    table = {"name": "largest", "data": LIKELY, "layers": layers, "loss": "mse", "optimizer": "sgd", "steps": 1}
+    experiment = validate({**table, "precision": "float32"})
+    z, weight = Key("forward", "dense/pre_activation"), Key("update", "dense/kernel")
+    x = np.full((1, 1, inputs), small, np.float32)
+    kernel = np.full((1, inputs, 1), largest, np.float32)
+    records = Records(1, {Key("batch", "x"): x, z: x[..., :1], weight: kernel}, {weight: kernel[0]})
+    found = LocalBudget(experiment, "float32").of(z, records, np.arange(1))
+    rounding = 2 * gamma(inputs, unit_roundoff("float32")) * inputs * small * largest
+    lost = 2 * underflow("float32") * inputs * (1 + largest + small)
+    assert found.item() == pytest.approx(rounding + lost, rel=1e-6)
