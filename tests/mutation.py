@@ -57,6 +57,7 @@ TESTS = (
     "budget/test_formulas.py",
     "budget/test_local.py",
     "budget/test_overflow.py",
+    "budget/test_extremes.py",
     "test_unbounded.py",
     "test_held.py",
     "test_element.py",
